@@ -1,0 +1,328 @@
+//! The API key, the server, and the limits: what a [`Client`](crate::Client) is made from.
+//!
+//! A [`Config`] is set up by one thread. Its setters never fail: the first bad value is kept and reported when the
+//! client is made, so that setting up needs one check and not one for each line.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::secret::Secret;
+use crate::url;
+
+/// Where CameraManager lives.
+pub const DEFAULT_BASE_URL: &str = "https://rest.cameramanager.com";
+
+/// The longest time that can be set: a day.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// More retries than these help nobody; the deadline ends them anyway.
+const MOST_RETRIES: u32 = 10;
+
+/// The settings of a client. See each setter for its default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let mut config = cmauth::Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+/// config.set_scope("read").set_timeout(Duration::from_secs(10));
+/// let client = cmauth::Client::new(&config)?;
+/// # Ok::<(), cmauth::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Secret,
+    pub(crate) base_url: String,
+    pub(crate) scope: String,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    /// Replaces the system's trusted roots.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Trusted beside them.
+    pub(crate) added_ca_files: Vec<PathBuf>,
+    pub(crate) proxy: ProxyChoice,
+    pub(crate) user_agent: String,
+    pub(crate) max_retries: u32,
+    pub(crate) params_in_body: bool,
+    first_error: Option<Error>,
+}
+
+/// Which proxy a client uses.
+#[derive(Clone)]
+pub(crate) enum ProxyChoice {
+    FromEnvironment,
+    None,
+    /// Secret, for it can hold a password.
+    Url(Secret),
+}
+
+impl Config {
+    /// The settings for an API key, everything else as it is by default.
+    ///
+    /// An API key is an id and a secret, requested from <https://dealer.cameramanager.com> (step 1 of the guide).
+    /// The secret belongs on your server, never in a browser.
+    pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
+        let mut config = Config {
+            client_id: client_id.into(),
+            client_secret: Secret::new(client_secret),
+            base_url: DEFAULT_BASE_URL.to_owned(),
+            scope: "write".to_owned(),
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            ca_file: None,
+            added_ca_files: Vec::new(),
+            proxy: ProxyChoice::FromEnvironment,
+            user_agent: concat!("libcmauth/", env!("CARGO_PKG_VERSION")).to_owned(),
+            max_retries: 2,
+            params_in_body: false,
+            first_error: None,
+        };
+        if let Err(problem) = check_text(&config.client_id) {
+            config.reject("client_id", problem);
+        } else if config.client_id.contains(':') {
+            // Basic credentials end the id at the first colon (RFC 7617, section 2).
+            config.reject("client_id", "it has a ':', which no API key id can have");
+        }
+        if let Err(problem) = check_text(config.client_secret.expose()) {
+            config.reject("client_secret", problem);
+        }
+        config
+    }
+
+    /// The server. Default [`DEFAULT_BASE_URL`]. Must be https; http only to a loopback host, for tests.
+    pub fn set_base_url(&mut self, base_url: &str) -> &mut Self {
+        match url::parse_base_url(base_url) {
+            Ok(base_url) => self.base_url = base_url,
+            Err(problem) => self.reject("base_url", problem),
+        }
+        self
+    }
+
+    /// What to ask for: `"write"` (default, as in the guide), `"read"`, or any other, several joined by spaces.
+    pub fn set_scope(&mut self, scope: &str) -> &mut Self {
+        match check_text(scope) {
+            Ok(()) => self.scope = scope.to_owned(),
+            Err(problem) => self.reject("scope", problem),
+        }
+        self
+    }
+
+    /// How long a whole call may take, retries included. Default 30 s, at most a day.
+    pub fn set_timeout(&mut self, timeout: Duration) -> &mut Self {
+        match check_time(timeout) {
+            Ok(()) => self.timeout = timeout,
+            Err(problem) => self.reject("timeout", problem),
+        }
+        self
+    }
+
+    /// How long making one connection may take: look-up, all addresses together, proxy and TLS. Default 10 s, at most
+    /// a day.
+    pub fn set_connect_timeout(&mut self, timeout: Duration) -> &mut Self {
+        match check_time(timeout) {
+            Ok(()) => self.connect_timeout = timeout,
+            Err(problem) => self.reject("connect_timeout", problem),
+        }
+        self
+    }
+
+    /// A PEM file with the certificates to trust in place of the system's. Read when the client is made.
+    pub fn set_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let path = path.into();
+        if path.as_os_str().is_empty() {
+            self.reject("ca_file", EMPTY);
+        } else {
+            self.ca_file = Some(path);
+        }
+        self
+    }
+
+    /// A PEM file with certificates to trust beside the others. Read when the client is made; can be given several
+    /// times.
+    pub fn add_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        let path = path.into();
+        if path.as_os_str().is_empty() {
+            self.reject("add_ca_file", EMPTY);
+        } else {
+            self.added_ca_files.push(path);
+        }
+        self
+    }
+
+    /// The proxy: `None` (default) takes it from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), `""` uses
+    /// none, else a URL: `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`.
+    pub fn set_proxy(&mut self, proxy: Option<&str>) -> &mut Self {
+        match proxy {
+            None => self.proxy = ProxyChoice::FromEnvironment,
+            Some("") => self.proxy = ProxyChoice::None,
+            Some(url) => match ureq::Proxy::new(url) {
+                Ok(_) => self.proxy = ProxyChoice::Url(Secret::new(url)),
+                // Not quoted: there can be a password in it.
+                Err(_) => self.reject(
+                    "proxy",
+                    "not a proxy URL; it looks like \"http://host:3128\" or \"socks5://host:1080\"",
+                ),
+            },
+        }
+        self
+    }
+
+    /// Your product's name and version, added after `libcmauth/x.y.z` in the `User-Agent` header.
+    pub fn set_user_agent(&mut self, product: &str) -> &mut Self {
+        match check_text(product) {
+            Ok(()) if product.is_ascii() => {
+                self.user_agent = concat!("libcmauth/", env!("CARGO_PKG_VERSION"), " ").to_owned();
+                self.user_agent.push_str(product);
+            }
+            Ok(()) => self.reject("user_agent", "a header takes ASCII only"),
+            Err(problem) => self.reject("user_agent", problem),
+        }
+        self
+    }
+
+    /// How often a refresh or logout is sent again after a network failure, 5xx or 429. Default 2, at most 10; 0: never.
+    pub fn set_max_retries(&mut self, max_retries: u32) -> &mut Self {
+        if max_retries > MOST_RETRIES {
+            self.reject("max_retries", format!("{max_retries} is more than {MOST_RETRIES}"));
+        } else {
+            self.max_retries = max_retries;
+        }
+        self
+    }
+
+    /// Where the parameters of a token request go: `false` (default) into the query, as the guide documents; `true`
+    /// into a form body, as RFC 6749 has it and where fewer logs see them.
+    pub fn set_params_in_body(&mut self, in_body: bool) -> &mut Self {
+        self.params_in_body = in_body;
+        self
+    }
+
+    /// Notes that the value of `setting` was bad, unless one was before. For bindings, which see values that never
+    /// reach a setter: NULL, bad UTF-8, a negative time.
+    pub fn reject(&mut self, setting: &str, problem: impl fmt::Display) {
+        if self.first_error.is_none() {
+            self.first_error = Some(Error::invalid_argument(setting, problem));
+        }
+    }
+
+    /// The first bad value that a setter was given, as [`Client::new`](crate::Client::new) reports it.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::Status::InvalidArgument), with the name of the setting and the remedy.
+    pub fn check(&self) -> Result<(), Error> {
+        self.first_error.clone().map_or(Ok(()), Err)
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &self.client_secret)
+            .field("base_url", &self.base_url)
+            .field("scope", &self.scope)
+            .field("timeout", &self.timeout)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("max_retries", &self.max_retries)
+            .field("params_in_body", &self.params_in_body)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) const EMPTY: &str = "it is empty";
+
+/// Text that can stand in a request: not empty, no control characters.
+pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        Err(EMPTY)
+    } else if text.chars().any(char::is_control) {
+        Err("it has a control character; was it read with its end of line?")
+    } else {
+        Ok(())
+    }
+}
+
+fn check_time(time: Duration) -> Result<(), String> {
+    if time.is_zero() {
+        Err("it is 0; give at least a millisecond".to_owned())
+    } else if time > LONGEST {
+        Err(format!("{} s is more than a day", time.as_secs()))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Config {
+        Config::new("id", "hunter2")
+    }
+
+    fn problem_of(config: &Config) -> String {
+        config.check().unwrap_err().message().to_owned()
+    }
+
+    #[test]
+    fn every_bad_value_is_reported_with_the_name_of_its_setting() {
+        type Set = fn(&mut Config);
+        let cases: &[(&str, Set)] = &[
+            ("client_id: ", |c| *c = Config::new("", "hunter2")),
+            ("client_id: ", |c| *c = Config::new("a:b", "hunter2")),
+            ("client_id: ", |c| *c = Config::new("a\n", "hunter2")),
+            ("client_secret: ", |c| *c = Config::new("id", "")),
+            ("client_secret: ", |c| *c = Config::new("id", "hunter2\n")),
+            ("base_url: ", |c| _ = c.set_base_url("http://example.com")),
+            ("scope: ", |c| _ = c.set_scope("")),
+            ("timeout: ", |c| _ = c.set_timeout(Duration::ZERO)),
+            ("timeout: ", |c| _ = c.set_timeout(Duration::MAX)),
+            ("connect_timeout: ", |c| _ = c.set_connect_timeout(Duration::ZERO)),
+            ("ca_file: ", |c| _ = c.set_ca_file("")),
+            ("add_ca_file: ", |c| _ = c.add_ca_file("")),
+            ("proxy: ", |c| _ = c.set_proxy(Some("hunter2://host"))),
+            ("user_agent: ", |c| _ = c.set_user_agent("a\r\nb")),
+            ("user_agent: ", |c| _ = c.set_user_agent("é")),
+            ("max_retries: ", |c| _ = c.set_max_retries(11)),
+        ];
+        for (beginning, set) in cases {
+            let mut config = good();
+            set(&mut config);
+            let problem = problem_of(&config);
+            assert!(problem.starts_with(beginning), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn the_first_bad_value_is_the_one_reported() {
+        let mut config = good();
+        config.set_scope("").set_timeout(Duration::ZERO).set_scope("read");
+        assert!(problem_of(&config).starts_with("scope: "));
+    }
+
+    #[test]
+    fn good_values_are_taken() {
+        let mut config = good();
+        config
+            .set_base_url("https://example.com/")
+            .set_scope("read write")
+            .set_timeout(LONGEST)
+            .set_proxy(Some("http://user:hunter2@host:3128"))
+            .set_user_agent("Recorder/1.0")
+            .set_max_retries(0);
+        config.check().unwrap();
+        assert_eq!(config.base_url, "https://example.com");
+        assert!(config.user_agent.starts_with("libcmauth/"));
+        assert!(config.user_agent.ends_with(" Recorder/1.0"));
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let mut config = good();
+        config.set_proxy(Some("http://user:hunter2@host:3128"));
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

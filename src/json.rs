@@ -1,0 +1,54 @@
+//! JSON with secrets in it: read, and wiped when done with. Used for the server's answers and for kept tokens.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use zeroize::{Zeroize, Zeroizing};
+
+/// A JSON value whose texts are wiped from memory when it is dropped.
+pub(crate) struct Wiped(pub(crate) Value);
+
+/// The value under a key is neither a text nor absent.
+pub(crate) struct NotText;
+
+impl Wiped {
+    /// `None` where it is not JSON. The parser's own message is dropped: it can quote what it read.
+    pub(crate) fn parse(json: &[u8]) -> Option<Wiped> {
+        serde_json::from_slice(json).ok().map(Wiped)
+    }
+
+    /// Takes the text under `key` out of an object; `None` where there is none, or `null`.
+    pub(crate) fn take_text(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, NotText> {
+        match self.0.get_mut(key).map(Value::take) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(Zeroizing::new(text))),
+            Some(other) => {
+                drop(Wiped(other));
+                Err(NotText)
+            }
+        }
+    }
+
+    /// The value as text, in one allocation: growing would leave copies behind.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::with_capacity(4096);
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{}", self.0);
+        text
+    }
+}
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

@@ -1,0 +1,63 @@
+//! The CameraManager login: send a user to the login page, turn the code that comes back into tokens, keep the tokens
+//! fresh, log out.
+//!
+//! | idea | what it is |
+//! |---|---|
+//! | [`Config`] | the API key, the server, and the limits (time, trust, proxy); set up once, by one thread |
+//! | [`Client`] | a config made usable; immutable, shared by every thread: `exchange_code`, `refresh`, `logout` |
+//! | [`Login`] | one login under way: the page to open, and the check of the redirect that returns |
+//! | [`Tokens`] | what the server gave and until when; immutable, a refresh gives new ones |
+//! | [`Error`] | a [`Status`] to branch on, an [`Advice`] on what to do, and details for the log; never a secret |
+//! | [`Secret`] | a text that is wiped from memory and prints as `[redacted]` |
+//!
+//! # A login
+//!
+//! ```no_run
+//! # fn browser_came_back_to() -> String { String::new() }
+//! # fn main() -> Result<(), cmauth::Error> {
+//! let config = cmauth::Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+//! let client = cmauth::Client::new(&config)?;
+//!
+//! let login = cmauth::Login::new(&client, "https://example.com")?;
+//! println!("open {}", login.url());
+//! let tokens = login.finish(&browser_came_back_to())?;
+//!
+//! // Use it: Authorization: Bearer <access token>. When it is about to expire:
+//! let tokens = match tokens.refresh_token() {
+//!     Some(refresh_token) => client.refresh(refresh_token.expose())?,
+//!     None => tokens,
+//! };
+//! client.logout(tokens.access_token().expose())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What to know
+//! - Calls block, each within one deadline ([`Config::set_timeout`]); use a thread where that is too long.
+//! - Nothing is printed, no signal handler installed, no thread started but for looking up a name.
+//! - A refresh ends the old access token at once, so refresh in one place, and keep what comes back.
+//! - The `log` crate's trace level shows ureq's URLs, which have tokens in their query: keep `ureq` below trace, or set
+//!   [`Config::set_params_in_body`].
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod client;
+mod config;
+mod error;
+mod json;
+mod login;
+mod secret;
+mod tokens;
+mod transport;
+mod url;
+
+pub use client::Client;
+pub use config::{Config, DEFAULT_BASE_URL};
+pub use error::{Advice, Error, Status};
+pub use login::Login;
+pub use secret::Secret;
+pub use tokens::Tokens;
+
+/// The version of this library: `"0.1.0"`.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

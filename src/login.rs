@@ -1,0 +1,208 @@
+//! One login under way: its state, the page to open, and the check of the redirect that comes back.
+//!
+//! ```text
+//! Login::new ─► url() ─► the user's browser ─► server: log in, approve ─► redirect_uri?code=…&state=… ─► finish()
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use crate::client::{Client, check_redirect_uri};
+use crate::error::{Advice, Error, Status};
+use crate::secret::{Secret, redact};
+use crate::tokens::Tokens;
+use crate::url;
+
+/// A login under way (steps 2 to 4 of the guide, RFC 6749 section 4.1). Used up by the first exchange of which a byte
+/// was sent; after a mismatch or an earlier failure it stays open.
+pub struct Login {
+    client: Client,
+    redirect_uri: String,
+    state: Secret,
+    /// Holds the state, so it is wiped too.
+    url: Secret,
+    stage: AtomicU8,
+}
+
+const OPEN: u8 = 0;
+const EXCHANGING: u8 = 1;
+const FINISHED: u8 = 2;
+
+impl Login {
+    /// Begins a login that will come back to `redirect_uri`, which must begin with http:// or https://.
+    ///
+    /// Makes a state of 256 random bits, by which [`finish`](Self::finish) knows the redirect (RFC 6749, section
+    /// 10.12). Sends nothing.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Status::InvalidArgument): the redirect URI has no http:// or https://, a fragment, or a
+    /// parameter that the server will add (`code`, `state`, `error`, `error_description`).
+    pub fn new(client: &Client, redirect_uri: &str) -> Result<Login, Error> {
+        check_redirect_uri(redirect_uri)?;
+        let bad = |problem: String| Error::invalid_argument("redirect_uri", problem);
+        if redirect_uri.contains('#') {
+            return Err(bad("leave out the fragment, '#' and what follows".to_owned()));
+        }
+        if url::place(redirect_uri).is_none() {
+            return Err(bad("not a URL".to_owned()));
+        }
+        let own_query = url::query_of(redirect_uri).unwrap_or_default();
+        for name in ["code", "state", "error", "error_description"] {
+            if url::query_values(own_query, name).is_ok_and(|values| !values.is_empty()) {
+                return Err(bad(format!("it has a parameter \"{name}\", which the server adds")));
+            }
+        }
+
+        let mut random = Zeroizing::new([0_u8; 32]);
+        getrandom::fill(&mut *random).map_err(|error| {
+            Error::new(
+                Status::Internal,
+                format!("the system gives no random numbers: {error}"),
+                "check /dev/urandom and the sandbox of this process",
+            )
+        })?;
+        let state = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*random));
+        let config = client.config();
+        let query = url::encode_query(&[
+            ("scope", &config.scope),
+            ("client_id", &config.client_id),
+            ("response_type", "code"),
+            ("redirect_uri", redirect_uri),
+            ("state", state.expose()),
+        ]);
+        Ok(Login {
+            url: Secret::new(format!("{}/oauth/authorize?{}", client.base_url(), *query)),
+            client: client.clone(),
+            redirect_uri: redirect_uri.to_owned(),
+            state,
+            stage: AtomicU8::new(OPEN),
+        })
+    }
+
+    /// The page to open in the user's browser (step 2 of the guide). The browser must follow redirects.
+    pub fn url(&self) -> &str {
+        self.url.expose()
+    }
+
+    /// Whether `url` is the redirect of a login like this one: at the place of the redirect URI, with a `code` or an
+    /// `error`. For a browser inside the product, to know when to stop showing pages and call
+    /// [`finish`](Self::finish), which checks the rest.
+    pub fn is_redirect(&self, url: &str) -> bool {
+        let has = |name| {
+            let query = url::query_of(url).unwrap_or_default();
+            url::query_values(query, name).is_ok_and(|values| !values.is_empty())
+        };
+        url::place(url).is_some_and(|place| url::place(&self.redirect_uri) == Some(place))
+            && (has("code") || has("error"))
+    }
+
+    /// Checks the redirect and exchanges its code for tokens.
+    ///
+    /// `redirected_url` is the URL the browser came back to, or what follows its host; only the query counts, for a
+    /// proxy may have changed the rest.
+    ///
+    /// # Errors
+    /// [`StateMismatch`](Status::StateMismatch): the redirect belongs to another login, or somebody forged it.
+    /// [`AccessDenied`](Status::AccessDenied): the user said no. [`RequestRejected`](Status::RequestRejected): the
+    /// server sent another error. [`InvalidArgument`](Status::InvalidArgument): there is no code in it, a parameter
+    /// twice, or the login is finished already. Else as for [`Client::exchange_code`].
+    pub fn finish(&self, redirected_url: &str) -> Result<Tokens, Error> {
+        let bad = |problem: String| Error::invalid_argument("redirected_url", problem);
+        let query = url::query_of(redirected_url)
+            .ok_or_else(|| bad("it has no query; give the whole URL that the browser came back to".to_owned()))?;
+        let only = |name: &str| -> Result<Option<Zeroizing<String>>, Error> {
+            let mut values = url::query_values(query, name)
+                .map_err(|_| bad(format!("its parameter \"{name}\" is not UTF-8")))?
+                .into_iter()
+                .map(Cow::into_owned)
+                .map(Zeroizing::new);
+            let value = values.next();
+            match values.next() {
+                Some(_) => Err(bad(format!("its parameter \"{name}\" stands there twice"))),
+                None => Ok(value),
+            }
+        };
+        let (state, code, error) = (only("state")?, only("code")?, only("error")?);
+        let description = only("error_description")?;
+
+        if state.map(Secret::from).as_ref() != Some(&self.state) {
+            return Err(Error::new(
+                Status::StateMismatch,
+                "the redirect does not belong to this login: its state differs",
+                "log in again, and open the new page",
+            ));
+        }
+        if let Some(error) = error {
+            let secrets = [self.state.expose(), code.as_deref().map_or("", String::as_str)];
+            return Err(redirected_error(
+                &error,
+                description.as_deref().map(String::as_str),
+                &secrets,
+            ));
+        }
+        let code = code
+            .filter(|code| !code.is_empty())
+            .ok_or_else(|| bad("it has neither a code nor an error".to_owned()))?;
+        self.exchange(&code)
+    }
+
+    /// The exchange, at most one at a time and at most one that was sent.
+    fn exchange(&self, code: &str) -> Result<Tokens, Error> {
+        self.stage
+            .compare_exchange(OPEN, EXCHANGING, Ordering::AcqRel, Ordering::Acquire)
+            .map_err(|_| Error::invalid_argument("login", "it is already finished; begin a new one"))?;
+        let result = self.client.exchange_code(code, &self.redirect_uri);
+        let unsent = result.as_ref().is_err_and(|error| !error.request_sent());
+        self.stage
+            .store(if unsent { OPEN } else { FINISHED }, Ordering::Release);
+        result
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("redirect_uri", &self.redirect_uri)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error that came with the redirect (RFC 6749, section 4.1.2.1).
+fn redirected_error(code: &str, description: Option<&str>, secrets: &[&str]) -> Error {
+    let shown = redact(code, secrets);
+    // A plus can only be a space here.
+    let description = description.map(|text| redact(&text.replace('+', " "), secrets));
+    let (status, advice, what, remedy) = match code {
+        "access_denied" => (
+            Status::AccessDenied,
+            Advice::LogIn,
+            "the user did not allow the access",
+            "log in again if that was a mistake",
+        ),
+        "server_error" | "temporarily_unavailable" => (
+            Status::Server,
+            Advice::LogIn,
+            "the server has a problem",
+            "log in again later",
+        ),
+        _ => (
+            Status::RequestRejected,
+            Advice::Fix,
+            "the server refused the login page's request",
+            "check scope, client id and redirect URI",
+        ),
+    };
+    let quoted = match &description {
+        Some(description) => format!("{shown}: {description}"),
+        None => shown.clone(),
+    };
+    Error::new(status, format!("{what} ({quoted})"), remedy)
+        .with_advice(advice, remedy)
+        .with_oauth(Some(shown), description)
+}

@@ -1,0 +1,240 @@
+//! What the server gave, and until when: [`Tokens`]. Immutable; a refresh gives new ones.
+//!
+//! `answer` makes them from an answer of the token endpoint; applications keep them as JSON.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::error::Error;
+use crate::json;
+use crate::secret::Secret;
+
+/// The tokens of one logged-in user, and when the access token ends. Cheap to clone: clones share one copy, which is
+/// wiped when the last of them goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens(Arc<Parts>);
+
+#[derive(PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub(crate) access_token: Secret,
+    pub(crate) refresh_token: Option<Secret>,
+    pub(crate) token_type: String,
+    pub(crate) scope: Option<String>,
+    /// Unix seconds; `None`: never.
+    pub(crate) expires_at: Option<i64>,
+}
+
+impl From<Parts> for Tokens {
+    fn from(parts: Parts) -> Self {
+        Tokens(Arc::new(parts))
+    }
+}
+
+impl Tokens {
+    /// The token for `Authorization: Bearer …`. Opaque: CameraManager's look like `<UUID>:<zone>`.
+    pub fn access_token(&self) -> &Secret {
+        &self.0.access_token
+    }
+
+    /// The token for [`Client::refresh`](crate::Client::refresh), where the server gave one. It works until the user
+    /// logs out (step 5 of the guide).
+    pub fn refresh_token(&self) -> Option<&Secret> {
+        self.0.refresh_token.as_ref()
+    }
+
+    /// `"bearer"`, in the server's spelling.
+    pub fn token_type(&self) -> &str {
+        &self.0.token_type
+    }
+
+    /// What the tokens allow, as the server said it: `"write"`, `"read write"`.
+    pub fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+
+    /// When the access token ends, in Unix seconds, counted from before the request was sent; `None`: never.
+    pub fn expires_at(&self) -> Option<i64> {
+        self.0.expires_at
+    }
+
+    /// Seconds left now, at least 0; `None`: it never expires.
+    pub fn expires_in(&self) -> Option<i64> {
+        let left = |at: i64| at.saturating_sub(unix_now()).max(0);
+        self.0.expires_at.map(left)
+    }
+
+    /// These tokens, with `old` as the refresh token where they have none.
+    pub(crate) fn or_refresh_token(self, old: &str) -> Tokens {
+        if self.0.refresh_token.is_some() {
+            return self;
+        }
+        Tokens::from(Parts {
+            access_token: self.0.access_token.clone(),
+            refresh_token: Some(Secret::new(old)),
+            token_type: self.0.token_type.clone(),
+            scope: self.0.scope.clone(),
+            expires_at: self.0.expires_at,
+        })
+    }
+
+    /// The tokens as JSON, for an application to keep: secret, like the tokens in it.
+    ///
+    /// An object with `access_token`, `token_type`, and where there are any `refresh_token`, `scope` and
+    /// `expires_at` (Unix seconds). Later versions may add keys.
+    pub fn to_json(&self) -> Secret {
+        let parts = &*self.0;
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
+        put("access_token", parts.access_token.expose().into());
+        put("token_type", parts.token_type.as_str().into());
+        if let Some(refresh_token) = &parts.refresh_token {
+            put("refresh_token", refresh_token.expose().into());
+        }
+        if let Some(scope) = &parts.scope {
+            put("scope", scope.as_str().into());
+        }
+        if let Some(expires_at) = parts.expires_at {
+            put("expires_at", expires_at.into());
+        }
+        Secret::new(json::Wiped(Value::Object(object)).to_text())
+    }
+
+    /// Tokens from the JSON of [`to_json`](Self::to_json). Keys it does not know are passed over.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](crate::Status::InvalidArgument), naming the key, where that is not what it was given.
+    pub fn from_json(json: &str) -> Result<Tokens, Error> {
+        let bad = |problem: &str| Error::invalid_argument("json", problem);
+        let mut value =
+            json::Wiped::parse(json.as_bytes()).ok_or_else(|| bad("not JSON; give what to_json returned"))?;
+        if !value.0.is_object() {
+            return Err(bad("not an object; give what to_json returned"));
+        }
+        let mut text = |key: &str| match value.take_text(key) {
+            Ok(text) => Ok(text.filter(|text| !text.is_empty())),
+            Err(json::NotText) => Err(bad(&format!("\"{key}\" is not a string"))),
+        };
+        let access_token = text("access_token")?;
+        let refresh_token = text("refresh_token")?;
+        let token_type = text("token_type")?;
+        let scope = text("scope")?;
+        let expires_at = match value.0.get("expires_at") {
+            None | Some(Value::Null) => None,
+            Some(at) => Some(
+                at.as_i64()
+                    .ok_or_else(|| bad("\"expires_at\" is not a whole number of seconds"))?,
+            ),
+        };
+
+        let access_token = access_token.ok_or_else(|| bad("\"access_token\" is missing"))?;
+        for (key, token) in [
+            ("access_token", Some(&access_token)),
+            ("refresh_token", refresh_token.as_ref()),
+            ("token_type", token_type.as_ref()),
+            ("scope", scope.as_ref()),
+        ] {
+            if token.is_some_and(|token| token.chars().any(char::is_control)) {
+                return Err(bad(&format!("\"{key}\" has a control character")));
+            }
+        }
+        let plain = |mut text: Zeroizing<String>| std::mem::take(&mut *text);
+        Ok(Tokens::from(Parts {
+            access_token: Secret::from(access_token),
+            refresh_token: refresh_token.map(Secret::from),
+            token_type: token_type.map_or_else(|| "bearer".to_owned(), plain),
+            scope: scope.map(plain),
+            expires_at,
+        }))
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("access_token", &self.0.access_token)
+            .field("refresh_token", &self.0.refresh_token)
+            .field("token_type", &self.0.token_type)
+            .field("scope", &self.0.scope)
+            .field("expires_at", &self.0.expires_at)
+            .finish()
+    }
+}
+
+/// The wall clock in Unix seconds.
+pub(crate) fn unix_now() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+        // A clock before 1970 has not been set yet.
+        Err(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Tokens {
+        Tokens::from(Parts {
+            access_token: Secret::new("access:1"),
+            refresh_token: Some(Secret::new("refresh:1")),
+            token_type: "bearer".to_owned(),
+            scope: Some("write".to_owned()),
+            expires_at: Some(1_700_000_000),
+        })
+    }
+
+    #[test]
+    fn tokens_survive_json() {
+        let sparse = Tokens::from_json(r#"{"access_token":"a","new key":[1]}"#).unwrap();
+        assert_eq!(sparse.token_type(), "bearer");
+        assert_eq!(sparse.refresh_token(), None);
+        assert_eq!(sparse.expires_at(), None);
+        for tokens in [full(), sparse] {
+            assert_eq!(Tokens::from_json(tokens.to_json().expose()).unwrap(), tokens);
+        }
+    }
+
+    #[test]
+    fn json_that_holds_no_tokens_is_refused_by_the_key_and_without_its_content() {
+        for (json, problem) in [
+            ("hunter2", "not JSON"),
+            ("[1]", "not an object"),
+            ("{}", "\"access_token\" is missing"),
+            (r#"{"access_token":""}"#, "\"access_token\" is missing"),
+            (r#"{"access_token":5}"#, "\"access_token\" is not a string"),
+            (r#"{"access_token":"hunter2\n"}"#, "\"access_token\" has a control"),
+            (
+                r#"{"access_token":"a","refresh_token":["hunter2"]}"#,
+                "\"refresh_token\" is not a",
+            ),
+            (
+                r#"{"access_token":"a","expires_at":"hunter2"}"#,
+                "\"expires_at\" is not a whole",
+            ),
+        ] {
+            let error = Tokens::from_json(json).unwrap_err();
+            assert_eq!(error.status(), crate::Status::InvalidArgument);
+            assert!(error.message().contains(problem), "{json}: {error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let shown = format!("{:?}", full());
+        assert!(shown.contains("[redacted]") && shown.contains("write"), "{shown}");
+        assert!(!shown.contains("access:1") && !shown.contains("refresh:1"), "{shown}");
+    }
+
+    #[test]
+    fn seconds_left_are_never_negative() {
+        assert_eq!(full().expires_in(), Some(0));
+        let json = format!(r#"{{"access_token":"a","expires_at":{}}}"#, unix_now() + 100);
+        let left = Tokens::from_json(&json).unwrap().expires_in().unwrap();
+        assert!((98..=100).contains(&left), "{left}");
+    }
+}

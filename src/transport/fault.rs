@@ -1,0 +1,172 @@
+//! The one place that turns what can go wrong on the way to the server into an [`Error`].
+//!
+//! Our own connector says what failed as a [`Fault`]; what ureq finds itself is read here too. No text of either is
+//! passed on unseen: URLs of this library carry secrets in their query.
+
+use std::fmt;
+use std::io;
+
+use ureq::Timeout;
+
+use crate::error::{Error, Status};
+
+/// A failure of our own connector, on its way through ureq.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The name was not found.
+    Lookup(io::Error),
+    /// No address accepted a connection.
+    Connect(io::Error),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Lookup(error) => write!(f, "lookup: {error}"),
+            Fault::Connect(error) => write!(f, "connect: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<Fault> for ureq::Error {
+    fn from(fault: Fault) -> Self {
+        ureq::Error::Other(Box::new(fault))
+    }
+}
+
+/// Whether a kept connection may simply have been closed by the server before the request came.
+pub(super) fn is_connection_lost(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(error, ureq::Error::Io(error) if matches!(
+        error.kind(),
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected
+    ))
+}
+
+/// The error for the caller. `server` is the base URL, which holds no secret.
+pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
+    use ureq::Error as U;
+    let again = "check the network, then try again";
+    match error {
+        U::Other(other) => match other.downcast_ref::<Fault>() {
+            Some(Fault::Lookup(cause)) => not_found(server, &describe(cause)),
+            Some(Fault::Connect(cause)) => Error::new(
+                Status::Network,
+                format!("cannot connect to {server}: {}", describe(cause)),
+                "check the network and the firewall, then try again",
+            ),
+            None => not_http(server),
+        },
+        U::Timeout(Timeout::Connect) => Error::new(
+            Status::Timeout,
+            format!("no connection to {server} within the connect timeout"),
+            again,
+        ),
+        U::Timeout(_) => Error::new(
+            Status::Timeout,
+            format!("{server} did not answer within the timeout"),
+            again,
+        ),
+        U::Io(cause) => match tls_cause(cause) {
+            Some(tls) => tls_error(server, tls),
+            None => Error::new(
+                Status::Network,
+                format!("the connection to {server} failed: {}", describe(cause)),
+                again,
+            ),
+        },
+        U::ConnectProxyFailed(answer) => Error::new(
+            Status::Network,
+            format!("the proxy on the way to {server} failed: {answer}"),
+            "check the proxy's address and credentials",
+        ),
+        U::HostNotFound => not_found(server, "no address"),
+        U::ConnectionFailed | U::InvalidProxyUrl => Error::new(
+            Status::Network,
+            format!("cannot connect to {server} through the proxy"),
+            "check the proxy settings",
+        ),
+        U::LargeResponseHeader(..) => too_large(server),
+        _ => not_http(server),
+    }
+}
+
+/// The error for an answer over the limit.
+pub(super) fn too_large(server: &str) -> Error {
+    Error::new(
+        Status::Protocol,
+        format!("the answer of {server} is too large"),
+        "check the base URL, and what stands between",
+    )
+}
+
+fn not_http(server: &str) -> Error {
+    Error::new(
+        Status::Protocol,
+        format!("the answer of {server} is not HTTP"),
+        "check the base URL, and what stands between",
+    )
+}
+
+fn not_found(server: &str, cause: &str) -> Error {
+    Error::new(
+        Status::Network,
+        format!("cannot find the address of {server}: {cause}"),
+        "check the name and the DNS, then try again",
+    )
+}
+
+/// rustls' error inside an I/O error, where it is one of TLS.
+fn tls_cause(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+fn tls_error(server: &str, error: &rustls::Error) -> Error {
+    use rustls::CertificateError as C;
+    use rustls::Error as T;
+    let (reason, remedy) = match error {
+        T::InvalidCertificate(C::UnknownIssuer) => (
+            "its certificate comes from an authority that is not trusted here",
+            "if your site has its own, give its PEM file as CA file",
+        ),
+        T::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => (
+            "its certificate has expired",
+            "renew it, or set the clock here if that is wrong",
+        ),
+        T::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => (
+            "its certificate is not valid yet",
+            "set the clock here if that is wrong",
+        ),
+        T::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => (
+            "its certificate is for another host",
+            "check the base URL, and what stands between",
+        ),
+        T::InvalidCertificate(C::Revoked) => ("its certificate has been revoked", "renew it"),
+        T::InvalidMessage(_) => (
+            "it does not speak TLS there",
+            "check the base URL's port, and what stands between",
+        ),
+        T::AlertReceived(rustls::AlertDescription::ProtocolVersion) | T::PeerIncompatible(_) => (
+            "it offers no TLS 1.2 or 1.3 with a cipher that is still good",
+            "update the server, or what stands between",
+        ),
+        // rustls' words name things of the protocol and hosts, nothing that was sent.
+        other => {
+            let what = format!("no safe connection to {server}: {other}");
+            return Error::new(Status::Tls, what, "check the certificate and what stands between");
+        }
+    };
+    Error::new(Status::Tls, format!("no safe connection to {server}: {reason}"), remedy)
+}
+
+/// An I/O error in words, without the number that std adds.
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the other side reset the connection".to_owned(),
+        io::ErrorKind::UnexpectedEof => "the other side closed the connection".to_owned(),
+        _ => error.to_string(),
+    }
+}

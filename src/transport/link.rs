@@ -1,0 +1,289 @@
+//! One connection to the server: TCP or a proxy's tunnel, with TLS where the URL has it, as ureq's `Transport`.
+//!
+//! `connector` makes links, ureq uses and keeps them. A link writes a request at once: ureq hands over head and body
+//! one after the other, and the link holds them back until the answer is wanted. It tells [`Progress`] how far the
+//! request went, which decides what may be sent again.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustls::ClientConnection;
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport, TransportAdapter};
+use zeroize::Zeroizing;
+
+/// How far the request of this thread's current call went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    /// A connection was made for it; otherwise it went out on a kept one.
+    pub(super) connected: bool,
+    /// At least one byte of it was handed to the network.
+    pub(super) sent: bool,
+    /// At least one byte of the answer came.
+    pub(super) answered: bool,
+}
+
+thread_local! {
+    // ureq runs a call on the thread that made it and has no other way to tell its caller what a transport did.
+    static PROGRESS: Cell<Progress> = const { Cell::new(Progress { connected: false, sent: false, answered: false }) };
+}
+
+impl Progress {
+    pub(super) fn reset() {
+        PROGRESS.set(Progress::default());
+    }
+
+    pub(super) fn get() -> Progress {
+        PROGRESS.get()
+    }
+
+    /// A connection is ready: whatever was sent before (to a proxy, in a handshake) was not the request.
+    pub(super) fn set_connected() {
+        PROGRESS.set(Progress {
+            connected: true,
+            ..Progress::default()
+        });
+    }
+}
+
+/// A connection in use or kept.
+pub(super) struct Link {
+    wire: Wire,
+    tls: Option<Box<ClientConnection>>,
+    buffers: LazyBuffers,
+    /// What ureq wrote and is not sent yet.
+    unsent: Zeroizing<Vec<u8>>,
+}
+
+impl Link {
+    /// A link over `wire`; with `tls`, the handshake is done before this returns.
+    pub(super) fn open(
+        mut wire: Wire,
+        mut tls: Option<Box<ClientConnection>>,
+        buffers: LazyBuffers,
+        timeout: NextTimeout,
+    ) -> Result<Link, ureq::Error> {
+        wire.set_timeout(timeout);
+        if let Some(tls) = &mut tls {
+            while tls.is_handshaking() {
+                tls.complete_io(&mut wire)?;
+            }
+        }
+        Ok(Link {
+            wire,
+            tls,
+            buffers,
+            unsent: Zeroizing::default(),
+        })
+    }
+
+    fn send_unsent(&mut self) -> io::Result<()> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        let mut rest: &[u8] = &unsent;
+        while !rest.is_empty() {
+            let taken = match &mut self.tls {
+                None => self.wire.write(rest)?,
+                Some(tls) => tls.writer().write(rest)?,
+            };
+            if taken == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+            rest = &rest[taken..];
+            match &mut self.tls {
+                None => mark(|progress| progress.sent = true),
+                Some(tls) => {
+                    while tls.wants_write() {
+                        tls.write_tls(&mut self.wire)?;
+                        mark(|progress| progress.sent = true);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn mark(change: impl FnOnce(&mut Progress)) {
+    let mut progress = PROGRESS.get();
+    change(&mut progress);
+    PROGRESS.set(progress);
+}
+
+impl Transport for Link {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        let output = &self.buffers.output()[..amount];
+        self.unsent.extend_from_slice(output);
+        Ok(())
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        self.wire.set_timeout(timeout);
+        self.send_unsent()?;
+        let input = self.buffers.input_append_buf();
+        let amount = match &mut self.tls {
+            None => self.wire.read(input)?,
+            Some(tls) => rustls::Stream::new(tls.as_mut(), &mut self.wire).read(input)?,
+        };
+        self.buffers.input_appended(amount);
+        if amount > 0 {
+            mark(|progress| progress.answered = true);
+        }
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        if let Some(tls) = &mut self.tls {
+            // A close_notify can have come in together with the last answer: then TCP alone looks open.
+            let Ok(state) = tls.process_new_packets() else {
+                return false;
+            };
+            if state.peer_has_closed() || state.plaintext_bytes_to_read() > 0 {
+                return false;
+            }
+        }
+        self.unsent.is_empty() && self.wire.is_quiet()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a link's bytes go: a socket of ours, or the tunnel that one of ureq's proxy connectors made.
+pub(super) enum Wire {
+    Socket(Socket),
+    Tunnel(TransportAdapter),
+}
+
+impl Wire {
+    fn set_timeout(&mut self, timeout: NextTimeout) {
+        match self {
+            Wire::Socket(socket) => socket.set_timeout(timeout),
+            Wire::Tunnel(tunnel) => tunnel.set_timeout(timeout),
+        }
+    }
+
+    /// Open, and the other side has sent nothing.
+    fn is_quiet(&mut self) -> bool {
+        match self {
+            Wire::Socket(socket) => socket.is_quiet(),
+            Wire::Tunnel(tunnel) => tunnel.get_mut().is_open(),
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Socket(socket) => socket.read(buffer),
+            Wire::Tunnel(tunnel) => tunnel.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    // No `write_vectored`: std's for sockets raises SIGPIPE, `write` does not.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Socket(socket) => socket.write(bytes),
+            Wire::Tunnel(tunnel) => tunnel.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A TCP socket whose reads and writes end at a deadline.
+pub(super) struct Socket {
+    stream: TcpStream,
+    deadline: Option<Instant>,
+    /// What ureq wants to be told when the deadline passes.
+    reason: ureq::Timeout,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Socket {
+            stream,
+            deadline: None,
+            reason: ureq::Timeout::Global,
+        }
+    }
+
+    fn set_timeout(&mut self, timeout: NextTimeout) {
+        self.deadline = if timeout.after.is_not_happening() {
+            None
+        } else {
+            Instant::now().checked_add(*timeout.after)
+        };
+        self.reason = timeout.reason;
+    }
+
+    /// Runs one read or write, each time with what is left of the time, until it is done or the deadline passes.
+    fn within_deadline(
+        &self,
+        set: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
+        mut run: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(io::Error::other(ureq::Error::Timeout(self.reason)));
+            }
+            set(&self.stream, left)?;
+            match run(&self.stream) {
+                // A signal, or the time is up: the next round tells.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut
+                    ) && self.deadline.is_some() => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn is_quiet(&self) -> bool {
+        let peeked = self
+            .stream
+            .set_nonblocking(true)
+            .and_then(|()| self.stream.peek(&mut [0]));
+        let quiet = matches!(&peeked, Err(error) if error.kind() == ErrorKind::WouldBlock);
+        quiet && self.stream.set_nonblocking(false).is_ok()
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.within_deadline(TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.within_deadline(TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

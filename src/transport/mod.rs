@@ -1,0 +1,312 @@
+//! One request in, one answer out, or an error that says what failed: HTTP/1.1 by ureq over our own connections.
+//!
+//! `client` is the only caller. Here: kept connections, the deadline of one attempt, proxies, TLS, the child of a
+//! fork. Not here: what an answer means (`answer`), and what is sent again (`client`), except that a kept connection
+//! which turns out to be dead is replaced without anybody noticing.
+
+mod connector;
+mod fault;
+mod link;
+mod tls;
+
+use std::fmt;
+use std::io::Read;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnector};
+use ureq::{Agent, Body, http};
+use zeroize::Zeroizing;
+
+use crate::config::{Config, ProxyChoice};
+use crate::error::Error;
+use connector::{LazyResolver, LinkConnector};
+use link::Progress;
+
+/// An answer may be this large and no larger.
+pub(crate) const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Head of an answer; ureq's default of 128 KiB for each buffer would be most of a process' memory.
+const HEAD_LIMIT: usize = 16 * 1024;
+const OUTPUT_BUFFER: usize = 4 * 1024;
+
+/// Kept connections, and for how long: many threads of a recorder may refresh at once, and servers of this kind close
+/// idle connections after 20 s or later.
+const KEPT_CONNECTIONS: usize = 64;
+const KEPT_FOR: Duration = Duration::from_secs(15);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Post,
+    Delete,
+}
+
+/// What goes to the server: `Accept: application/json` and the `User-Agent` come on top.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    /// Base URL, path and query.
+    pub(crate) url: &'a str,
+    /// The value of `Authorization`.
+    pub(crate) authorization: &'a str,
+    /// A form body, or none: a POST then says `Content-Length: 0`.
+    pub(crate) form: Option<&'a str>,
+    /// It must not reach the server twice: it goes out on a connection that is known to be fresh.
+    pub(crate) once: bool,
+}
+
+/// What came back. The body is wiped when dropped: it can hold tokens.
+pub(crate) struct Answer {
+    pub(crate) http_status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
+}
+
+/// The way to one server.
+pub(crate) struct Transport {
+    /// The base URL, for messages.
+    server: String,
+    connect_timeout: Duration,
+    settings: Settings,
+    /// The process that made this, and its agent.
+    owner: (u32, Agent),
+    /// The agent of a forked child. The parent never locks it, so no child finds it locked.
+    child: Mutex<Option<(u32, Agent)>>,
+}
+
+/// What an agent is made from.
+struct Settings {
+    config: ureq::config::Config,
+    tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Settings {
+    fn agent(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Agent {
+        let connector =
+            ().chain(SocksConnector::default())
+                .chain(ConnectProxyConnector::default())
+                .chain(LinkConnector::new(tls));
+        Agent::with_parts(self.config.clone(), connector, LazyResolver)
+    }
+
+    fn agent_for_child(&self) -> Agent {
+        self.agent(self.tls.as_deref().map(tls::for_child).map(Arc::new))
+    }
+}
+
+impl Transport {
+    /// Reads the CA files and the system's trust; nothing is sent.
+    pub(crate) fn new(config: &Config) -> Result<Transport, Error> {
+        let https = config.base_url.starts_with("https:");
+        // Without https no certificate is looked at, and a machine without any can still talk to a loopback server.
+        let tls = if https {
+            Some(Arc::new(tls::settings(config)?))
+        } else {
+            None
+        };
+        let proxy = match &config.proxy {
+            ProxyChoice::None => None,
+            ProxyChoice::FromEnvironment => ureq::Proxy::try_from_env(),
+            ProxyChoice::Url(url) => {
+                Some(ureq::Proxy::new(url.expose()).map_err(|_| Error::invalid_argument("proxy", "not a proxy URL"))?)
+            }
+        };
+        let settings = Settings {
+            config: ureq::config::Config::builder()
+                .http_status_as_error(false)
+                .https_only(https)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .proxy(proxy)
+                .accept("application/json")
+                .accept_encoding("")
+                .user_agent(config.user_agent.as_str())
+                .input_buffer_size(HEAD_LIMIT)
+                .output_buffer_size(OUTPUT_BUFFER)
+                .max_response_header_size(HEAD_LIMIT - 1)
+                .max_idle_connections(KEPT_CONNECTIONS)
+                .max_idle_connections_per_host(KEPT_CONNECTIONS)
+                .max_idle_age(KEPT_FOR)
+                .build(),
+            tls,
+        };
+        let agent = settings.agent(settings.tls.clone());
+        Ok(Transport {
+            server: config.base_url.clone(),
+            connect_timeout: config.connect_timeout,
+            settings,
+            owner: (std::process::id(), agent),
+            child: Mutex::new(None),
+        })
+    }
+
+    /// Sends the request and waits for the whole answer, until `deadline`.
+    ///
+    /// The error says whether a byte of the request may have reached the server
+    /// ([`Error::request_sent`]).
+    pub(crate) fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, Error> {
+        let agent = self.agent();
+        Progress::reset();
+        let mut result = self.attempt(&agent, request, deadline, request.once);
+        let progress = Progress::get();
+        let stale = !progress.connected && !progress.answered;
+        if let Err(Failed::Exchange(error)) = &result {
+            // The server had closed the kept connection, or was closing it as the request came. This is no retry of
+            // a request that was answered, and a request that must not arrive twice never comes here.
+            if stale && !request.once && fault::is_connection_lost(error) {
+                Progress::reset();
+                result = self.attempt(&agent, request, deadline, true);
+            }
+        }
+        result.map_err(|failed| {
+            let error = match failed {
+                Failed::Exchange(error) => fault::to_error(&self.server, &error),
+                Failed::TooLarge => fault::too_large(&self.server),
+                Failed::NoTime => fault::to_error(&self.server, &ureq::Error::Timeout(ureq::Timeout::Global)),
+                Failed::Request(error) => error,
+            };
+            error.with_request_sent(Progress::get().sent)
+        })
+    }
+
+    fn attempt(&self, agent: &Agent, request: &Request, deadline: Instant, fresh: bool) -> Result<Answer, Failed> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failed::NoTime);
+        }
+        let authorization = sensitive(request.authorization)?;
+        let kept_for = if fresh { Duration::ZERO } else { KEPT_FOR };
+        let connect = self.connect_timeout.min(left);
+
+        // Both kinds of builder have the same names but share no type.
+        macro_rules! prepare {
+            ($builder:expr) => {
+                $builder
+                    .header(AUTHORIZATION, authorization)
+                    .config()
+                    .timeout_global(Some(left))
+                    .timeout_connect(Some(connect))
+                    .max_idle_age(kept_for)
+                    .build()
+            };
+        }
+        let response = match (request.method, request.form) {
+            (Method::Delete, _) => prepare!(agent.delete(request.url)).call(),
+            (Method::Post, None) => prepare!(agent.post(request.url)).send_empty(),
+            (Method::Post, Some(form)) => prepare!(agent.post(request.url))
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .send(form),
+        };
+        read(request.method, response.map_err(Failed::Exchange)?)
+    }
+
+    /// The agent of this process. A child must not touch its parent's connections, nor wait for a lock that another
+    /// thread of its parent may have held when it was made.
+    fn agent(&self) -> Agent {
+        let process = std::process::id();
+        if self.owner.0 == process {
+            return self.owner.1.clone();
+        }
+        let Ok(mut child) = self.child.try_lock() else {
+            // Another thread of this child has it, or had it when this process was forked: never wait.
+            return self.settings.agent_for_child();
+        };
+        match &*child {
+            Some((owner, agent)) if *owner == process => agent.clone(),
+            _ => {
+                let agent = self.settings.agent_for_child();
+                *child = Some((process, agent.clone()));
+                agent
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Failed {
+    Exchange(ureq::Error),
+    TooLarge,
+    NoTime,
+    Request(Error),
+}
+
+fn sensitive(value: &str) -> Result<HeaderValue, Failed> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| Failed::Request(Error::invalid_argument("access_token", "no header can carry it")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Reads an answer. A body is waited for only where it decides something: in a 2xx of the token endpoint, and in a 400
+/// or 401, which can name an error. Elsewhere it helps the log, and the answer stands without it.
+fn read(method: Method, mut response: http::Response<Body>) -> Result<Answer, Failed> {
+    let http_status = response.status().as_u16();
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(parse_retry_after);
+    let succeeded = (200..300).contains(&http_status);
+    if succeeded && method == Method::Delete {
+        return Ok(Answer {
+            http_status,
+            retry_after,
+            body: Zeroizing::default(),
+        });
+    }
+
+    // One allocation where the length is known: growing would leave copies behind.
+    let expected = response.body().content_length().unwrap_or(4096);
+    let room = usize::try_from(expected).unwrap_or(ANSWER_LIMIT).min(ANSWER_LIMIT);
+    let mut body = Zeroizing::new(Vec::with_capacity(room + 1));
+    let result = response
+        .body_mut()
+        .as_reader()
+        .take(ANSWER_LIMIT as u64 + 1)
+        .read_to_end(&mut body);
+    match result {
+        Ok(_) if body.len() <= ANSWER_LIMIT => {}
+        Ok(_) if succeeded => return Err(Failed::TooLarge),
+        Err(error) if succeeded || matches!(http_status, 400 | 401) => {
+            return Err(Failed::Exchange(error.into()));
+        }
+        Ok(_) | Err(_) => body = Zeroizing::default(),
+    }
+    Ok(Answer {
+        http_status,
+        retry_after,
+        body,
+    })
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).
+fn parse_retry_after(value: &str) -> Option<Duration> {
+    if let Ok(seconds) = value.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = httpdate::parse_http_date(value.trim()).ok()?;
+    Some(at.duration_since(std::time::SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_comes_as_seconds_or_as_a_date() {
+        assert_eq!(parse_retry_after("7"), Some(Duration::from_secs(7)));
+        assert_eq!(parse_retry_after("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
+        let far = parse_retry_after("Fri, 31 Dec 2100 23:59:59 GMT").unwrap();
+        assert!(far > Duration::from_secs(1_000_000));
+        for nonsense in ["", "-1", "soon", "99999999999999999999999"] {
+            assert_eq!(parse_retry_after(nonsense), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Whom to trust: the system's roots or a file's, with rustls on ring. There is no way to turn checking off.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::Verifier;
+
+use crate::config::Config;
+use crate::error::{Error, Status};
+
+/// The TLS settings for a client: TLS 1.2 and 1.3, certificates checked against the system's trust or the files of
+/// `config`.
+pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
+    let mut added = Vec::new();
+    for path in &config.added_ca_files {
+        added.extend(read_pem("add_ca_file", path)?);
+    }
+    let replaced = config
+        .ca_file
+        .as_deref()
+        .map(|path| read_pem("ca_file", path))
+        .transpose()?;
+
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| {
+            Error::new(
+                Status::Internal,
+                format!("no TLS version can be used: {error}"),
+                "report this",
+            )
+        })?;
+    let mut settings = match replaced {
+        Some(certificates) => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(certificates.into_iter().chain(added));
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
+        None => {
+            let verifier = Verifier::new_with_extra_roots(added, provider).map_err(|error| {
+                Error::new(
+                    Status::Tls,
+                    format!("this machine has no certificate authorities to trust: {error}"),
+                    "install them (on Debian: ca-certificates) or set a CA file",
+                )
+            })?;
+            builder
+                .dangerous() // rustls calls every verifier but its own so; this one asks the system.
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_no_client_auth()
+        }
+    };
+    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(settings)
+}
+
+/// The same settings with a session cache of its own: the cache's lock must not be shared with a forked child.
+pub(super) fn for_child(settings: &ClientConfig) -> ClientConfig {
+    let mut settings = settings.clone();
+    settings.resumption = Resumption::in_memory_sessions(32);
+    settings
+}
+
+fn read_pem(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let bad = |problem: String| Error::invalid_argument(setting, format!("{}: {problem}", path.display()));
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| match error {
+            rustls::pki_types::pem::Error::Io(error) => bad(error.to_string()),
+            _ => bad("not a PEM file".to_owned()),
+        })?;
+    if certificates.is_empty() {
+        return Err(bad("no certificate in it; it must be in PEM form".to_owned()));
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots
+            .add(certificate.clone())
+            .map_err(|error| bad(format!("a certificate in it is of no use: {error}")))?;
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,186 @@
+//! The one place that makes and takes apart URLs: the base URL, query parameters out and in.
+//!
+//! `config` checks base URLs with it, `client` and `login` make requests and pages to open, `login` reads redirects.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use ureq::http::Uri;
+use zeroize::Zeroizing;
+
+/// What is percent-encoded in a parameter: all but the unreserved characters of RFC 3986, section 2.3. The result
+/// means the same in a query and in a form body.
+pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// `name=value&…` with every value percent-encoded, in the order given. Wiped when dropped: values can be secrets.
+pub(crate) fn encode_query(parameters: &[(&str, &str)]) -> Zeroizing<String> {
+    // Room for the worst case, three bytes for each: growing would leave copies behind.
+    let room = parameters
+        .iter()
+        .map(|(name, value)| name.len() + 3 * value.len() + 2)
+        .sum();
+    let mut query = Zeroizing::new(String::with_capacity(room));
+    for (name, value) in parameters {
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(name);
+        query.push('=');
+        query.extend(utf8_percent_encode(value, COMPONENT));
+    }
+    query
+}
+
+/// The query of a URL: what follows the first `?`, without a fragment.
+pub(crate) fn query_of(url: &str) -> Option<&str> {
+    let url = url.split_once('#').map_or(url, |(before, _)| before);
+    url.split_once('?').map(|(_, query)| query)
+}
+
+/// Every value of `name` in a query, percent-decoded; `Err` if one is not UTF-8.
+///
+/// A `+` stays a plus. In a form it would be a space, but this server writes spaces as `%20`, and a plus in an echoed
+/// value as `%2B` or as `+`: read like this, both mean the same.
+pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a, str>>, std::str::Utf8Error> {
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(key, _)| percent_decode_str(key).eq(name.bytes()))
+        .map(|(_, value)| percent_decode_str(value).decode_utf8())
+        .collect()
+}
+
+/// Checks a base URL and returns it without a slash at its end; `Err` says what is wrong with it.
+pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|_| "not a URL; it looks like \"https://rest.cameramanager.com\"".to_owned())?;
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err("begin it with https:// and a host name".to_owned());
+    };
+    if authority.as_str().contains('@') {
+        return Err("leave out the user name and password before the host".to_owned());
+    }
+    if authority.host().is_empty() {
+        return Err("the host name is missing".to_owned());
+    }
+    if authority.port_u16().is_none() && authority.as_str() != authority.host() {
+        return Err("the port is not a number from 0 to 65535".to_owned());
+    }
+    if uri.query().is_some() || url.contains(['?', '#']) {
+        return Err("leave out what follows the path".to_owned());
+    }
+    match scheme {
+        "https" => {}
+        "http" if is_loopback(authority.host()) => {}
+        "http" => {
+            return Err("secrets travel over https:// only (http:// is for a loopback host)".to_owned());
+        }
+        _ => return Err("begin it with https://".to_owned()),
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// Whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Scheme, host, port and path of a URL in a form that can be compared: case of scheme and host folded, the default
+/// port and an empty path written out.
+pub(crate) fn place(url: &str) -> Option<(String, String, u16, String)> {
+    let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
+    let uri: Uri = without_fragment.parse().ok()?;
+    let scheme = uri.scheme_str()?.to_ascii_lowercase();
+    let host = uri.host()?.to_ascii_lowercase();
+    let port = uri.port_u16().or(match scheme.as_str() {
+        "https" => Some(443),
+        "http" => Some(80),
+        _ => None,
+    })?;
+    Some((scheme, host, port, uri.path().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_encoded_as_in_the_guide() {
+        assert_eq!(
+            *encode_query(&[
+                ("grant_type", "authorization_code"),
+                ("redirect_uri", "https://example.com"),
+                ("t", "aA0-._~ :+&=é"),
+            ]),
+            "grant_type=authorization_code&redirect_uri=https%3A%2F%2Fexample.com&t=aA0-._~%20%3A%2B%26%3D%C3%A9"
+        );
+    }
+
+    #[test]
+    fn a_query_is_read_without_its_fragment() {
+        assert_eq!(query_of("https://h/p?a=1&b=2#c?d"), Some("a=1&b=2"));
+        assert_eq!(query_of("https://h/p#c?d"), None);
+        assert_eq!(query_of("/p?"), Some(""));
+    }
+
+    #[test]
+    fn values_are_found_by_their_decoded_name() {
+        let query = "a=1&b=%2B+%C3%A9&a=2&%61=3&c";
+        assert_eq!(query_values(query, "a").unwrap(), ["1", "2", "3"]);
+        assert_eq!(query_values(query, "b").unwrap(), ["++é"]);
+        assert_eq!(query_values(query, "c").unwrap(), [""]);
+        assert!(query_values(query, "d").unwrap().is_empty());
+        assert!(query_values("a=%ff", "a").is_err());
+    }
+
+    #[test]
+    fn base_urls_are_https_or_loopback() {
+        for good in [
+            "https://rest.cameramanager.com",
+            "https://rest.cameramanager.com:8443/prefix",
+            "http://127.0.0.1:8080",
+            "http://127.9.9.9",
+            "http://[::1]:80",
+            "http://localhost",
+            "http://LOCALHOST:1",
+        ] {
+            assert_eq!(parse_base_url(good).as_deref(), Ok(good), "{good}");
+        }
+        for bad in [
+            "",
+            "rest.cameramanager.com",
+            "/path",
+            "http://rest.cameramanager.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "ftp://rest.cameramanager.com",
+            "https://user:password@rest.cameramanager.com",
+            "https://rest.cameramanager.com?x=1",
+            "https://rest.cameramanager.com#x",
+            "https://rest.cameramanager.com:99999",
+            "https://:443",
+            "https://",
+            "https://rest.camera manager.com",
+            "https://rest.cameramanager.com\r\nX: y",
+        ] {
+            assert!(parse_base_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn slashes_at_the_end_of_a_base_url_do_not_double() {
+        assert_eq!(parse_base_url("https://h/").as_deref(), Ok("https://h"));
+        assert_eq!(parse_base_url("https://h/p//").as_deref(), Ok("https://h/p"));
+    }
+
+    #[test]
+    fn places_compare_without_regard_to_how_they_are_written() {
+        assert_eq!(place("https://Example.com"), place("HTTPS://example.com:443/?code=x#y"));
+        assert_ne!(place("https://example.com/a"), place("https://example.com/b"));
+        assert_ne!(place("https://example.com"), place("http://example.com"));
+        assert_eq!(place("about:blank"), None);
+    }
+}
