@@ -167,6 +167,15 @@ impl Error {
         error
     }
 
+    /// A panic that a binding caught: where it happened, and nothing of what was in hand.
+    pub fn internal(place: &str) -> Self {
+        Self::new(
+            Status::Internal,
+            format!("a bug in libcmauth, caught at {place}"),
+            "report this line",
+        )
+    }
+
     pub(crate) fn with_advice(mut self, advice: Advice, remedy: &str) -> Self {
         self.0.advice = advice;
         self.0.message = format!("{}; {remedy}", self.0.what);

@@ -103,8 +103,8 @@ impl Login {
 
     /// Checks the redirect and exchanges its code for tokens.
     ///
-    /// `redirected_url` is the URL the browser came back to, or what follows its host; only the query counts, for a
-    /// proxy may have changed the rest.
+    /// `redirected_url` is the URL the browser came back to, or what follows its host; space around it does not matter.
+    /// Only the query counts, for a proxy may have changed the rest.
     ///
     /// # Errors
     /// [`StateMismatch`](Status::StateMismatch): the redirect belongs to another login, or somebody forged it.

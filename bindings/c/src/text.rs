@@ -1,0 +1,26 @@
+//! Texts that C borrows from a handle.
+
+use std::ffi::c_char;
+
+use zeroize::Zeroizing;
+
+/// A NUL-terminated copy of a text, wiped when its handle is freed.
+pub(crate) struct Text(Zeroizing<Vec<u8>>);
+
+impl Text {
+    pub(crate) fn new(text: &str) -> Self {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+        Text(bytes)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
+}
+
+/// A borrowed text, NULL where there is none.
+pub(crate) fn or_null(text: Option<&Text>) -> *const c_char {
+    text.map_or(std::ptr::null(), Text::as_ptr)
+}

@@ -1,0 +1,79 @@
+//! Version, and names for logs.
+
+use std::ffi::{c_char, c_int};
+
+use crate::guard;
+
+/// The version of this header; `cm_version` gives the library's.
+pub const CM_VERSION_MAJOR: c_int = 0;
+/// See CM_VERSION_MAJOR.
+pub const CM_VERSION_MINOR: c_int = 1;
+/// See CM_VERSION_MAJOR.
+pub const CM_VERSION_PATCH: c_int = 0;
+
+/// The version of the library that is loaded.
+///
+/// @return "0.1.0"; never NULL, never to be freed
+///
+/// Any thread. Since 0.1.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// A status' name, for logs.
+///
+/// @param status  a `cm_status`; any number is allowed
+/// @return "OK", "LOGIN_REQUIRED", …, "UNKNOWN" for a number that is none; never NULL, never to be freed
+///
+/// Any thread. Since 0.1.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_status_name(status: c_int) -> *const c_char {
+    guard::value(c"UNKNOWN".as_ptr(), || name(status).as_ptr())
+}
+
+fn name(status: c_int) -> &'static std::ffi::CStr {
+    match status {
+        0 => c"OK",
+        1 => c"INVALID_ARGUMENT",
+        2 => c"LOGIN_REQUIRED",
+        3 => c"TOKEN_REJECTED",
+        4 => c"ACCESS_DENIED",
+        5 => c"CLIENT_REJECTED",
+        6 => c"REQUEST_REJECTED",
+        7 => c"STATE_MISMATCH",
+        8 => c"NETWORK",
+        9 => c"TLS",
+        10 => c"TIMEOUT",
+        11 => c"SERVER",
+        12 => c"PROTOCOL",
+        14 => c"INTERNAL",
+        _ => c"UNKNOWN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cmauth::Status;
+
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_core() {
+        for &status in Status::ALL {
+            assert_eq!(name(status as c_int).to_str(), Ok(status.name()));
+        }
+        for other in [-1, 13, 99, c_int::MAX] {
+            assert_eq!(name(other), c"UNKNOWN");
+        }
+    }
+
+    #[test]
+    fn the_header_and_the_library_have_one_version() {
+        let header = format!("{CM_VERSION_MAJOR}.{CM_VERSION_MINOR}.{CM_VERSION_PATCH}");
+        assert_eq!(header, cmauth::VERSION);
+        assert_eq!(header, env!("CARGO_PKG_VERSION"));
+    }
+}

@@ -1,0 +1,110 @@
+//! What the tests of the C ABI share: the library as a user builds it, and the system's compiler.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// The build folder, wherever CARGO_TARGET_DIR puts it: tests run from `<target>/<profile>/deps`.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().to_owned()
+}
+
+/// The folder with `libcmauth.so` and `libcmauth.a`, built as a user builds them.
+pub fn library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let target = target();
+        run(Command::new(env!("CARGO"))
+            .args(["build", "--release", "--package", "cmauth-c", "--target-dir"])
+            .arg(&target)
+            .current_dir(root()));
+        target.join("release")
+    })
+}
+
+/// A folder for what one test compiles.
+pub fn scratch(name: &str) -> PathBuf {
+    let folder = target().join("c-tests").join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub enum Link {
+    Shared,
+    Static,
+}
+
+/// Compiles a C or C++ program with every warning an error, and returns the path of what it became.
+pub fn compile(source: &Path, link: Link, name: &str) -> PathBuf {
+    let is_c = source.extension().is_some_and(|extension| extension == "c");
+    let (compiler, standard) = if is_c {
+        ("cc", "-std=c99")
+    } else {
+        ("c++", "-std=c++17")
+    };
+    let program = scratch(name).join("program");
+    let mut command = Command::new(compiler);
+    command
+        .args([
+            standard,
+            "-D_GNU_SOURCE",
+            "-pedantic",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-g",
+            "-pthread",
+        ])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(source)
+        .arg("-o")
+        .arg(&program);
+    match link {
+        Link::Shared => command.arg("-L").arg(library()).arg("-lcmauth"),
+        Link::Static => command.arg(library().join("libcmauth.a")).args([
+            "-lgcc_s",
+            "-lutil",
+            "-lrt",
+            "-lpthread",
+            "-lm",
+            "-ldl",
+            "-lc",
+        ]),
+    };
+    run(&mut command);
+    program
+}
+
+/// A compiled program, ready to run from the build folder.
+pub fn program(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env("LD_LIBRARY_PATH", library());
+    command
+}
+
+/// Runs a command that must succeed.
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}

@@ -1,0 +1,107 @@
+//! The built library and its header fit each other and stand alone.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use common::{Link, compile, library, program, root, run, scratch};
+
+fn header() -> String {
+    fs::read_to_string(root().join("include/cmauth.h")).unwrap()
+}
+
+/// Every function that the header declares.
+fn declared() -> BTreeSet<String> {
+    header()
+        .lines()
+        .filter(|line| !line.starts_with([' ', '/', '#']))
+        .filter_map(|line| line.split_once('('))
+        .filter_map(|(before, _)| before.rsplit([' ', '*']).next())
+        .filter(|name| name.starts_with("cm_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_library_exports_exactly_the_functions_of_the_header() {
+    let output = run(Command::new("nm")
+        .args(["-D", "--defined-only"])
+        .arg(library().join("libcmauth.so")));
+    let exported: BTreeSet<String> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.rsplit(' ').next().map(str::to_owned))
+        .collect();
+    assert!(declared().len() > 30, "{:?}", declared());
+    assert_eq!(exported, declared());
+}
+
+#[test]
+fn the_library_has_its_soname_and_the_link_of_that_name_beside_it() {
+    let output = run(Command::new("readelf").arg("-d").arg(library().join("libcmauth.so")));
+    let dynamic = String::from_utf8(output.stdout).unwrap();
+    assert!(dynamic.contains("soname: [libcmauth.so.0]"), "{dynamic}");
+    assert!(dynamic.contains("NODELETE"), "{dynamic}");
+    let link = fs::read_link(library().join("libcmauth.so.0")).unwrap();
+    assert_eq!(link.to_str(), Some("libcmauth.so"));
+}
+
+#[test]
+fn the_header_compiles_alone_and_twice_in_old_c_and_in_cpp() {
+    let folder = scratch("header");
+    for (file, compiler, standards) in [
+        ("twice.c", "cc", &["-std=c99", "-std=c17"][..]),
+        ("twice.cpp", "c++", &["-std=c++11", "-std=c++17"]),
+    ] {
+        let source = folder.join(file);
+        fs::write(&source, "#include <cmauth.h>\n#include <cmauth.h>\n").unwrap();
+        for standard in standards {
+            run(Command::new(compiler)
+                .args([
+                    standard,
+                    "-pedantic",
+                    "-Wall",
+                    "-Wextra",
+                    "-Werror",
+                    "-fsyntax-only",
+                    "-I",
+                ])
+                .arg(root().join("include"))
+                .arg(&source));
+        }
+    }
+}
+
+#[test]
+fn the_program_on_the_header_s_first_page_compiles_and_has_at_most_20_lines() {
+    let text: String = header()
+        .lines()
+        .take_while(|line| *line != " */")
+        .filter_map(|line| line.strip_prefix(" *     "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert!(text.starts_with("#include <cmauth.h>"), "{text}");
+    let lines = text.matches('\n').count() + 1; // The empty one after the includes has no margin.
+    assert!(lines <= 20, "{lines} lines");
+    let source = scratch("first-page").join("program.c");
+    fs::write(&source, text).unwrap();
+    compile(&source, Link::Shared, "first-page");
+}
+
+#[test]
+fn every_function_takes_null_in_every_place() {
+    for (link, name) in [(Link::Shared, "nulls-shared"), (Link::Static, "nulls-static")] {
+        let built = compile(&root().join("tests/c/nulls.c"), link, name);
+        run(&mut program(&built));
+    }
+    // A function that is new in the header must be in that program too.
+    let source = fs::read_to_string(root().join("tests/c/nulls.c")).unwrap();
+    for function in declared() {
+        assert!(
+            source.contains(&format!("{function}(")),
+            "tests/c/nulls.c does not call {function}"
+        );
+    }
+}

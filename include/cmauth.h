@@ -1,0 +1,712 @@
+/*
+ * libcmauth: the CameraManager login for C and C++.
+ *
+ * Sends a user to the login page, turns the code that comes back into tokens, refreshes them, logs out:
+ *
+ *     #include <cmauth.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *         cm_config *config = cm_config_new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+ *         cm_client *client = NULL; cm_login *login = NULL; cm_tokens *tokens = NULL; cm_error *error = NULL;
+ *         char redirected[2048];
+ *         if (cm_client_new(config, &client, &error)) goto cleanup;
+ *         if (cm_login_new(client, "https://example.com", &login, &error)) goto cleanup;
+ *         printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
+ *         if (!fgets(redirected, sizeof redirected, stdin)) goto cleanup;
+ *         if (cm_login_finish(login, redirected, &tokens, &error)) goto cleanup;
+ *         printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
+ *         if (cm_logout(client, cm_tokens_access_token(tokens), &error)) goto cleanup;
+ *     cleanup:
+ *         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
+ *         cm_error_free(error); cm_tokens_free(tokens); cm_login_free(login); cm_client_free(client);
+ *         cm_config_free(config);
+ *     }
+ *
+ * Build it with `cc program.c -lcmauth`.
+ *
+ * The conventions, which hold for every function:
+ *
+ * - Handles are opaque. Each has one `_new` (or the call that made it) and one `_free`; `_free(NULL)` does nothing. No
+ *   call takes a handle over: what you made, you free, in any order, but not while a call on it runs.
+ * - A call that can fail returns a `cm_status`, which is 0 (`CM_STATUS_OK`) or says what kind of failure it was. Its
+ *   last parameter, `error`, receives an object with the details, or may be NULL. Results and `*error` are set to NULL
+ *   on entry, so one `goto cleanup` serves.
+ * - Setting up takes no error handling: `cm_config_new` and its setters never fail; `cm_client_new` reports the first
+ *   bad value that one of them was given.
+ * - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
+ *   `_free`, which wipes them from memory; never free or change one.
+ * - A handle passed as `const` may be used by many threads at once; one that is not, by one thread at a time.
+ * - Pass only NULL or what this library gave you and you have not freed. NULL is then never a crash: where it is not
+ *   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
+ * - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes
+ *   `CM_STATUS_INTERNAL`. No message, description or name holds a client secret, code or token.
+ * - The library grows by new functions, statuses and setters: treat a status that you do not know as a failure.
+ */
+/* Generated from bindings/c/src by `make header`; never edited. */
+
+#ifndef CMAUTH_H
+#define CMAUTH_H
+
+#include <stdint.h>
+
+/* Compilers that can warn when a status or a result is not looked at. */
+#if defined(__GNUC__) || defined(__clang__)
+#define CM_MUST_USE __attribute__((warn_unused_result))
+#else
+#define CM_MUST_USE
+#endif
+
+/**
+ * The version of this header; `cm_version` gives the library's.
+ */
+#define CM_VERSION_MAJOR 0
+
+/**
+ * See CM_VERSION_MAJOR.
+ */
+#define CM_VERSION_MINOR 1
+
+/**
+ * See CM_VERSION_MAJOR.
+ */
+#define CM_VERSION_PATCH 0
+
+/**
+ * What became of a call. 0 is success; numbers are fixed, and never used again for something else.
+ */
+typedef enum {
+    /**
+     * It worked.
+     */
+    CM_STATUS_OK = 0,
+    /**
+     * A parameter is NULL, not UTF-8, empty or impossible, or the login is already finished. Nothing was sent.
+     */
+    CM_STATUS_INVALID_ARGUMENT = 1,
+    /**
+     * The code or the refresh token is no longer good: send the user to the login page.
+     */
+    CM_STATUS_LOGIN_REQUIRED = 2,
+    /**
+     * The access token is unknown or expired (401 at logout): refresh.
+     */
+    CM_STATUS_TOKEN_REJECTED = 3,
+    /**
+     * The user said no, or the server answered 403.
+     */
+    CM_STATUS_ACCESS_DENIED = 4,
+    /**
+     * The API key is wrong or may not do this (any other 401 at the token endpoint).
+     */
+    CM_STATUS_CLIENT_REJECTED = 5,
+    /**
+     * Any other 4xx, or such an error on the redirect.
+     */
+    CM_STATUS_REQUEST_REJECTED = 6,
+    /**
+     * The redirect does not belong to this login, which stays open.
+     */
+    CM_STATUS_STATE_MISMATCH = 7,
+    /**
+     * No name, no route, refused, reset, cut off, or the proxy failed.
+     */
+    CM_STATUS_NETWORK = 8,
+    /**
+     * The certificate or the handshake failed.
+     */
+    CM_STATUS_TLS = 9,
+    /**
+     * A deadline passed.
+     */
+    CM_STATUS_TIMEOUT = 10,
+    /**
+     * The server answered 5xx or 429.
+     */
+    CM_STATUS_SERVER = 11,
+    /**
+     * The answer is not what the API promises: a redirect, HTML, no usable token, more than 64 KiB.
+     */
+    CM_STATUS_PROTOCOL = 12,
+    /**
+     * A bug in this library, caught.
+     */
+    CM_STATUS_INTERNAL = 14,
+} cm_status;
+
+/**
+ * What to do about a failure.
+ */
+typedef enum {
+    /**
+     * Nothing: there is no error.
+     */
+    CM_ADVICE_NONE = 0,
+    /**
+     * Somebody must change something: the program, its settings, the site's network or the API key.
+     */
+    CM_ADVICE_FIX = 1,
+    /**
+     * Send the user to the login page again.
+     */
+    CM_ADVICE_LOG_IN = 2,
+    /**
+     * Get a new access token with the refresh token, then do it again.
+     */
+    CM_ADVICE_REFRESH = 3,
+    /**
+     * Try again later, after `cm_error_retry_after` where the server named a time.
+     */
+    CM_ADVICE_RETRY = 4,
+    /**
+     * It is a bug in this library: report it with the message.
+     */
+    CM_ADVICE_REPORT = 5,
+} cm_advice;
+
+/**
+ * Talks to the server for one API key. Immutable: any number of threads may use it at once.
+ */
+typedef struct cm_client cm_client;
+
+/**
+ * The settings of a client. One thread sets it up; `cm_client_new` copies it.
+ */
+typedef struct cm_config cm_config;
+
+/**
+ * Why a call failed. Immutable: any number of threads may read it at once.
+ */
+typedef struct cm_error cm_error;
+
+/**
+ * A login under way. Used up by the first exchange of which a byte was sent; after a mismatch or an earlier failure it
+ * stays open. Any number of threads may use it at once; one of them finishes it.
+ */
+typedef struct cm_login cm_login;
+
+/**
+ * The tokens of one logged-in user. Immutable: any number of threads may use them at once.
+ */
+typedef struct cm_tokens cm_tokens;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ * Config: the API key, the server, and the limits.
+ */
+
+/**
+ * Makes the settings for an API key, everything else as it is by default.
+ *
+ * An API key is an id and a secret, requested from https://dealer.cameramanager.com (step 1 of the vendor's guide). The
+ * secret belongs on your server, never in a browser.
+ *
+ * @param client_id      the key's id, without ':'; not NULL
+ * @param client_secret  the key's secret; not NULL
+ * @return the settings. A bad parameter is reported by `cm_client_new`. Free with `cm_config_free`.
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_config *cm_config_new(const char *client_id,
+                         const char *client_secret);
+
+/**
+ * Frees settings, and wipes the secret in them.
+ *
+ * @param config  the settings, or NULL
+ *
+ * Not while another thread uses them. Since 0.1.
+ */
+void cm_config_free(cm_config *config);
+
+/**
+ * Sets the server. Default "https://rest.cameramanager.com".
+ *
+ * @param config    the settings; NULL: nothing happens
+ * @param base_url  https://..., or http://... to a loopback host, for tests; a bad one is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_base_url(cm_config *config,
+                            const char *base_url);
+
+/**
+ * Sets what to ask for. Default "write", as in the vendor's guide.
+ *
+ * @param config  the settings; NULL: nothing happens
+ * @param scope   "read", "write" or any other, several joined by spaces; a bad one is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_scope(cm_config *config,
+                         const char *scope);
+
+/**
+ * Sets how long a whole call may take, retries included. Default 30000.
+ *
+ * @param config      the settings; NULL: nothing happens
+ * @param timeout_ms  1 to 86400000 (a day), in milliseconds; a bad one is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_timeout_ms(cm_config *config, int64_t timeout_ms);
+
+/**
+ * Sets how long making one connection may take: look-up, all addresses together, proxy and TLS. Default 10000.
+ *
+ * @param config      the settings; NULL: nothing happens
+ * @param timeout_ms  1 to 86400000 (a day), in milliseconds; a bad one is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_connect_timeout_ms(cm_config *config,
+                                      int64_t timeout_ms);
+
+/**
+ * Sets a file with the certificates to trust in place of the system's.
+ *
+ * @param config  the settings; NULL: nothing happens
+ * @param path    a PEM file, read by `cm_client_new`, which reports one that cannot be used
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_ca_file(cm_config *config, const char *path);
+
+/**
+ * Adds a file with certificates to trust beside the others. Can be called several times.
+ *
+ * @param config  the settings; NULL: nothing happens
+ * @param path    a PEM file, read by `cm_client_new`, which reports one that cannot be used
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_add_ca_file(cm_config *config, const char *path);
+
+/**
+ * Sets the proxy.
+ *
+ * @param config  the settings; NULL: nothing happens
+ * @param proxy   NULL (default): taken from the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY); "": none; else a URL,
+ *                "http://[user:password@]host:port", "https://...", "socks5://..." or "socks4://..."; a bad one is reported
+ *                by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_proxy(cm_config *config,
+                         const char *proxy);
+
+/**
+ * Sets your product's name and version, added after "libcmauth/x.y.z" in the User-Agent header.
+ *
+ * @param config   the settings; NULL: nothing happens
+ * @param product  "Recorder/1.0", in ASCII; a bad one is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_user_agent(cm_config *config, const char *product);
+
+/**
+ * Sets how often a refresh or logout is sent again after a network failure, 5xx or 429. Default 2.
+ *
+ * A code is never sent again once a byte of it went out.
+ *
+ * @param config       the settings; NULL: nothing happens
+ * @param max_retries  0 (never) to 10; a bad one is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_max_retries(cm_config *config, int max_retries);
+
+/**
+ * Sets where the parameters of a token request go.
+ *
+ * @param config   the settings; NULL: nothing happens
+ * @param in_body  0 (default): into the query, as the vendor's guide documents; 1: into a form body, as RFC 6749 has
+ *                 it and where fewer logs see them; any other value is reported by `cm_client_new`
+ *
+ * One thread at a time. Since 0.1.
+ */
+void cm_config_set_params_in_body(cm_config *config,
+                                  int in_body);
+
+/*
+ * Client: a config made usable, and the three calls. It remembers no user and no token.
+ */
+
+/**
+ * Makes a client from a copy of the settings. Reads CA files and the system's trust; sends nothing.
+ *
+ * @param config  the settings; not NULL. They can be freed at once.
+ * @param client  receives the client; not NULL
+ * @param error   receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT` for the first bad value in the settings, with its name;
+ *         `CM_STATUS_TLS` where this machine trusts nobody
+ *
+ * Free the client with `cm_client_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_client_new(const cm_config *config,
+                        cm_client **client,
+                        cm_error **error);
+
+/**
+ * Frees a client, and wipes the secret in it. Logins keep what they need of it.
+ *
+ * @param client  the client, or NULL
+ *
+ * Not while a call on it runs. Since 0.1.
+ */
+void cm_client_free(cm_client *client);
+
+/**
+ * Turns the code of a redirect into tokens (step 4 of the vendor's guide, RFC 6749 section 4.1.3).
+ *
+ * `cm_login_finish` does this too, and checks the redirect's state before; use this where you check for yourself. A
+ * code is used up by the first request that reaches the server, so it is sent again only if not a byte of it went out.
+ *
+ * @param client        the client; not NULL
+ * @param code          the code; not NULL
+ * @param redirect_uri  the one the login page was opened with, to the byte; not NULL
+ * @param tokens        receives the tokens; not NULL
+ * @param error         receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the code is not good, or was used, or the redirect URI differs;
+ *         `CM_STATUS_CLIENT_REJECTED`: the API key; `CM_STATUS_INVALID_ARGUMENT`: nothing was sent; else
+ *         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_exchange_code(const cm_client *client,
+                           const char *code,
+                           const char *redirect_uri,
+                           cm_tokens **tokens,
+                           cm_error **error);
+
+/**
+ * Gets a new access token (step 5 of the vendor's guide, RFC 6749 section 6). The old one ends at once.
+ *
+ * Where the server sends no new refresh token, the tokens keep the old one.
+ *
+ * @param client         the client; not NULL
+ * @param refresh_token  the refresh token; not NULL
+ * @param tokens         receives the tokens; not NULL
+ * @param error          receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the refresh token is no longer good; else as `cm_exchange_code`
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_refresh(const cm_client *client,
+                     const char *refresh_token,
+                     cm_tokens **tokens,
+                     cm_error **error);
+
+/**
+ * Ends the access token and its refresh token (step 6 of the vendor's guide).
+ *
+ * @param client        the client; not NULL
+ * @param access_token  the access token; not NULL
+ * @param error         receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_TOKEN_REJECTED`: the access token is unknown or expired; an expired one leaves the
+ *         refresh token alive: refresh, then log out; else as `cm_exchange_code`
+ *
+ * Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_logout(const cm_client *client,
+                    const char *access_token,
+                    cm_error **error);
+
+/*
+ * Login: one login under way. Open its URL in the user's browser, give the URL that it comes back to to
+ * `cm_login_finish`.
+ */
+
+/**
+ * Begins a login (step 2 of the vendor's guide), with a state of 256 random bits by which `cm_login_finish` knows the
+ * redirect. Sends nothing.
+ *
+ * @param client        the client; not NULL. It can be freed before the login.
+ * @param redirect_uri  where the browser comes back to, http://... or https://..., without a fragment; not NULL
+ * @param login         receives the login; not NULL
+ * @param error         receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: the redirect URI cannot be used
+ *
+ * Free the login with `cm_login_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_login_new(const cm_client *client,
+                       const char *redirect_uri,
+                       cm_login **login,
+                       cm_error **error);
+
+/**
+ * Frees a login, and wipes the state in it.
+ *
+ * @param login  the login, or NULL
+ *
+ * Not while a call on it runs. Since 0.1.
+ */
+void cm_login_free(cm_login *login);
+
+/**
+ * The page to open in the user's browser, which must follow redirects.
+ *
+ * @param login  the login; NULL gives NULL
+ * @return the URL, borrowed from the login
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_login_url(const cm_login *login);
+
+/**
+ * Whether a URL is the redirect of this login, for a browser inside your product: it tells when to stop showing pages
+ * and call `cm_login_finish`, which checks the rest.
+ *
+ * @param login  the login; NULL gives 0
+ * @param url    where the browser is about to go; NULL gives 0
+ * @return 1 if it is at the place of the redirect URI and has a code or an error, else 0
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+int cm_login_is_redirect(const cm_login *login,
+                         const char *url);
+
+/**
+ * Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the vendor's guide).
+ *
+ * @param login           the login; not NULL
+ * @param redirected_url  the URL that the browser came back to, or what follows its host; not NULL
+ * @param tokens          receives the tokens; not NULL
+ * @param error           receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_STATE_MISMATCH`: the redirect belongs to another login, or somebody forged it;
+ *         `CM_STATUS_ACCESS_DENIED`: the user said no; `CM_STATUS_REQUEST_REJECTED`: the server sent another error;
+ *         `CM_STATUS_INVALID_ARGUMENT`: there is no code in it, a parameter twice, or the login is finished already;
+ *         else as `cm_exchange_code`
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_login_finish(const cm_login *login,
+                          const char *redirected_url,
+                          cm_tokens **tokens,
+                          cm_error **error);
+
+/*
+ * Tokens: what the server gave, and until when. A refresh gives new ones.
+ */
+
+/**
+ * Frees tokens, and wipes them. The server is not told: that is `cm_logout`.
+ *
+ * @param tokens  the tokens, or NULL
+ *
+ * Not while another thread uses them. Since 0.1.
+ */
+void cm_tokens_free(cm_tokens *tokens);
+
+/**
+ * The access token, for "Authorization: Bearer ...". Opaque: CameraManager's look like "<UUID>:<zone>".
+ *
+ * @param tokens  the tokens; NULL gives NULL
+ * @return the access token, borrowed from the tokens
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_tokens_access_token(const cm_tokens *tokens);
+
+/**
+ * The refresh token, for `cm_refresh`. It works until the user logs out.
+ *
+ * @param tokens  the tokens; NULL gives NULL
+ * @return the refresh token, borrowed from the tokens; NULL where the server gave none
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_tokens_refresh_token(const cm_tokens *tokens);
+
+/**
+ * The token type, "bearer" in the server's spelling.
+ *
+ * @param tokens  the tokens; NULL gives NULL
+ * @return the type, borrowed from the tokens
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_tokens_token_type(const cm_tokens *tokens);
+
+/**
+ * What the tokens allow, as the server said it: "write", "read write".
+ *
+ * @param tokens  the tokens; NULL gives NULL
+ * @return the scope, borrowed from the tokens; NULL where the server did not say
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_tokens_scope(const cm_tokens *tokens);
+
+/**
+ * When the access token ends, counted from before the request was sent.
+ *
+ * @param tokens  the tokens; NULL gives 0
+ * @return Unix seconds; INT64_MAX: never
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int64_t cm_tokens_expires_at(const cm_tokens *tokens);
+
+/**
+ * How long the access token still lives, by this machine's clock.
+ *
+ * @param tokens  the tokens; NULL gives 0
+ * @return seconds left now, at least 0; INT64_MAX: it never expires
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int64_t cm_tokens_expires_in(const cm_tokens *tokens);
+
+/**
+ * The tokens as JSON, for you to keep: as secret as the tokens in it.
+ *
+ * An object with "access_token", "token_type", and where there are any "refresh_token", "scope" and "expires_at" (Unix
+ * seconds). Later versions may add keys.
+ *
+ * @param tokens  the tokens; NULL gives NULL
+ * @return the JSON, borrowed from the tokens
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+const char *cm_tokens_to_json(const cm_tokens *tokens);
+
+/**
+ * Makes tokens from the JSON of `cm_tokens_to_json`. Keys it does not know are passed over.
+ *
+ * @param json    the JSON; not NULL
+ * @param tokens  receives the tokens; not NULL
+ * @param error   receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`, naming the key, where it holds no tokens
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE cm_status cm_tokens_from_json(const char *json, cm_tokens **tokens, cm_error **error);
+
+/*
+ * Error: a status to branch on, advice on what to do, and the details for the log. Never a secret.
+ */
+
+/**
+ * Frees an error.
+ *
+ * @param error  the error, or NULL
+ *
+ * Not while another thread uses it. Since 0.1.
+ */
+void cm_error_free(cm_error *error);
+
+/**
+ * The kind of failure: what the call returned.
+ *
+ * @param error  the error; NULL gives `CM_STATUS_OK`
+ * @return the status
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE cm_status cm_error_status(const cm_error *error);
+
+/**
+ * What to do. It belongs to this error, not to its status alone: after an exchange whose request may have arrived it is
+ * `CM_ADVICE_LOG_IN`, for the code is used up.
+ *
+ * @param error  the error; NULL gives `CM_ADVICE_NONE`
+ * @return the advice
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_advice cm_error_advice(const cm_error *error);
+
+/**
+ * One line for the log: what happened, what the server said, and what to do.
+ *
+ * @param error  the error; NULL gives "no error"
+ * @return the message, borrowed from the error; never NULL
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_error_message(const cm_error *error);
+
+/**
+ * The HTTP status of the answer.
+ *
+ * @param error  the error; NULL gives 0
+ * @return the status, 0 where there was no answer
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int cm_error_http_status(const cm_error *error);
+
+/**
+ * The OAuth error code of the answer or the redirect (RFC 6749, sections 4.1.2.1 and 5.2): "invalid_grant".
+ *
+ * @param error  the error; NULL gives NULL
+ * @return the code, borrowed from the error; NULL where there is none
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_error_oauth_error(const cm_error *error);
+
+/**
+ * What the server said about it, at most 512 bytes, secrets replaced by "[redacted]". For people: never branch on it.
+ *
+ * @param error  the error; NULL gives NULL
+ * @return the description, borrowed from the error; NULL where there is none
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+const char *cm_error_oauth_description(const cm_error *error);
+
+/**
+ * How long the server asked to wait (Retry-After).
+ *
+ * @param error  the error; NULL gives -1
+ * @return seconds, at least 0; -1 where it did not ask
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int64_t cm_error_retry_after(const cm_error *error);
+
+/*
+ * Version, and names for logs.
+ */
+
+/**
+ * The version of the library that is loaded.
+ *
+ * @return "0.1.0"; never NULL, never to be freed
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_version(void);
+
+/**
+ * A status' name, for logs.
+ *
+ * @param status  a `cm_status`; any number is allowed
+ * @return "OK", "LOGIN_REQUIRED", ..., "UNKNOWN" for a number that is none; never NULL, never to be freed
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const char *cm_status_name(int status);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CMAUTH_H */

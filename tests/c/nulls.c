@@ -1,0 +1,236 @@
+/* Every function with NULL, bad UTF-8 and impossible numbers in every place: an error with the parameter's name, or
+ * nothing; never a crash. Sends nothing. */
+
+#include <cmauth.h>
+
+#include "check.h"
+
+#define BAD_UTF8 "\xff\xfe"
+#define SOMEWHERE ((void *)0x1)
+
+static cm_error *error;
+static cm_client *client;
+
+static cm_config *settings(void) {
+    cm_config *config = cm_config_new("id", "secret");
+    CHECK(config);
+    /* A loopback base URL needs no certificate authorities. */
+    cm_config_set_base_url(config, "http://127.0.0.1:1");
+    cm_config_set_proxy(config, "");
+    return config;
+}
+
+/* The call failed for a parameter of this name; its result was set to NULL. */
+static void refused(cm_status status, const void *result, const char *parameter) {
+    CHECK(status == CM_STATUS_INVALID_ARGUMENT);
+    CHECK(result == NULL);
+    CHECK(error && cm_error_status(error) == CM_STATUS_INVALID_ARGUMENT);
+    CHECK(cm_error_advice(error) == CM_ADVICE_FIX);
+    CHECK_CONTAINS(cm_error_message(error), parameter);
+    CHECK(cm_error_http_status(error) == 0);
+    CHECK(cm_error_oauth_error(error) == NULL);
+    CHECK(cm_error_oauth_description(error) == NULL);
+    CHECK(cm_error_retry_after(error) == -1);
+    cm_error_free(error);
+    error = SOMEWHERE;
+}
+
+/* C does not say in which order arguments are read: the call comes first. */
+#define REFUSED(call, result, parameter)            \
+    do {                                            \
+        cm_status status_ = (call);                 \
+        refused(status_, (result), (parameter));    \
+    } while (0)
+
+/* These settings are refused for this parameter. Frees them. */
+static void refused_settings(cm_config *config, const char *parameter) {
+    cm_client *made = SOMEWHERE;
+    cm_status status = cm_client_new(config, &made, &error);
+    refused(status, made, parameter);
+    cm_config_free(config);
+}
+
+static void freeing_null(void) {
+    for (int i = 0; i < 2; i++) {
+        cm_config_free(NULL);
+        cm_client_free(NULL);
+        cm_login_free(NULL);
+        cm_tokens_free(NULL);
+        cm_error_free(NULL);
+    }
+}
+
+static void config_functions(void) {
+    refused_settings(cm_config_new(NULL, "secret"), "client_id: it is NULL");
+    refused_settings(cm_config_new("id", NULL), "client_secret: it is NULL");
+    refused_settings(cm_config_new(NULL, NULL), "client_id: it is NULL");
+    refused_settings(cm_config_new(BAD_UTF8, "secret"), "client_id: it is not UTF-8");
+    refused_settings(cm_config_new("id", BAD_UTF8), "client_secret: it is not UTF-8");
+    refused_settings(cm_config_new("", ""), "client_id: it is empty");
+
+    void (*text_setters[])(cm_config *, const char *) = {
+        cm_config_set_base_url, cm_config_set_scope,   cm_config_set_ca_file,
+        cm_config_add_ca_file,  cm_config_set_proxy,   cm_config_set_user_agent,
+    };
+    const char *text_names[] = {"base_url", "scope", "ca_file", "add_ca_file", "proxy", "user_agent"};
+    for (size_t i = 0; i < sizeof text_names / sizeof *text_names; i++) {
+        text_setters[i](NULL, "x");
+        text_setters[i](NULL, NULL);
+        cm_config *config = settings();
+        text_setters[i](config, BAD_UTF8);
+        refused_settings(config, text_names[i]);
+        if (strcmp(text_names[i], "proxy") != 0) { /* NULL there: from the environment. */
+            config = settings();
+            text_setters[i](config, NULL);
+            refused_settings(config, text_names[i]);
+        }
+    }
+
+    cm_config_set_timeout_ms(NULL, 1);
+    cm_config_set_connect_timeout_ms(NULL, 1);
+    cm_config_set_max_retries(NULL, 1);
+    cm_config_set_params_in_body(NULL, 1);
+    const int64_t bad_times[] = {0, -1, INT64_MIN, INT64_MAX, 86400001};
+    for (size_t i = 0; i < sizeof bad_times / sizeof *bad_times; i++) {
+        cm_config *config = settings();
+        cm_config_set_timeout_ms(config, bad_times[i]);
+        refused_settings(config, "timeout");
+        config = settings();
+        cm_config_set_connect_timeout_ms(config, bad_times[i]);
+        refused_settings(config, "connect_timeout");
+    }
+    const int bad_retries[] = {-1, 11, -2147483647 - 1, 2147483647};
+    for (size_t i = 0; i < sizeof bad_retries / sizeof *bad_retries; i++) {
+        cm_config *config = settings();
+        cm_config_set_max_retries(config, bad_retries[i]);
+        refused_settings(config, "max_retries");
+    }
+    const int bad_switches[] = {-1, 2};
+    for (size_t i = 0; i < sizeof bad_switches / sizeof *bad_switches; i++) {
+        cm_config *config = settings();
+        cm_config_set_params_in_body(config, bad_switches[i]);
+        refused_settings(config, "params_in_body");
+    }
+
+    /* The first bad value is the one reported. */
+    cm_config *config = settings();
+    cm_config_set_scope(config, NULL);
+    cm_config_set_timeout_ms(config, 0);
+    refused_settings(config, "scope: it is NULL");
+}
+
+static void client_functions(void) {
+    cm_tokens *tokens = SOMEWHERE;
+    cm_config *config = settings();
+    REFUSED(cm_client_new(NULL, &client, &error), client, "config: it is NULL");
+    REFUSED(cm_client_new(config, NULL, &error), NULL, "client: ");
+    CHECK(cm_client_new(NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    CHECK(cm_client_new(config, &client, NULL) == CM_STATUS_OK && client);
+    cm_config_free(config);
+
+    const char *uri = "https://example.com";
+    REFUSED(cm_exchange_code(NULL, "c", uri, &tokens, &error), tokens, "client: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_exchange_code(client, NULL, uri, &tokens, &error), tokens, "code: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_exchange_code(client, BAD_UTF8, uri, &tokens, &error), tokens, "code: it is not UTF-8");
+    tokens = SOMEWHERE;
+    REFUSED(cm_exchange_code(client, "", uri, &tokens, &error), tokens, "code: it is empty");
+    tokens = SOMEWHERE;
+    REFUSED(cm_exchange_code(client, "c", NULL, &tokens, &error), tokens, "redirect_uri: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_exchange_code(client, "c", BAD_UTF8, &tokens, &error), tokens, "redirect_uri: it is not UTF-8");
+    REFUSED(cm_exchange_code(client, "c", uri, NULL, &error), NULL, "tokens: ");
+    CHECK(cm_exchange_code(client, "c", uri, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+
+    tokens = SOMEWHERE;
+    REFUSED(cm_refresh(NULL, "r", &tokens, &error), tokens, "client: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_refresh(client, NULL, &tokens, &error), tokens, "refresh_token: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_refresh(client, BAD_UTF8, &tokens, &error), tokens, "refresh_token: it is not UTF-8");
+    REFUSED(cm_refresh(client, "r", NULL, &error), NULL, "tokens: ");
+    CHECK(cm_refresh(client, NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+
+    REFUSED(cm_logout(NULL, "a", &error), NULL, "client: it is NULL");
+    REFUSED(cm_logout(client, NULL, &error), NULL, "access_token: it is NULL");
+    REFUSED(cm_logout(client, BAD_UTF8, &error), NULL, "access_token: it is not UTF-8");
+    CHECK(cm_logout(client, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+}
+
+static void login_functions(void) {
+    cm_login *login = SOMEWHERE;
+    cm_tokens *tokens = SOMEWHERE;
+    REFUSED(cm_login_new(NULL, "https://example.com", &login, &error), login, "client: it is NULL");
+    login = SOMEWHERE;
+    REFUSED(cm_login_new(client, NULL, &login, &error), login, "redirect_uri: it is NULL");
+    login = SOMEWHERE;
+    REFUSED(cm_login_new(client, BAD_UTF8, &login, &error), login, "redirect_uri: it is not UTF-8");
+    REFUSED(cm_login_new(client, "https://example.com", NULL, &error), NULL, "login: ");
+    CHECK(cm_login_new(client, NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+
+    CHECK(cm_login_new(client, "https://example.com", &login, NULL) == CM_STATUS_OK && login);
+    CHECK_CONTAINS(cm_login_url(login), "&state=");
+    CHECK(cm_login_url(NULL) == NULL);
+    CHECK(cm_login_is_redirect(NULL, "https://example.com/?code=a") == 0);
+    CHECK(cm_login_is_redirect(login, NULL) == 0);
+    CHECK(cm_login_is_redirect(login, BAD_UTF8) == 0);
+    CHECK(cm_login_is_redirect(login, "https://example.com/?code=a") == 1);
+    REFUSED(cm_login_finish(NULL, "?", &tokens, &error), tokens, "login: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_login_finish(login, NULL, &tokens, &error), tokens, "redirected_url: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_login_finish(login, BAD_UTF8, &tokens, &error), tokens, "redirected_url: it is not UTF-8");
+    REFUSED(cm_login_finish(login, "?", NULL, &error), NULL, "tokens: ");
+    CHECK(cm_login_finish(login, NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    cm_login_free(login);
+}
+
+static void tokens_functions(void) {
+    cm_tokens *tokens = SOMEWHERE;
+    CHECK(cm_tokens_access_token(NULL) == NULL);
+    CHECK(cm_tokens_refresh_token(NULL) == NULL);
+    CHECK(cm_tokens_token_type(NULL) == NULL);
+    CHECK(cm_tokens_scope(NULL) == NULL);
+    CHECK(cm_tokens_expires_at(NULL) == 0);
+    CHECK(cm_tokens_expires_in(NULL) == 0);
+    CHECK(cm_tokens_to_json(NULL) == NULL);
+    REFUSED(cm_tokens_from_json(NULL, &tokens, &error), tokens, "json: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_tokens_from_json(BAD_UTF8, &tokens, &error), tokens, "json: it is not UTF-8");
+    tokens = SOMEWHERE;
+    REFUSED(cm_tokens_from_json("{}", &tokens, &error), tokens, "\"access_token\" is missing");
+    REFUSED(cm_tokens_from_json("{}", NULL, &error), NULL, "tokens: ");
+    CHECK(cm_tokens_from_json(NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+}
+
+static void error_functions(void) {
+    CHECK(cm_error_status(NULL) == CM_STATUS_OK);
+    CHECK(cm_error_advice(NULL) == CM_ADVICE_NONE);
+    CHECK(strcmp(cm_error_message(NULL), "no error") == 0);
+    CHECK(cm_error_http_status(NULL) == 0);
+    CHECK(cm_error_oauth_error(NULL) == NULL);
+    CHECK(cm_error_oauth_description(NULL) == NULL);
+    CHECK(cm_error_retry_after(NULL) == -1);
+}
+
+static void version_functions(void) {
+    char version[32];
+    snprintf(version, sizeof version, "%d.%d.%d", CM_VERSION_MAJOR, CM_VERSION_MINOR, CM_VERSION_PATCH);
+    CHECK(strcmp(cm_version(), version) == 0);
+    CHECK(strcmp(cm_status_name(CM_STATUS_LOGIN_REQUIRED), "LOGIN_REQUIRED") == 0);
+    CHECK(strcmp(cm_status_name(-1), "UNKNOWN") == 0);
+    CHECK(strcmp(cm_status_name(12345), "UNKNOWN") == 0);
+}
+
+int main(void) {
+    freeing_null();
+    config_functions();
+    client_functions();
+    login_functions();
+    tokens_functions();
+    error_functions();
+    version_functions();
+    cm_client_free(client);
+    return 0;
+}

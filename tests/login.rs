@@ -1,0 +1,297 @@
+//! One login: the page to open, and every way in which the browser can come back.
+
+mod common;
+
+use std::collections::HashSet;
+use std::thread;
+
+use cmauth::{Advice, Error, Login, Status};
+use common::{ID, Server, Step, json};
+
+const TOKENS: &str =
+    r#"{"access_token":"a","token_type":"bearer","refresh_token":"r","expires_in":43199,"scope":"write"}"#;
+const REDIRECT_URI: &str = "https://example.com/cb?site=7";
+
+fn begin(steps: Vec<Step>) -> (Server, Login) {
+    let server = Server::start(steps);
+    let login = Login::new(
+        &server.client_with(|config| _ = config.set_max_retries(0)),
+        REDIRECT_URI,
+    )
+    .unwrap();
+    (server, login)
+}
+
+fn state(login: &Login) -> String {
+    login.url().rsplit_once("&state=").unwrap().1.to_owned()
+}
+
+fn assert_failed(result: Result<cmauth::Tokens, Error>, status: Status, advice: Advice) -> Error {
+    let error = result.unwrap_err();
+    assert_eq!((error.status(), error.advice()), (status, advice), "{error:?}");
+    error
+}
+
+#[test]
+fn the_page_is_step_2_of_the_guide_with_a_state() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let (before, state) = login.url().rsplit_once("&state=").unwrap();
+    assert_eq!(
+        before,
+        format!(
+            "{}/oauth/authorize?scope=write&client_id={ID}&response_type=code&redirect_uri=https%3A%2F%2Fexample.com%2Fcb%3Fsite%3D7",
+            server.url
+        )
+    );
+    assert_eq!(state.len(), 43, "256 bits as base64url");
+    assert!(
+        state
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
+        "{state}"
+    );
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn no_two_logins_have_the_same_state() {
+    let (server, _) = begin(vec![json(200, TOKENS)]);
+    let client = server.client();
+    let states: HashSet<String> = (0..100)
+        .map(|_| state(&Login::new(&client, REDIRECT_URI).unwrap()))
+        .collect();
+    assert_eq!(states.len(), 100);
+}
+
+#[test]
+fn finish_exchanges_the_code_with_the_redirect_uri_to_the_byte() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let tokens = login
+        .finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}#x\n", state(&login)))
+        .unwrap();
+    assert_eq!(tokens.access_token().expose(), "a");
+    let request = &server.requests()[0];
+    assert!(
+        request.contains("&code=A%2BbC-_&redirect_uri=https%3A%2F%2Fexample.com%2Fcb%3Fsite%3D7 HTTP"),
+        "{request}"
+    );
+}
+
+#[test]
+fn a_plus_in_the_code_may_come_back_either_way() {
+    for code in ["A+b", "A%2Bb", "A%2bb"] {
+        let (server, login) = begin(vec![json(200, TOKENS)]);
+        login
+            .finish(&format!("/cb?site=7&code={code}&state={}", state(&login)))
+            .unwrap();
+        assert!(server.requests()[0].contains("&code=A%2Bb&"), "{code}");
+    }
+}
+
+#[test]
+fn a_login_finishes_once() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
+    login.finish(&url).unwrap();
+    let error = assert_failed(login.finish(&url), Status::InvalidArgument, Advice::Fix);
+    assert!(error.message().contains("already finished"), "{error}");
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn of_many_threads_that_finish_a_login_one_does() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
+    let done = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| login.finish(&url).is_ok())).collect();
+        threads
+            .into_iter()
+            .filter(|_| true)
+            .map(|thread| thread.join().unwrap())
+            .filter(|done| *done)
+            .count()
+    });
+    assert_eq!((done, server.requests().len()), (1, 1));
+}
+
+#[test]
+fn a_failed_exchange_that_was_sent_uses_the_login_up() {
+    let (server, login) = begin(vec![Step::Close]);
+    let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
+    assert_failed(login.finish(&url), Status::Network, Advice::LogIn);
+    assert_failed(login.finish(&url), Status::InvalidArgument, Advice::Fix);
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn an_exchange_that_was_not_sent_leaves_the_login_open() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
+    drop(server); // Nobody listens any more.
+    for _ in 0..2 {
+        assert_failed(login.finish(&url), Status::Network, Advice::Retry);
+    }
+}
+
+#[test]
+fn another_state_or_none_is_a_mismatch_and_leaves_the_login_open() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let good = state(&login);
+    let other = Login::new(&server.client(), REDIRECT_URI).unwrap();
+    for bad in [
+        String::new(),
+        format!("&state={}", state(&other)),
+        format!("&state={}", &good[1..]),
+        "&state=".into(),
+    ] {
+        assert_failed(
+            login.finish(&format!("{REDIRECT_URI}&code=AbCdEf{bad}")),
+            Status::StateMismatch,
+            Advice::LogIn,
+        );
+    }
+    assert!(server.requests().is_empty());
+    login
+        .finish(&format!("{REDIRECT_URI}&code=AbCdEf&state={good}"))
+        .unwrap();
+}
+
+#[test]
+fn errors_on_the_redirect_have_their_status_and_send_nothing() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let state = state(&login);
+    for (query, status, advice, description) in [
+        (
+            "error=access_denied&error_description=User%20denied%20access",
+            Status::AccessDenied,
+            Advice::LogIn,
+            Some("User denied access"),
+        ),
+        ("error=access_denied", Status::AccessDenied, Advice::LogIn, None),
+        (
+            "error=invalid_scope&error_description=Invalid+scope:+x&scope=read%20write",
+            Status::RequestRejected,
+            Advice::Fix,
+            Some("Invalid scope: x"),
+        ),
+        (
+            "error=unsupported_response_type",
+            Status::RequestRejected,
+            Advice::Fix,
+            None,
+        ),
+        ("error=server_error", Status::Server, Advice::LogIn, None),
+        (
+            "error=access_denied&code=AbCdEf&error_description=AbCdEf",
+            Status::AccessDenied,
+            Advice::LogIn,
+            Some("[redacted]"),
+        ),
+    ] {
+        let error = assert_failed(
+            login.finish(&format!("{REDIRECT_URI}&{query}&state={state}")),
+            status,
+            advice,
+        );
+        assert_eq!(error.oauth_error(), query.split(['=', '&']).nth(1), "{query}");
+        assert_eq!(error.oauth_description(), description, "{query}");
+        assert!(!format!("{error:?}").contains(&state));
+    }
+    // A forged error is no error of this login.
+    assert_failed(
+        login.finish(&format!("{REDIRECT_URI}&error=access_denied")),
+        Status::StateMismatch,
+        Advice::LogIn,
+    );
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_redirect_that_says_something_twice_or_nothing_is_refused_by_name() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let state = state(&login);
+    for (url, problem) in [
+        (String::new(), "no query"),
+        ("https://example.com/cb".into(), "no query"),
+        (
+            format!("{REDIRECT_URI}&code=A&code=B&state={state}"),
+            "\"code\" stands there twice",
+        ),
+        (
+            format!("{REDIRECT_URI}&code=A&co%64e=A&state={state}"),
+            "\"code\" stands there twice",
+        ),
+        (
+            format!("{REDIRECT_URI}&code=A&state={state}&state={state}"),
+            "\"state\" stands there twice",
+        ),
+        (
+            format!("{REDIRECT_URI}&error=a&error=b&state={state}"),
+            "\"error\" stands there twice",
+        ),
+        (
+            format!("{REDIRECT_URI}&code=%ff&state={state}"),
+            "\"code\" is not UTF-8",
+        ),
+        (format!("{REDIRECT_URI}&state={state}"), "neither a code nor an error"),
+        (
+            format!("{REDIRECT_URI}&code=&state={state}"),
+            "neither a code nor an error",
+        ),
+    ] {
+        let error = assert_failed(login.finish(&url), Status::InvalidArgument, Advice::Fix);
+        assert!(
+            error.message().starts_with("redirected_url: ") && error.message().contains(problem),
+            "{error}"
+        );
+    }
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn redirect_uris_that_cannot_work_are_refused() {
+    let (server, _) = begin(vec![json(200, TOKENS)]);
+    for uri in [
+        "",
+        "example.com",
+        "app://x",
+        "https://",
+        "https://a b",
+        "https://example.com/#x",
+        "https://example.com/?a=1&state=2",
+        "https://example.com/?code=",
+        "https://example.com/\n",
+    ] {
+        let error = Login::new(&server.client(), uri).unwrap_err();
+        assert_eq!(error.status(), Status::InvalidArgument);
+        assert!(error.message().starts_with("redirect_uri: "), "{uri}: {error}");
+    }
+    for uri in ["https://example.com", "HTTP://127.0.0.1:8000/x?y=z", "http://[::1]/"] {
+        Login::new(&server.client(), uri).unwrap();
+    }
+}
+
+#[test]
+fn the_redirect_is_known_among_the_pages_of_a_browser() {
+    let (_server, login) = begin(vec![json(200, TOKENS)]);
+    for (url, is_redirect) in [
+        ("https://example.com/cb?site=7&code=A&state=S", true),
+        ("HTTPS://EXAMPLE.com:443/cb?error=access_denied", true),
+        ("https://example.com/cb?site=7", false),
+        ("https://example.com/cb/?code=A", false),
+        ("https://example.com.evil.com/cb?code=A", false),
+        ("http://example.com/cb?code=A", false),
+        ("https://example.com:8443/cb?code=A", false),
+        ("https://rest.cameramanager.com/login", false),
+        ("about:blank", false),
+        ("", false),
+    ] {
+        assert_eq!(login.is_redirect(url), is_redirect, "{url}");
+    }
+}
+
+#[test]
+fn debug_shows_no_state() {
+    let (_server, login) = begin(vec![json(200, TOKENS)]);
+    assert!(!format!("{login:?} {login:#?}").contains(&state(&login)));
+}
