@@ -61,9 +61,7 @@ fn parse_tokens(body: &[u8], now: i64) -> Result<Tokens, &'static str> {
     // Scopes are told for information; one that cannot be read costs nobody the tokens.
     let scope = body.take_text("scope").unwrap_or(None);
 
-    let access_token = access_token
-        .filter(|token| !token.is_empty())
-        .ok_or("without an access token")?;
+    let access_token = access_token.filter(|token| !token.is_empty()).ok_or("without an access token")?;
     let refresh_token = refresh_token.filter(|token| !token.is_empty());
     let token_type = token_type.ok_or("without a token type")?;
     if !token_type.eq_ignore_ascii_case("bearer") {
@@ -73,10 +71,7 @@ fn parse_tokens(body: &[u8], now: i64) -> Result<Tokens, &'static str> {
     if !in_header(&access_token) {
         return Err("with an access token that no header can carry");
     }
-    if refresh_token
-        .as_deref()
-        .is_some_and(|token| token.chars().any(char::is_control))
-    {
+    if refresh_token.as_deref().is_some_and(|token| token.chars().any(char::is_control)) {
         return Err("with a control character in the refresh token");
     }
     Ok(Tokens::from(Parts {
@@ -120,11 +115,7 @@ impl Said {
             Some(redact(&text, secrets)).filter(|shown| !shown.is_empty())
         };
         // `"error": "Unauthorized"` of Spring Boot is no OAuth code: those are lower case.
-        let is_code = |error: &String| {
-            error
-                .bytes()
-                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
-        };
+        let is_code = |error: &String| error.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
         let code = text("error").filter(is_code);
         let description = text("error_description").or_else(|| match (text("title"), text("detail")) {
             (Some(title), Some(detail)) => Some(format!("{title}: {detail}")),
@@ -151,14 +142,10 @@ fn read_error(call: Call, answer: &Answer, secrets: &[&str]) -> Error {
 
     let (what, remedy) = match status {
         Status::Server => ("the server has a problem", "try again later"),
-        Status::AccessDenied => (
-            "the server does not allow this",
-            "check what the API key and the user may do",
-        ),
-        Status::TokenRejected => (
-            "the server does not know the access token, or it has expired",
-            "refresh, then log out",
-        ),
+        Status::AccessDenied => ("the server does not allow this", "check what the API key and the user may do"),
+        Status::TokenRejected => {
+            ("the server does not know the access token, or it has expired", "refresh, then log out")
+        }
         Status::LoginRequired if call == Call::ExchangeCode => (
             "the authorization code is not good, or the redirect URI is not the one of the login page, to the byte",
             "log in again",
@@ -166,10 +153,7 @@ fn read_error(call: Call, answer: &Answer, secrets: &[&str]) -> Error {
         Status::LoginRequired => ("the refresh token is no longer good", "log in again"),
         Status::ClientRejected => ("the server refused the API key", "check client id and secret"),
         Status::RequestRejected => ("the server refused the request", "check scope, base URL and settings"),
-        _ => (
-            "the answer is not one of this API",
-            "check the base URL, and what stands between",
-        ),
+        _ => ("the answer is not one of this API", "check the base URL, and what stands between"),
     };
     let quoted = match (&said.code, &said.description) {
         (Some(code), Some(description)) => format!(" {code}: {description}"),

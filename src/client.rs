@@ -55,10 +55,7 @@ impl Client {
         config.check()?;
         let credentials = Zeroizing::new(format!("{}:{}", config.client_id, config.client_secret.expose()));
         Ok(Client(Arc::new(Inner {
-            basic: Zeroizing::new(format!(
-                "Basic {}",
-                *Zeroizing::new(BASE64_STANDARD.encode(&*credentials))
-            )),
+            basic: Zeroizing::new(format!("Basic {}", *Zeroizing::new(BASE64_STANDARD.encode(&*credentials)))),
             transport: Transport::new(config)?,
             config: config.clone(),
         })))
@@ -101,11 +98,8 @@ impl Client {
     pub fn refresh(&self, refresh_token: &str) -> Result<Tokens, Error> {
         check("refresh_token", refresh_token)?;
         let config = &self.0.config;
-        let parameters = [
-            ("grant_type", "refresh_token"),
-            ("scope", config.scope.as_str()),
-            ("refresh_token", refresh_token),
-        ];
+        let parameters =
+            [("grant_type", "refresh_token"), ("scope", config.scope.as_str()), ("refresh_token", refresh_token)];
         let tokens = self.token_request(Call::Refresh, &parameters, refresh_token)?;
         Ok(tokens.or_refresh_token(refresh_token))
     }
@@ -118,10 +112,7 @@ impl Client {
     pub fn logout(&self, access_token: &str) -> Result<(), Error> {
         check("access_token", access_token)?;
         if !access_token.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
-            return Err(Error::invalid_argument(
-                "access_token",
-                "it has a character that no header can carry",
-            ));
+            return Err(Error::invalid_argument("access_token", "it has a character that no header can carry"));
         }
         let url = format!("{}/rest/v2.0/users/self/tokens/current", self.base_url());
         let request = Request {
@@ -220,9 +211,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("config", &self.0.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("config", &self.0.config).finish_non_exhaustive()
     }
 }
 
@@ -231,10 +220,7 @@ pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), Error> {
     check("redirect_uri", redirect_uri)?;
     let lower = redirect_uri.to_ascii_lowercase();
     if !lower.starts_with("http://") && !lower.starts_with("https://") {
-        return Err(Error::invalid_argument(
-            "redirect_uri",
-            "begin it with http:// or https://",
-        ));
+        return Err(Error::invalid_argument("redirect_uri", "begin it with http:// or https://"));
     }
     Ok(())
 }
@@ -283,10 +269,7 @@ mod tests {
         let client = Client::new(&config).unwrap();
         let errors = [
             ("code: ", client.exchange_code("", "https://example.com").unwrap_err()),
-            (
-                "code: ",
-                client.exchange_code("a\n", "https://example.com").unwrap_err(),
-            ),
+            ("code: ", client.exchange_code("a\n", "https://example.com").unwrap_err()),
             ("redirect_uri: ", client.exchange_code("a", "").unwrap_err()),
             ("redirect_uri: ", client.exchange_code("a", "example.com").unwrap_err()),
             ("redirect_uri: ", client.exchange_code("a", "app://login").unwrap_err()),

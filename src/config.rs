@@ -160,10 +160,8 @@ impl Config {
             Some(url) => match ureq::Proxy::new(url) {
                 Ok(_) => self.proxy = ProxyChoice::Url(Secret::new(url)),
                 // Not quoted: there can be a password in it.
-                Err(_) => self.reject(
-                    "proxy",
-                    "not a proxy URL; it looks like \"http://host:3128\" or \"socks5://host:1080\"",
-                ),
+                Err(_) => self
+                    .reject("proxy", "not a proxy URL; it looks like \"http://host:3128\" or \"socks5://host:1080\""),
             },
         }
         self

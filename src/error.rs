@@ -169,11 +169,7 @@ impl Error {
 
     /// A panic that a binding caught: where it happened, and nothing of what was in hand.
     pub fn internal(place: &str) -> Self {
-        Self::new(
-            Status::Internal,
-            format!("a bug in libcmauth, caught at {place}"),
-            "report this line",
-        )
+        Self::new(Status::Internal, format!("a bug in libcmauth, caught at {place}"), "report this line")
     }
 
     pub(crate) fn with_advice(mut self, advice: Advice, remedy: &str) -> Self {

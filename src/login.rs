@@ -139,15 +139,10 @@ impl Login {
         }
         if let Some(error) = error {
             let secrets = [self.state.expose(), code.as_deref().map_or("", String::as_str)];
-            return Err(redirected_error(
-                &error,
-                description.as_deref().map(String::as_str),
-                &secrets,
-            ));
+            return Err(redirected_error(&error, description.as_deref().map(String::as_str), &secrets));
         }
-        let code = code
-            .filter(|code| !code.is_empty())
-            .ok_or_else(|| bad("it has neither a code nor an error".to_owned()))?;
+        let code =
+            code.filter(|code| !code.is_empty()).ok_or_else(|| bad("it has neither a code nor an error".to_owned()))?;
         self.exchange(&code)
     }
 
@@ -158,8 +153,7 @@ impl Login {
             .map_err(|_| Error::invalid_argument("login", "it is already finished; begin a new one"))?;
         let result = self.client.exchange_code(code, &self.redirect_uri);
         let unsent = result.as_ref().is_err_and(|error| !error.request_sent());
-        self.stage
-            .store(if unsent { OPEN } else { FINISHED }, Ordering::Release);
+        self.stage.store(if unsent { OPEN } else { FINISHED }, Ordering::Release);
         result
     }
 }
@@ -185,12 +179,9 @@ fn redirected_error(code: &str, description: Option<&str>, secrets: &[&str]) -> 
             "the user did not allow the access",
             "log in again if that was a mistake",
         ),
-        "server_error" | "temporarily_unavailable" => (
-            Status::Server,
-            Advice::LogIn,
-            "the server has a problem",
-            "log in again later",
-        ),
+        "server_error" | "temporarily_unavailable" => {
+            (Status::Server, Advice::LogIn, "the server has a problem", "log in again later")
+        }
         _ => (
             Status::RequestRejected,
             Advice::Fix,

@@ -95,12 +95,7 @@ fn written_forms(secret: &str) -> [Zeroizing<String>; 3] {
         .replace('>', "&gt;")
         .replace('"', "&quot;")
         .replace('\'', "&#39;");
-    [
-        secret.to_owned(),
-        utf8_percent_encode(secret, COMPONENT).to_string(),
-        html,
-    ]
-    .map(Zeroizing::new)
+    [secret.to_owned(), utf8_percent_encode(secret, COMPONENT).to_string(), html].map(Zeroizing::new)
 }
 
 /// Marks every place of `text` that repeats `secret`, or a piece of it of at least [`PIECE`] bytes.
@@ -111,10 +106,8 @@ fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
     }
     let same = |a: &[u8], b: &[u8]| a.iter().zip(b).take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count();
     for start in 0..text.len() {
-        let longest = (0..=secret.len() - shortest)
-            .map(|from| same(&text[start..], &secret[from..]))
-            .max()
-            .unwrap_or(0);
+        let longest =
+            (0..=secret.len() - shortest).map(|from| same(&text[start..], &secret[from..])).max().unwrap_or(0);
         if longest >= shortest {
             hidden[start..start + longest].fill(true);
         }
@@ -123,9 +116,7 @@ fn hide(text: &[u8], secret: &[u8], hidden: &mut [bool]) {
 
 /// At most `limit` bytes of the text, never half a character.
 fn cut(text: &str, limit: usize) -> &str {
-    let end = (0..=text.len().min(limit))
-        .rev()
-        .find(|&end| text.is_char_boundary(end));
+    let end = (0..=text.len().min(limit)).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
 
@@ -151,14 +142,8 @@ mod tests {
 
     #[test]
     fn an_echoed_secret_is_replaced() {
-        assert_eq!(
-            redact(&format!("Invalid refresh token: {TOKEN}!"), &[TOKEN]),
-            "Invalid refresh token: [redacted]!"
-        );
-        assert_eq!(
-            redact("Invalid authorization code: AbCdEf", &["AbCdEf"]),
-            "Invalid authorization code: [redacted]"
-        );
+        assert_eq!(redact(&format!("Invalid refresh token: {TOKEN}!"), &[TOKEN]), "Invalid refresh token: [redacted]!");
+        assert_eq!(redact("Invalid authorization code: AbCdEf", &["AbCdEf"]), "Invalid authorization code: [redacted]");
     }
 
     #[test]

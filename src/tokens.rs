@@ -124,10 +124,7 @@ impl Tokens {
         let scope = text("scope")?;
         let expires_at = match value.0.get("expires_at") {
             None | Some(Value::Null) => None,
-            Some(at) => Some(
-                at.as_i64()
-                    .ok_or_else(|| bad("\"expires_at\" is not a whole number of seconds"))?,
-            ),
+            Some(at) => Some(at.as_i64().ok_or_else(|| bad("\"expires_at\" is not a whole number of seconds"))?),
         };
 
         let access_token = access_token.ok_or_else(|| bad("\"access_token\" is missing"))?;
@@ -207,14 +204,8 @@ mod tests {
             (r#"{"access_token":""}"#, "\"access_token\" is missing"),
             (r#"{"access_token":5}"#, "\"access_token\" is not a string"),
             (r#"{"access_token":"hunter2\n"}"#, "\"access_token\" has a control"),
-            (
-                r#"{"access_token":"a","refresh_token":["hunter2"]}"#,
-                "\"refresh_token\" is not a",
-            ),
-            (
-                r#"{"access_token":"a","expires_at":"hunter2"}"#,
-                "\"expires_at\" is not a whole",
-            ),
+            (r#"{"access_token":"a","refresh_token":["hunter2"]}"#, "\"refresh_token\" is not a"),
+            (r#"{"access_token":"a","expires_at":"hunter2"}"#, "\"expires_at\" is not a whole"),
         ] {
             let error = Tokens::from_json(json).unwrap_err();
             assert_eq!(error.status(), crate::Status::InvalidArgument);

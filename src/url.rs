@@ -16,10 +16,7 @@ pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'
 /// `name=value&…` with every value percent-encoded, in the order given. Wiped when dropped: values can be secrets.
 pub(crate) fn encode_query(parameters: &[(&str, &str)]) -> Zeroizing<String> {
     // Room for the worst case, three bytes for each: growing would leave copies behind.
-    let room = parameters
-        .iter()
-        .map(|(name, value)| name.len() + 3 * value.len() + 2)
-        .sum();
+    let room = parameters.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
     let mut query = Zeroizing::new(String::with_capacity(room));
     for (name, value) in parameters {
         if !query.is_empty() {
@@ -53,9 +50,7 @@ pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a,
 
 /// Checks a base URL and returns it without a slash at its end; `Err` says what is wrong with it.
 pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
-    let uri: Uri = url
-        .parse()
-        .map_err(|_| "not a URL; it looks like \"https://rest.cameramanager.com\"".to_owned())?;
+    let uri: Uri = url.parse().map_err(|_| "not a URL; it looks like \"https://rest.cameramanager.com\"".to_owned())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err("begin it with https:// and a host name".to_owned());
     };

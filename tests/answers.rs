@@ -57,17 +57,9 @@ fn assert_silent(value: &impl Debug) {
 fn assert_error(error: &Error, status: Status, advice: Advice, oauth_error: Option<&str>, what: &str) {
     assert_eq!((error.status(), error.advice()), (status, advice), "{what}: {error:?}");
     assert_eq!(error.oauth_error(), oauth_error, "{what}: {error:?}");
-    assert!(
-        !error.message().is_empty() && !error.message().contains(char::is_control),
-        "{what}: {error:?}"
-    );
+    assert!(!error.message().is_empty() && !error.message().contains(char::is_control), "{what}: {error:?}");
     assert_silent(error);
-    assert_silent(&(
-        error.to_string(),
-        error.message(),
-        error.oauth_description(),
-        error.oauth_error(),
-    ));
+    assert_silent(&(error.to_string(), error.message(), error.oauth_description(), error.oauth_error()));
 }
 
 #[test]
@@ -151,18 +143,9 @@ fn any_2xx_is_a_good_logout_whatever_its_body() {
 #[test]
 fn both_error_shapes_and_the_container_s_are_described() {
     for (body, description) in [
-        (
-            r#"{"error":"invalid_request","error_description":"Missing grant type"}"#,
-            Some("Missing grant type"),
-        ),
-        (
-            r#"{"code":406,"title":"Not Acceptable","detail":"no such type"}"#,
-            Some("Not Acceptable: no such type"),
-        ),
-        (
-            r#"{"code":500,"title":"Not Acceptable","detail":null}"#,
-            Some("Not Acceptable"),
-        ),
+        (r#"{"error":"invalid_request","error_description":"Missing grant type"}"#, Some("Missing grant type")),
+        (r#"{"code":406,"title":"Not Acceptable","detail":"no such type"}"#, Some("Not Acceptable: no such type")),
+        (r#"{"code":500,"title":"Not Acceptable","detail":null}"#, Some("Not Acceptable")),
         (r#"{"status":400,"error":"Bad Request","message":"No"}"#, Some("No")),
         (r#"{"error":5,"error_description":[]}"#, None),
         (r#"[]"#, None),
@@ -179,10 +162,7 @@ fn descriptions_are_redacted_and_cut() {
     for echoed in [
         format!("{noise} {REFRESH}"),
         format!("{REFRESH} {noise}"),
-        format!(
-            "token {} and secret {SECRET} in Basic {BASIC}",
-            REFRESH.replace(':', "%3A")
-        ),
+        format!("token {} and secret {SECRET} in Basic {BASIC}", REFRESH.replace(':', "%3A")),
         format!("{} {}", REFRESH.to_uppercase(), &REFRESH[..20]),
         "line\\r\\nline\\u0000\\u001b[31m".to_owned(),
     ] {
@@ -231,10 +211,7 @@ fn a_2xx_without_a_usable_token_is_a_protocol_error() {
 #[test]
 fn answers_over_64_kib_are_not_read() {
     let body = |filling: usize| {
-        format!(
-            r#"{{"access_token":"{ACCESS}","token_type":"bearer","more":"{}"}}"#,
-            "x".repeat(filling)
-        )
+        format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer","more":"{}"}}"#, "x".repeat(filling))
     };
     let overhead = body(0).len();
     assert!(call(Refresh, json(200, &body(65536 - overhead))).is_ok());
@@ -260,9 +237,7 @@ fn optional_fields_may_be_missing_and_unknown_ones_may_follow() {
 #[test]
 fn refresh_keeps_the_old_refresh_token_when_none_comes_back() {
     for missing in ["", r#","refresh_token":null"#, r#","refresh_token":"""#] {
-        let kept = tokens(&format!(
-            r#"{{"access_token":"{ACCESS}","token_type":"bearer"{missing}}}"#
-        ));
+        let kept = tokens(&format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer"{missing}}}"#));
         assert_eq!(kept.refresh_token().unwrap().expose(), REFRESH);
     }
     // An exchange has none to keep.
@@ -272,12 +247,7 @@ fn refresh_keeps_the_old_refresh_token_when_none_comes_back() {
 
 #[test]
 fn lifetimes_are_whole_seconds_from_before_the_request_or_never() {
-    let now = || {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap()
-            .as_secs() as i64
-    };
+    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     for (expires_in, seconds) in [
         ("43199", Some(43199)),
         ("0", Some(0)),
@@ -289,9 +259,8 @@ fn lifetimes_are_whole_seconds_from_before_the_request_or_never() {
         ("[]", None),
     ] {
         let before = now();
-        let tokens = tokens(&format!(
-            r#"{{"access_token":"{ACCESS}","token_type":"bearer","expires_in":{expires_in}}}"#
-        ));
+        let tokens =
+            tokens(&format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer","expires_in":{expires_in}}}"#));
         let after = now();
         match seconds {
             None => assert_eq!(tokens.expires_at(), None, "{expires_in}"),
@@ -301,8 +270,6 @@ fn lifetimes_are_whole_seconds_from_before_the_request_or_never() {
             }
         }
     }
-    let far = tokens(&format!(
-        r#"{{"access_token":"{ACCESS}","token_type":"bearer","expires_in":9e99}}"#
-    ));
+    let far = tokens(&format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer","expires_in":9e99}}"#));
     assert_eq!(far.expires_at(), Some(i64::MAX));
 }

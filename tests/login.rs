@@ -14,11 +14,7 @@ const REDIRECT_URI: &str = "https://example.com/cb?site=7";
 
 fn begin(steps: Vec<Step>) -> (Server, Login) {
     let server = Server::start(steps);
-    let login = Login::new(
-        &server.client_with(|config| _ = config.set_max_retries(0)),
-        REDIRECT_URI,
-    )
-    .unwrap();
+    let login = Login::new(&server.client_with(|config| _ = config.set_max_retries(0)), REDIRECT_URI).unwrap();
     (server, login)
 }
 
@@ -44,12 +40,7 @@ fn the_page_is_step_2_of_the_guide_with_a_state() {
         )
     );
     assert_eq!(state.len(), 43, "256 bits as base64url");
-    assert!(
-        state
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)),
-        "{state}"
-    );
+    assert!(state.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{state}");
     assert!(server.requests().is_empty());
 }
 
@@ -57,18 +48,14 @@ fn the_page_is_step_2_of_the_guide_with_a_state() {
 fn no_two_logins_have_the_same_state() {
     let (server, _) = begin(vec![json(200, TOKENS)]);
     let client = server.client();
-    let states: HashSet<String> = (0..100)
-        .map(|_| state(&Login::new(&client, REDIRECT_URI).unwrap()))
-        .collect();
+    let states: HashSet<String> = (0..100).map(|_| state(&Login::new(&client, REDIRECT_URI).unwrap())).collect();
     assert_eq!(states.len(), 100);
 }
 
 #[test]
 fn finish_exchanges_the_code_with_the_redirect_uri_to_the_byte() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
-    let tokens = login
-        .finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}#x\n", state(&login)))
-        .unwrap();
+    let tokens = login.finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}#x\n", state(&login))).unwrap();
     assert_eq!(tokens.access_token().expose(), "a");
     let request = &server.requests()[0];
     assert!(
@@ -81,9 +68,7 @@ fn finish_exchanges_the_code_with_the_redirect_uri_to_the_byte() {
 fn a_plus_in_the_code_may_come_back_either_way() {
     for code in ["A+b", "A%2Bb", "A%2bb"] {
         let (server, login) = begin(vec![json(200, TOKENS)]);
-        login
-            .finish(&format!("/cb?site=7&code={code}&state={}", state(&login)))
-            .unwrap();
+        login.finish(&format!("/cb?site=7&code={code}&state={}", state(&login))).unwrap();
         assert!(server.requests()[0].contains("&code=A%2Bb&"), "{code}");
     }
 }
@@ -104,12 +89,7 @@ fn of_many_threads_that_finish_a_login_one_does() {
     let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
     let done = thread::scope(|scope| {
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| login.finish(&url).is_ok())).collect();
-        threads
-            .into_iter()
-            .filter(|_| true)
-            .map(|thread| thread.join().unwrap())
-            .filter(|done| *done)
-            .count()
+        threads.into_iter().filter(|_| true).map(|thread| thread.join().unwrap()).filter(|done| *done).count()
     });
     assert_eq!((done, server.requests().len()), (1, 1));
 }
@@ -138,22 +118,12 @@ fn another_state_or_none_is_a_mismatch_and_leaves_the_login_open() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let good = state(&login);
     let other = Login::new(&server.client(), REDIRECT_URI).unwrap();
-    for bad in [
-        String::new(),
-        format!("&state={}", state(&other)),
-        format!("&state={}", &good[1..]),
-        "&state=".into(),
-    ] {
-        assert_failed(
-            login.finish(&format!("{REDIRECT_URI}&code=AbCdEf{bad}")),
-            Status::StateMismatch,
-            Advice::LogIn,
-        );
+    for bad in [String::new(), format!("&state={}", state(&other)), format!("&state={}", &good[1..]), "&state=".into()]
+    {
+        assert_failed(login.finish(&format!("{REDIRECT_URI}&code=AbCdEf{bad}")), Status::StateMismatch, Advice::LogIn);
     }
     assert!(server.requests().is_empty());
-    login
-        .finish(&format!("{REDIRECT_URI}&code=AbCdEf&state={good}"))
-        .unwrap();
+    login.finish(&format!("{REDIRECT_URI}&code=AbCdEf&state={good}")).unwrap();
 }
 
 #[test]
@@ -174,12 +144,7 @@ fn errors_on_the_redirect_have_their_status_and_send_nothing() {
             Advice::Fix,
             Some("Invalid scope: x"),
         ),
-        (
-            "error=unsupported_response_type",
-            Status::RequestRejected,
-            Advice::Fix,
-            None,
-        ),
+        ("error=unsupported_response_type", Status::RequestRejected, Advice::Fix, None),
         ("error=server_error", Status::Server, Advice::LogIn, None),
         (
             "error=access_denied&code=AbCdEf&error_description=AbCdEf",
@@ -188,21 +153,13 @@ fn errors_on_the_redirect_have_their_status_and_send_nothing() {
             Some("[redacted]"),
         ),
     ] {
-        let error = assert_failed(
-            login.finish(&format!("{REDIRECT_URI}&{query}&state={state}")),
-            status,
-            advice,
-        );
+        let error = assert_failed(login.finish(&format!("{REDIRECT_URI}&{query}&state={state}")), status, advice);
         assert_eq!(error.oauth_error(), query.split(['=', '&']).nth(1), "{query}");
         assert_eq!(error.oauth_description(), description, "{query}");
         assert!(!format!("{error:?}").contains(&state));
     }
     // A forged error is no error of this login.
-    assert_failed(
-        login.finish(&format!("{REDIRECT_URI}&error=access_denied")),
-        Status::StateMismatch,
-        Advice::LogIn,
-    );
+    assert_failed(login.finish(&format!("{REDIRECT_URI}&error=access_denied")), Status::StateMismatch, Advice::LogIn);
     assert!(server.requests().is_empty());
 }
 
@@ -213,37 +170,16 @@ fn a_redirect_that_says_something_twice_or_nothing_is_refused_by_name() {
     for (url, problem) in [
         (String::new(), "no query"),
         ("https://example.com/cb".into(), "no query"),
-        (
-            format!("{REDIRECT_URI}&code=A&code=B&state={state}"),
-            "\"code\" stands there twice",
-        ),
-        (
-            format!("{REDIRECT_URI}&code=A&co%64e=A&state={state}"),
-            "\"code\" stands there twice",
-        ),
-        (
-            format!("{REDIRECT_URI}&code=A&state={state}&state={state}"),
-            "\"state\" stands there twice",
-        ),
-        (
-            format!("{REDIRECT_URI}&error=a&error=b&state={state}"),
-            "\"error\" stands there twice",
-        ),
-        (
-            format!("{REDIRECT_URI}&code=%ff&state={state}"),
-            "\"code\" is not UTF-8",
-        ),
+        (format!("{REDIRECT_URI}&code=A&code=B&state={state}"), "\"code\" stands there twice"),
+        (format!("{REDIRECT_URI}&code=A&co%64e=A&state={state}"), "\"code\" stands there twice"),
+        (format!("{REDIRECT_URI}&code=A&state={state}&state={state}"), "\"state\" stands there twice"),
+        (format!("{REDIRECT_URI}&error=a&error=b&state={state}"), "\"error\" stands there twice"),
+        (format!("{REDIRECT_URI}&code=%ff&state={state}"), "\"code\" is not UTF-8"),
         (format!("{REDIRECT_URI}&state={state}"), "neither a code nor an error"),
-        (
-            format!("{REDIRECT_URI}&code=&state={state}"),
-            "neither a code nor an error",
-        ),
+        (format!("{REDIRECT_URI}&code=&state={state}"), "neither a code nor an error"),
     ] {
         let error = assert_failed(login.finish(&url), Status::InvalidArgument, Advice::Fix);
-        assert!(
-            error.message().starts_with("redirected_url: ") && error.message().contains(problem),
-            "{error}"
-        );
+        assert!(error.message().starts_with("redirected_url: ") && error.message().contains(problem), "{error}");
     }
     assert!(server.requests().is_empty());
 }

@@ -33,16 +33,9 @@ fn host(server: &Server) -> &str {
 #[test]
 fn exchange_is_step_4_of_the_guide() {
     let server = Server::start(vec![json(200, TOKENS)]);
-    server
-        .client_with(|config| _ = config.set_scope("read"))
-        .exchange_code("AbCdEf", "https://example.com")
-        .unwrap();
+    server.client_with(|config| _ = config.set_scope("read")).exchange_code("AbCdEf", "https://example.com").unwrap();
     assert_eq!(
-        server
-            .requests()
-            .iter()
-            .map(|request| normal(request))
-            .collect::<Vec<_>>(),
+        server.requests().iter().map(|request| normal(request)).collect::<Vec<_>>(),
         [format!(
             "POST /oauth/token?grant_type=authorization_code&scope=read&code=AbCdEf&redirect_uri=https%3A%2F%2Fexample.com HTTP/1.1\n\
              accept: application/json\n\
@@ -59,16 +52,9 @@ fn exchange_is_step_4_of_the_guide() {
 #[test]
 fn refresh_is_step_5_of_the_guide() {
     let server = Server::start(vec![json(200, TOKENS)]);
-    server
-        .client_with(|config| _ = config.set_user_agent("Recorder/1.0"))
-        .refresh(REFRESH_TOKEN)
-        .unwrap();
+    server.client_with(|config| _ = config.set_user_agent("Recorder/1.0")).refresh(REFRESH_TOKEN).unwrap();
     assert_eq!(
-        server
-            .requests()
-            .iter()
-            .map(|request| normal(request))
-            .collect::<Vec<_>>(),
+        server.requests().iter().map(|request| normal(request)).collect::<Vec<_>>(),
         [format!(
             "POST /oauth/token?grant_type=refresh_token&scope=write&refresh_token=bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb%3A10003 HTTP/1.1\n\
              accept: application/json\n\
@@ -85,16 +71,9 @@ fn refresh_is_step_5_of_the_guide() {
 #[test]
 fn logout_is_step_6_of_the_guide() {
     let server = Server::start(vec![answer(200, &[], "")]);
-    server
-        .client()
-        .logout("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:10003")
-        .unwrap();
+    server.client().logout("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:10003").unwrap();
     assert_eq!(
-        server
-            .requests()
-            .iter()
-            .map(|request| normal(request))
-            .collect::<Vec<_>>(),
+        server.requests().iter().map(|request| normal(request)).collect::<Vec<_>>(),
         [format!(
             "DELETE /rest/v2.0/users/self/tokens/current HTTP/1.1\n\
              accept: application/json\n\
@@ -142,15 +121,9 @@ fn a_base_url_with_a_path_or_a_slash_at_its_end_makes_no_double_slash() {
     let server = Server::start(vec![answer(200, &[], "")]);
     for (end, path) in [("/", "/rest/"), ("/gateway//", "/gateway/rest/")] {
         let url = format!("{}{end}", server.url);
-        server
-            .client_with(|config| _ = config.set_base_url(&url))
-            .logout("a")
-            .unwrap();
+        server.client_with(|config| _ = config.set_base_url(&url)).logout("a").unwrap();
         let last = server.requests().pop().unwrap();
-        assert!(
-            last.starts_with(&format!("DELETE {path}v2.0/users/self/tokens/current HTTP")),
-            "{last}"
-        );
+        assert!(last.starts_with(&format!("DELETE {path}v2.0/users/self/tokens/current HTTP")), "{last}");
     }
 }
 
@@ -214,20 +187,14 @@ fn a_wait_beyond_the_deadline_is_not_begun() {
 #[test]
 fn an_exchange_is_not_repeated_after_a_5xx() {
     let server = Server::start(vec![answer(503, &["Retry-After: 0"], "")]);
-    let error = server
-        .client()
-        .exchange_code("AbCdEf", "https://example.com")
-        .unwrap_err();
+    let error = server.client().exchange_code("AbCdEf", "https://example.com").unwrap_err();
     assert_eq!(server.requests().len(), 1);
     assert_eq!((error.status(), error.advice()), (Status::Server, Advice::LogIn));
 }
 
 #[test]
 fn a_logout_whose_first_answer_was_lost_is_done_when_the_token_is_gone() {
-    let gone = json(
-        401,
-        r#"{"error":"invalid_token","error_description":"Invalid access token: a"}"#,
-    );
+    let gone = json(401, r#"{"error":"invalid_token","error_description":"Invalid access token: a"}"#);
     let server = Server::start(vec![Step::Close, gone.clone()]);
     server.client().logout("a").unwrap();
     assert_eq!(server.requests().len(), 2);
@@ -240,10 +207,7 @@ fn a_logout_whose_first_answer_was_lost_is_done_when_the_token_is_gone() {
 fn no_redirect_is_followed() {
     let server = Server::start(vec![answer(307, &["Location: /oauth/token"], "")]);
     let client = server.client();
-    for status in [
-        client.refresh("a").unwrap_err().status(),
-        client.logout("a").unwrap_err().status(),
-    ] {
+    for status in [client.refresh("a").unwrap_err().status(), client.logout("a").unwrap_err().status()] {
         assert_eq!(status, Status::Protocol);
     }
     assert_eq!(server.requests().len(), 2);
@@ -268,22 +232,13 @@ fn head_and_body_of_a_request_travel_together() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut buffer = [0; 4096];
         let first = stream.read(&mut buffer).unwrap();
-        stream
-            .write_all(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n")
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 500 X\r\nContent-Length: 0\r\n\r\n").unwrap();
         String::from_utf8(buffer[..first].to_vec()).unwrap()
     });
     let mut config = cmauth::Config::new("id", "secret");
-    config
-        .set_base_url(&url)
-        .set_proxy(Some(""))
-        .set_params_in_body(true)
-        .set_max_retries(0);
+    config.set_base_url(&url).set_proxy(Some("")).set_params_in_body(true).set_max_retries(0);
     let error = cmauth::Client::new(&config).unwrap().refresh("r").unwrap_err();
     assert_eq!(error.status(), Status::Server);
     let first = server.join().unwrap();
-    assert!(
-        first.ends_with("\r\n\r\ngrant_type=refresh_token&scope=write&refresh_token=r"),
-        "{first}"
-    );
+    assert!(first.ends_with("\r\n\r\ngrant_type=refresh_token&scope=write&refresh_token=r"), "{first}");
 }

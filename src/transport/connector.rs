@@ -34,9 +34,7 @@ impl Resolver for LazyResolver {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let mut found = self.empty();
-        let direct = config
-            .proxy()
-            .is_none_or(|proxy| proxy.uri() != uri && proxy.is_no_proxy(uri));
+        let direct = config.proxy().is_none_or(|proxy| proxy.uri() != uri && proxy.is_no_proxy(uri));
         if !direct {
             let deadline = Deadline::new(timeout);
             for address in look_up(uri, &deadline)?.into_iter().take(16) {
@@ -105,11 +103,7 @@ struct Deadline {
 
 impl Deadline {
     fn new(timeout: NextTimeout) -> Self {
-        let at = if timeout.after.is_not_happening() {
-            None
-        } else {
-            Instant::now().checked_add(*timeout.after)
-        };
+        let at = if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) };
         Deadline { timeout, at }
     }
 
@@ -132,10 +126,7 @@ impl Deadline {
 }
 
 fn bare_host(uri: &Uri) -> &str {
-    uri.host()
-        .unwrap_or_default()
-        .trim_start_matches('[')
-        .trim_end_matches(']')
+    uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }
 
 /// The addresses of a URL's host. A name is looked up on a thread of its own, for the system offers no other way to
@@ -162,9 +153,7 @@ fn look_up(uri: &Uri, deadline: &Deadline) -> Result<Vec<SocketAddr>, ureq::Erro
         .map_err(Fault::Lookup)?;
     let found: io::Result<Vec<SocketAddr>> = match deadline.left()? {
         None => receiver.recv().unwrap_or_else(|_| Err(io::ErrorKind::NotFound.into())),
-        Some(left) => receiver
-            .recv_timeout(left)
-            .map_err(|_| ureq::Error::Timeout(deadline.timeout.reason))?,
+        Some(left) => receiver.recv_timeout(left).map_err(|_| ureq::Error::Timeout(deadline.timeout.reason))?,
     };
     match found {
         Ok(addresses) if addresses.is_empty() => Err(Fault::Lookup(io::ErrorKind::NotFound.into()).into()),

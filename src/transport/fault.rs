@@ -59,23 +59,15 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
             ),
             None => not_http(server),
         },
-        U::Timeout(Timeout::Connect) => Error::new(
-            Status::Timeout,
-            format!("no connection to {server} within the connect timeout"),
-            again,
-        ),
-        U::Timeout(_) => Error::new(
-            Status::Timeout,
-            format!("{server} did not answer within the timeout"),
-            again,
-        ),
+        U::Timeout(Timeout::Connect) => {
+            Error::new(Status::Timeout, format!("no connection to {server} within the connect timeout"), again)
+        }
+        U::Timeout(_) => Error::new(Status::Timeout, format!("{server} did not answer within the timeout"), again),
         U::Io(cause) => match tls_cause(cause) {
             Some(tls) => tls_error(server, tls),
-            None => Error::new(
-                Status::Network,
-                format!("the connection to {server} failed: {}", describe(cause)),
-                again,
-            ),
+            None => {
+                Error::new(Status::Network, format!("the connection to {server} failed: {}", describe(cause)), again)
+            }
         },
         U::ConnectProxyFailed(answer) => Error::new(
             Status::Network,
@@ -131,23 +123,17 @@ fn tls_error(server: &str, error: &rustls::Error) -> Error {
             "its certificate comes from an authority that is not trusted here",
             "if your site has its own, give its PEM file as CA file",
         ),
-        T::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => (
-            "its certificate has expired",
-            "renew it, or set the clock here if that is wrong",
-        ),
-        T::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => (
-            "its certificate is not valid yet",
-            "set the clock here if that is wrong",
-        ),
-        T::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => (
-            "its certificate is for another host",
-            "check the base URL, and what stands between",
-        ),
+        T::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+            ("its certificate has expired", "renew it, or set the clock here if that is wrong")
+        }
+        T::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            ("its certificate is not valid yet", "set the clock here if that is wrong")
+        }
+        T::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+            ("its certificate is for another host", "check the base URL, and what stands between")
+        }
         T::InvalidCertificate(C::Revoked) => ("its certificate has been revoked", "renew it"),
-        T::InvalidMessage(_) => (
-            "it does not speak TLS there",
-            "check the base URL's port, and what stands between",
-        ),
+        T::InvalidMessage(_) => ("it does not speak TLS there", "check the base URL's port, and what stands between"),
         T::AlertReceived(rustls::AlertDescription::ProtocolVersion) | T::PeerIncompatible(_) => (
             "it offers no TLS 1.2 or 1.3 with a cipher that is still good",
             "update the server, or what stands between",

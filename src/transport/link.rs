@@ -41,10 +41,7 @@ impl Progress {
 
     /// A connection is ready: whatever was sent before (to a proxy, in a handshake) was not the request.
     pub(super) fn set_connected() {
-        PROGRESS.set(Progress {
-            connected: true,
-            ..Progress::default()
-        });
+        PROGRESS.set(Progress { connected: true, ..Progress::default() });
     }
 }
 
@@ -71,12 +68,7 @@ impl Link {
                 tls.complete_io(&mut wire)?;
             }
         }
-        Ok(Link {
-            wire,
-            tls,
-            buffers,
-            unsent: Zeroizing::default(),
-        })
+        Ok(Link { wire, tls, buffers, unsent: Zeroizing::default() })
     }
 
     fn send_unsent(&mut self) -> io::Result<()> {
@@ -160,9 +152,7 @@ impl Transport for Link {
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Link")
-            .field("tls", &self.tls.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Link").field("tls", &self.tls.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -222,19 +212,12 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Socket {
-            stream,
-            deadline: None,
-            reason: ureq::Timeout::Global,
-        }
+        Socket { stream, deadline: None, reason: ureq::Timeout::Global }
     }
 
     fn set_timeout(&mut self, timeout: NextTimeout) {
-        self.deadline = if timeout.after.is_not_happening() {
-            None
-        } else {
-            Instant::now().checked_add(*timeout.after)
-        };
+        self.deadline =
+            if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) };
         self.reason = timeout.reason;
     }
 
@@ -253,20 +236,15 @@ impl Socket {
             match run(&self.stream) {
                 // A signal, or the time is up: the next round tells.
                 Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut
-                    ) && self.deadline.is_some() => {}
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
+                        && self.deadline.is_some() => {}
                 done => return done,
             }
         }
     }
 
     fn is_quiet(&self) -> bool {
-        let peeked = self
-            .stream
-            .set_nonblocking(true)
-            .and_then(|()| self.stream.peek(&mut [0]));
+        let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
         let quiet = matches!(&peeked, Err(error) if error.kind() == ErrorKind::WouldBlock);
         quiet && self.stream.set_nonblocking(false).is_ok()
     }

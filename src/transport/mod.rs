@@ -83,9 +83,7 @@ struct Settings {
 impl Settings {
     fn agent(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Agent {
         let connector =
-            ().chain(SocksConnector::default())
-                .chain(ConnectProxyConnector::default())
-                .chain(LinkConnector::new(tls));
+            ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default()).chain(LinkConnector::new(tls));
         Agent::with_parts(self.config.clone(), connector, LazyResolver)
     }
 
@@ -99,11 +97,7 @@ impl Transport {
     pub(crate) fn new(config: &Config) -> Result<Transport, Error> {
         let https = config.base_url.starts_with("https:");
         // Without https no certificate is looked at, and a machine without any can still talk to a loopback server.
-        let tls = if https {
-            Some(Arc::new(tls::settings(config)?))
-        } else {
-            None
-        };
+        let tls = if https { Some(Arc::new(tls::settings(config)?)) } else { None };
         let proxy = match &config.proxy {
             ProxyChoice::None => None,
             ProxyChoice::FromEnvironment => ureq::Proxy::try_from_env(),
@@ -193,9 +187,9 @@ impl Transport {
         let response = match (request.method, request.form) {
             (Method::Delete, _) => prepare!(agent.delete(request.url)).call(),
             (Method::Post, None) => prepare!(agent.post(request.url)).send_empty(),
-            (Method::Post, Some(form)) => prepare!(agent.post(request.url))
-                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .send(form),
+            (Method::Post, Some(form)) => {
+                prepare!(agent.post(request.url)).header(CONTENT_TYPE, "application/x-www-form-urlencoded").send(form)
+            }
         };
         read(request.method, response.map_err(Failed::Exchange)?)
     }
@@ -224,9 +218,7 @@ impl Transport {
 
 impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transport")
-            .field("server", &self.server)
-            .finish_non_exhaustive()
+        f.debug_struct("Transport").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
@@ -248,29 +240,18 @@ fn sensitive(value: &str) -> Result<HeaderValue, Failed> {
 /// or 401, which can name an error. Elsewhere it helps the log, and the answer stands without it.
 fn read(method: Method, mut response: http::Response<Body>) -> Result<Answer, Failed> {
     let http_status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(parse_retry_after);
+    let retry_after =
+        response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(parse_retry_after);
     let succeeded = (200..300).contains(&http_status);
     if succeeded && method == Method::Delete {
-        return Ok(Answer {
-            http_status,
-            retry_after,
-            body: Zeroizing::default(),
-        });
+        return Ok(Answer { http_status, retry_after, body: Zeroizing::default() });
     }
 
     // One allocation where the length is known: growing would leave copies behind.
     let expected = response.body().content_length().unwrap_or(4096);
     let room = usize::try_from(expected).unwrap_or(ANSWER_LIMIT).min(ANSWER_LIMIT);
     let mut body = Zeroizing::new(Vec::with_capacity(room + 1));
-    let result = response
-        .body_mut()
-        .as_reader()
-        .take(ANSWER_LIMIT as u64 + 1)
-        .read_to_end(&mut body);
+    let result = response.body_mut().as_reader().take(ANSWER_LIMIT as u64 + 1).read_to_end(&mut body);
     match result {
         Ok(_) if body.len() <= ANSWER_LIMIT => {}
         Ok(_) if succeeded => return Err(Failed::TooLarge),
@@ -279,11 +260,7 @@ fn read(method: Method, mut response: http::Response<Body>) -> Result<Answer, Fa
         }
         Ok(_) | Err(_) => body = Zeroizing::default(),
     }
-    Ok(Answer {
-        http_status,
-        retry_after,
-        body,
-    })
+    Ok(Answer { http_status, retry_after, body })
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).

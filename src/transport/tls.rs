@@ -19,22 +19,12 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     for path in &config.added_ca_files {
         added.extend(read_pem("add_ca_file", path)?);
     }
-    let replaced = config
-        .ca_file
-        .as_deref()
-        .map(|path| read_pem("ca_file", path))
-        .transpose()?;
+    let replaced = config.ca_file.as_deref().map(|path| read_pem("ca_file", path)).transpose()?;
 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
-        .map_err(|error| {
-            Error::new(
-                Status::Internal,
-                format!("no TLS version can be used: {error}"),
-                "report this",
-            )
-        })?;
+        .map_err(|error| Error::new(Status::Internal, format!("no TLS version can be used: {error}"), "report this"))?;
     let mut settings = match replaced {
         Some(certificates) => {
             let mut roots = RootCertStore::empty();
@@ -68,20 +58,19 @@ pub(super) fn for_child(settings: &ClientConfig) -> ClientConfig {
 
 fn read_pem(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bad = |problem: String| Error::invalid_argument(setting, format!("{}: {problem}", path.display()));
-    let certificates = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| match error {
-            rustls::pki_types::pem::Error::Io(error) => bad(error.to_string()),
-            _ => bad("not a PEM file".to_owned()),
+    let certificates =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| {
+            match error {
+                rustls::pki_types::pem::Error::Io(error) => bad(error.to_string()),
+                _ => bad("not a PEM file".to_owned()),
+            }
         })?;
     if certificates.is_empty() {
         return Err(bad("no certificate in it; it must be in PEM form".to_owned()));
     }
     let mut roots = RootCertStore::empty();
     for certificate in &certificates {
-        roots
-            .add(certificate.clone())
-            .map_err(|error| bad(format!("a certificate in it is of no use: {error}")))?;
+        roots.add(certificate.clone()).map_err(|error| bad(format!("a certificate in it is of no use: {error}")))?;
     }
     Ok(certificates)
 }

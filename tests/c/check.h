@@ -7,23 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);      \
-            exit(1);                                                                       \
-        }                                                                                  \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);                                  \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 /* The text contains the piece. */
-#define CHECK_CONTAINS(text, piece)                                                        \
-    do {                                                                                   \
-        const char *text_ = (text);                                                        \
-        if (text_ == NULL || strstr(text_, (piece)) == NULL) {                             \
-            fprintf(stderr, "%s:%d: \"%s\" is not in: %s\n", __FILE__, __LINE__, (piece),  \
-                    text_ ? text_ : "NULL");                                               \
-            exit(1);                                                                       \
-        }                                                                                  \
+#define CHECK_CONTAINS(text, piece)                                                                                    \
+    do {                                                                                                               \
+        const char *text_ = (text);                                                                                    \
+        if (text_ == NULL || strstr(text_, (piece)) == NULL) {                                                         \
+            fprintf(stderr, "%s:%d: \"%s\" is not in: %s\n", __FILE__, __LINE__, (piece), text_ ? text_ : "NULL");     \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 #endif

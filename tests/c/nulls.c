@@ -36,10 +36,10 @@ static void refused(cm_status status, const void *result, const char *parameter)
 }
 
 /* C does not say in which order arguments are read: the call comes first. */
-#define REFUSED(call, result, parameter)            \
-    do {                                            \
-        cm_status status_ = (call);                 \
-        refused(status_, (result), (parameter));    \
+#define REFUSED(call, result, parameter)                                                                               \
+    do {                                                                                                               \
+        cm_status status_ = (call);                                                                                    \
+        refused(status_, (result), (parameter));                                                                       \
     } while (0)
 
 /* These settings are refused for this parameter. Frees them. */
@@ -69,8 +69,8 @@ static void config_functions(void) {
     refused_settings(cm_config_new("", ""), "client_id: it is empty");
 
     void (*text_setters[])(cm_config *, const char *) = {
-        cm_config_set_base_url, cm_config_set_scope,   cm_config_set_ca_file,
-        cm_config_add_ca_file,  cm_config_set_proxy,   cm_config_set_user_agent,
+        cm_config_set_base_url, cm_config_set_scope, cm_config_set_ca_file,
+        cm_config_add_ca_file,  cm_config_set_proxy, cm_config_set_user_agent,
     };
     const char *text_names[] = {"base_url", "scope", "ca_file", "add_ca_file", "proxy", "user_agent"};
     for (size_t i = 0; i < sizeof text_names / sizeof *text_names; i++) {

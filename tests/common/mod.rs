@@ -28,22 +28,12 @@ pub enum Step {
 /// An answer with status, further header lines and a body.
 pub fn answer(status: u16, headers: &[&str], body: &str) -> Step {
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    Step::Answer(format!(
-        "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    ))
+    Step::Answer(format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
 }
 
 /// A JSON answer, as the real server sends it.
 pub fn json(status: u16, body: &str) -> Step {
-    answer(
-        status,
-        &[
-            "Content-Type: application/json;charset=UTF-8",
-            "Cache-Control: no-store",
-        ],
-        body,
-    )
+    answer(status, &["Content-Type: application/json;charset=UTF-8", "Cache-Control: no-store"], body)
 }
 
 pub struct Server {
@@ -73,12 +63,7 @@ impl Server {
                 }
             }
         });
-        Server {
-            url,
-            requests,
-            connections,
-            thread: Some(thread),
-        }
+        Server { url, requests, connections, thread: Some(thread) }
     }
 
     pub fn client(&self) -> Client {

@@ -63,11 +63,7 @@ pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_base_url(config: *mut cm_config, base_url: *const c_char) {
     // SAFETY: parameters as the conventions have them.
-    unsafe {
-        set_text(config, "base_url", base_url, |config, text| {
-            _ = config.set_base_url(text)
-        })
-    }
+    unsafe { set_text(config, "base_url", base_url, |config, text| _ = config.set_base_url(text)) }
 }
 
 /// Sets what to ask for. Default "write", as in the vendor's guide.
@@ -91,11 +87,7 @@ pub unsafe extern "C" fn cm_config_set_scope(config: *mut cm_config, scope: *con
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_timeout_ms(config: *mut cm_config, timeout_ms: i64) {
     // SAFETY: a handle as the conventions have it.
-    unsafe {
-        set_time(config, "timeout_ms", timeout_ms, |config, time| {
-            _ = config.set_timeout(time)
-        })
-    }
+    unsafe { set_time(config, "timeout_ms", timeout_ms, |config, time| _ = config.set_timeout(time)) }
 }
 
 /// Sets how long making one connection may take: look-up, all addresses together, proxy and TLS. Default 10000.
@@ -107,11 +99,7 @@ pub unsafe extern "C" fn cm_config_set_timeout_ms(config: *mut cm_config, timeou
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_connect_timeout_ms(config: *mut cm_config, timeout_ms: i64) {
     // SAFETY: a handle as the conventions have it.
-    unsafe {
-        set_time(config, "connect_timeout_ms", timeout_ms, |config, time| {
-            _ = config.set_connect_timeout(time)
-        })
-    }
+    unsafe { set_time(config, "connect_timeout_ms", timeout_ms, |config, time| _ = config.set_connect_timeout(time)) }
 }
 
 /// Sets a file with the certificates to trust in place of the system's.
@@ -166,11 +154,7 @@ pub unsafe extern "C" fn cm_config_set_proxy(config: *mut cm_config, proxy: *con
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_user_agent(config: *mut cm_config, product: *const c_char) {
     // SAFETY: parameters as the conventions have them.
-    unsafe {
-        set_text(config, "user_agent", product, |config, text| {
-            _ = config.set_user_agent(text)
-        })
-    }
+    unsafe { set_text(config, "user_agent", product, |config, text| _ = config.set_user_agent(text)) }
 }
 
 /// Sets how often a refresh or logout is sent again after a network failure, 5xx or 429. Default 2.

@@ -114,9 +114,9 @@ impl cm_error {
             oauth_error: error.oauth_error().map(Text::new),
             oauth_description: error.oauth_description().map(Text::new),
             // Rounded up: a wait that is too short is refused again.
-            retry_after: error.retry_after().map_or(-1, |wait| {
-                i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)
-            }),
+            retry_after: error
+                .retry_after()
+                .map_or(-1, |wait| i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)),
         }
     }
 }
@@ -237,13 +237,7 @@ mod tests {
 
     #[test]
     fn every_advice_of_the_core_has_its_number_here() {
-        for advice in [
-            Advice::Fix,
-            Advice::LogIn,
-            Advice::Refresh,
-            Advice::Retry,
-            Advice::Report,
-        ] {
+        for advice in [Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report] {
             assert_eq!(cm_advice::from(advice) as i32, advice as i32, "{advice:?}");
         }
     }

@@ -162,10 +162,7 @@ fn on_panic(panic: &PanicHookInfo<'_>, others: &dyn Fn(&PanicHookInfo<'_>)) {
 fn short(place: &Location<'_>) -> String {
     let file = place.file();
     let parts: Vec<&str> = file.split(['/', '\\']).collect();
-    let from = parts
-        .iter()
-        .rposition(|part| *part == "src")
-        .map_or(0, |src| src.saturating_sub(1));
+    let from = parts.iter().rposition(|part| *part == "src").map_or(0, |src| src.saturating_sub(1));
     format!("{}:{}", parts[from..].join("/"), place.line())
 }
 
@@ -181,9 +178,7 @@ mod tests {
         assert_eq!(status, cm_status::Internal);
         // SAFETY: just made, and not freed before.
         let message = unsafe {
-            let message = text("message", crate::error::cm_error_message(error))
-                .unwrap()
-                .to_owned();
+            let message = text("message", crate::error::cm_error_message(error)).unwrap().to_owned();
             free(error);
             message
         };
@@ -199,11 +194,8 @@ mod tests {
     #[test]
     fn a_result_without_a_place_is_an_error_before_anything_is_done() {
         // SAFETY: NULL is allowed.
-        let status = unsafe {
-            call::<u8>("client", std::ptr::null_mut(), std::ptr::null_mut(), || {
-                panic!("it was done")
-            })
-        };
+        let status =
+            unsafe { call::<u8>("client", std::ptr::null_mut(), std::ptr::null_mut(), || panic!("it was done")) };
         assert_eq!(status, cm_status::InvalidArgument);
     }
 }

@@ -42,10 +42,7 @@ pub unsafe extern "C" fn cm_login_new(
         guard::call("login", login, error, || {
             let client = guard::handle("client", client)?;
             let login = Login::new(&client.0, guard::text("redirect_uri", redirect_uri)?)?;
-            Ok(cm_login {
-                url: Text::new(login.url()),
-                login,
-            })
+            Ok(cm_login { url: Text::new(login.url()), login })
         })
     }
 }
@@ -87,11 +84,7 @@ pub unsafe extern "C" fn cm_login_url(login: *const cm_login) -> *const c_char {
 pub unsafe extern "C" fn cm_login_is_redirect(login: *const cm_login, url: *const c_char) -> c_int {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::get(login, 0, |login| {
-            guard::text_or_problem(url)
-                .is_ok_and(|url| login.login.is_redirect(url))
-                .into()
-        })
+        guard::get(login, 0, |login| guard::text_or_problem(url).is_ok_and(|url| login.login.is_redirect(url)).into())
     }
 }
 

@@ -137,10 +137,7 @@ pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c
     // SAFETY: a handle as the conventions have it.
     unsafe {
         guard::get(tokens, null(), |tokens| {
-            tokens
-                .json
-                .get_or_init(|| Text::new(tokens.tokens.to_json().expose()))
-                .as_ptr()
+            tokens.json.get_or_init(|| Text::new(tokens.tokens.to_json().expose())).as_ptr()
         })
     }
 }
@@ -162,8 +159,6 @@ pub unsafe extern "C" fn cm_tokens_from_json(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
-            Ok(cm_tokens::new(Tokens::from_json(guard::text("json", json)?)?))
-        })
+        guard::call("tokens", tokens, error, || Ok(cm_tokens::new(Tokens::from_json(guard::text("json", json)?)?)))
     }
 }

@@ -30,15 +30,9 @@ fn the_committed_header_is_the_one_that_the_sources_make() {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     let mut lines = committed.lines().zip(generated.lines()).enumerate();
     if let Some((i, (old, new))) = lines.find(|(_, (old, new))| old != new) {
-        panic!(
-            "include/cmauth.h is stale: run `make header`\nline {}:\n-{old}\n+{new}",
-            i + 1
-        );
+        panic!("include/cmauth.h is stale: run `make header`\nline {}:\n-{old}\n+{new}", i + 1);
     }
-    assert!(
-        committed == generated,
-        "include/cmauth.h is stale at its end: run `make header`"
-    );
+    assert!(committed == generated, "include/cmauth.h is stale at its end: run `make header`");
 }
 
 /// cbindgen's header, with the conventions as its first page and a heading before each group of functions.
@@ -50,10 +44,7 @@ fn generate() -> String {
         builder = builder.with_src(sources.join(module).with_extension("rs"));
     }
     let mut drawn = Vec::new();
-    builder
-        .generate()
-        .expect("cbindgen reads the sources")
-        .write(&mut drawn);
+    builder.generate().expect("cbindgen reads the sources").write(&mut drawn);
     let drawn = String::from_utf8(drawn).unwrap();
 
     let mut header = comment(&module_comment(&sources.join("lib.rs")));
@@ -84,9 +75,7 @@ fn generate() -> String {
 fn module_comment(path: &Path) -> String {
     let source = fs::read_to_string(path).unwrap();
     let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
-    lines
-        .map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n")
-        .collect()
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n").collect()
 }
 
 fn comment(text: &str) -> String {

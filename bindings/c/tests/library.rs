@@ -26,9 +26,7 @@ fn declared() -> BTreeSet<String> {
 
 #[test]
 fn the_library_exports_exactly_the_functions_of_the_header() {
-    let output = run(Command::new("nm")
-        .args(["-D", "--defined-only"])
-        .arg(library().join("libcmauth.so")));
+    let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library().join("libcmauth.so")));
     let exported: BTreeSet<String> = String::from_utf8(output.stdout)
         .unwrap()
         .lines()
@@ -51,23 +49,14 @@ fn the_library_has_its_soname_and_the_link_of_that_name_beside_it() {
 #[test]
 fn the_header_compiles_alone_and_twice_in_old_c_and_in_cpp() {
     let folder = scratch("header");
-    for (file, compiler, standards) in [
-        ("twice.c", "cc", &["-std=c99", "-std=c17"][..]),
-        ("twice.cpp", "c++", &["-std=c++11", "-std=c++17"]),
-    ] {
+    for (file, compiler, standards) in
+        [("twice.c", "cc", &["-std=c99", "-std=c17"][..]), ("twice.cpp", "c++", &["-std=c++11", "-std=c++17"])]
+    {
         let source = folder.join(file);
         fs::write(&source, "#include <cmauth.h>\n#include <cmauth.h>\n").unwrap();
         for standard in standards {
             run(Command::new(compiler)
-                .args([
-                    standard,
-                    "-pedantic",
-                    "-Wall",
-                    "-Wextra",
-                    "-Werror",
-                    "-fsyntax-only",
-                    "-I",
-                ])
+                .args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"])
                 .arg(root().join("include"))
                 .arg(&source));
         }
@@ -98,10 +87,8 @@ fn every_function_takes_null_in_every_place() {
     }
     // A function that is new in the header must be in that program too.
     let source = fs::read_to_string(root().join("tests/c/nulls.c")).unwrap();
+    let names: BTreeSet<&str> = source.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     for function in declared() {
-        assert!(
-            source.contains(&format!("{function}(")),
-            "tests/c/nulls.c does not call {function}"
-        );
+        assert!(names.contains(function.as_str()), "tests/c/nulls.c does not call {function}");
     }
 }

@@ -9,10 +9,7 @@ use std::sync::OnceLock;
 
 /// The project's folder.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// The build folder, wherever CARGO_TARGET_DIR puts it: tests run from `<target>/<profile>/deps`.
@@ -50,24 +47,11 @@ pub enum Link {
 /// Compiles a C or C++ program with every warning an error, and returns the path of what it became.
 pub fn compile(source: &Path, link: Link, name: &str) -> PathBuf {
     let is_c = source.extension().is_some_and(|extension| extension == "c");
-    let (compiler, standard) = if is_c {
-        ("cc", "-std=c99")
-    } else {
-        ("c++", "-std=c++17")
-    };
+    let (compiler, standard) = if is_c { ("cc", "-std=c99") } else { ("c++", "-std=c++17") };
     let program = scratch(name).join("program");
     let mut command = Command::new(compiler);
     command
-        .args([
-            standard,
-            "-D_GNU_SOURCE",
-            "-pedantic",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-g",
-            "-pthread",
-        ])
+        .args([standard, "-D_GNU_SOURCE", "-pedantic", "-Wall", "-Wextra", "-Werror", "-g", "-pthread"])
         .arg("-I")
         .arg(root().join("include"))
         .arg(source)

@@ -1,0 +1,66 @@
+# Thin names for the real commands. `make` alone lists them.
+
+# Everything that is built, and the Python venv, go here.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+export CARGO_TARGET_DIR := $(TARGET)
+
+PYTHON ?= python3
+CC ?= cc
+VENV := $(TARGET)/venv
+CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
+
+.DEFAULT_GOAL := help
+.PHONY: help demo login build test test-rust test-c test-python lint header clean setup-ci
+
+help:            # this list
+	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
+	  awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
+
+demo: build $(TARGET)/examples/login   # the C example against the stand-in server, with TLS; INTERACTIVE=1: you log in
+	@$(PYTHON) scripts/demo.py $(if $(INTERACTIVE),--interactive)
+
+login: build $(TARGET)/examples/login  # the C example against the real server: set CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET
+	@LD_LIBRARY_PATH=$(TARGET)/release $(TARGET)/examples/login
+
+build:           # libcmauth.so and libcmauth.a, and the stand-in server
+	cargo build --release
+	cargo build --package cmauth-sandbox
+
+test: lint test-rust test-c test-python  # everything
+
+test-rust:       # the core and the stand-in server
+	cargo test --package cmauth --package cmauth-sandbox
+
+test-c: build    # the C ABI: header, exported symbols, C and C++ programs
+	cargo test --package cmauth-c
+
+test-python: build $(VENV)/installed  # the Python package, its types and its example
+	$(VENV)/bin/pip install --quiet --force-reinstall --no-deps ./bindings/python
+	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest bindings/python/tests
+
+lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --package cmauth --no-deps --quiet
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' 'tests/c/*.h')
+
+header:          # include/cmauth.h from bindings/c/src
+	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test header
+
+clean:           # all that was built
+	cargo clean
+
+setup-ci:        # installs what tests need beside Rust, cc, make and Python 3
+	scripts/setup-ci
+
+$(TARGET)/examples/login: examples/c/login.c include/cmauth.h | build
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_STRICT) -Iinclude $< -L$(TARGET)/release -lcmauth -o $@
+
+# Tools by name, in a venv of our own.
+$(VENV)/installed: tests/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@

@@ -1,0 +1,72 @@
+/* What the C tests against the sandbox share: a client from the environment, and a user who logs in.
+ *
+ * The test harness is the user: it reads "open URL" on our standard output, does in the sandbox what a person does in a
+ * browser, and writes the URL that the browser came back to on our standard input.
+ */
+
+#ifndef STORY_H
+#define STORY_H
+
+#include <cmauth.h>
+
+#include "check.h"
+
+#define REDIRECT_URI "https://example.com"
+
+/* The call worked; if not, says why and ends the program. */
+#define OK(call)                                                                                                       \
+    do {                                                                                                               \
+        cm_status status_ = (call);                                                                                    \
+        if (status_ != CM_STATUS_OK) {                                                                                 \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, cm_error_message(error));                    \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+        CHECK(error == NULL);                                                                                          \
+    } while (0)
+
+/* The call failed with this status and advice. Frees the error. */
+#define FAILS(call, status, advice)                                                                                    \
+    do {                                                                                                               \
+        cm_status status_ = (call);                                                                                    \
+        CHECK(status_ == (status));                                                                                    \
+        CHECK(cm_error_status(error) == (status));                                                                     \
+        if (cm_error_advice(error) != (advice)) {                                                                      \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, cm_error_message(error));                               \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+        cm_error_free(error);                                                                                          \
+        error = NULL;                                                                                                  \
+    } while (0)
+
+static cm_error *error;
+
+static cm_client *client_from_environment(void) {
+    cm_config *config = cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET"));
+    cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
+    cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
+    cm_config_set_proxy(config, "");
+    cm_client *client = NULL;
+    OK(cm_client_new(config, &client, &error));
+    cm_config_free(config);
+    return client;
+}
+
+/* The user opens the login's page; `redirected` receives where the browser came back to. */
+static void user_opens(const cm_login *login, char *redirected, int size) {
+    printf("open %s\n", cm_login_url(login));
+    fflush(stdout);
+    CHECK(fgets(redirected, size, stdin) != NULL);
+}
+
+static cm_tokens *log_in(const cm_client *client) {
+    char redirected[4096];
+    cm_login *login = NULL;
+    cm_tokens *tokens = NULL;
+    OK(cm_login_new(client, REDIRECT_URI, &login, &error));
+    user_opens(login, redirected, sizeof redirected);
+    OK(cm_login_finish(login, redirected, &tokens, &error));
+    cm_login_free(login);
+    return tokens;
+}
+
+#endif
