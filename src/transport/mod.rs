@@ -142,8 +142,8 @@ impl Transport {
         let agent = self.agent();
         Progress::reset();
         let mut result = self.attempt(&agent, request, deadline, request.once);
-        let progress = Progress::get();
-        let stale = !progress.connected && !progress.answered;
+        let first = Progress::get();
+        let stale = !first.connected && !first.answered;
         if let Err(Failed::Exchange(error)) = &result {
             // The server had closed the kept connection, or was closing it as the request came. This is no retry of
             // a request that was answered, and a request that must not arrive twice never comes here.
@@ -159,7 +159,7 @@ impl Transport {
                 Failed::NoTime => fault::to_error(&self.server, &ureq::Error::Timeout(ureq::Timeout::Global)),
                 Failed::Request(error) => error,
             };
-            error.with_request_sent(Progress::get().sent)
+            error.with_request_sent(first.sent || Progress::get().sent)
         })
     }
 
