@@ -132,6 +132,10 @@ typedef enum {
      * A bug in this library, caught.
      */
     CM_STATUS_INTERNAL = 14,
+    /**
+     * `cm_client_cancel` was called.
+     */
+    CM_STATUS_CANCELLED = 15,
 } cm_status;
 
 /**
@@ -139,7 +143,7 @@ typedef enum {
  */
 typedef enum {
     /**
-     * Nothing: there is no error.
+     * Nothing: there is no error, or you asked for it (`CM_STATUS_CANCELLED`).
      */
     CM_ADVICE_NONE = 0,
     /**
@@ -163,6 +167,32 @@ typedef enum {
      */
     CM_ADVICE_REPORT = 5,
 } cm_advice;
+
+/**
+ * How much is logged. Each level has those before it.
+ */
+typedef enum {
+    /**
+     * Nothing.
+     */
+    CM_LOG_LEVEL_OFF = 0,
+    /**
+     * Calls that failed.
+     */
+    CM_LOG_LEVEL_ERROR = 1,
+    /**
+     * Requests that are sent again, and why.
+     */
+    CM_LOG_LEVEL_WARN = 2,
+    /**
+     * Calls that succeeded.
+     */
+    CM_LOG_LEVEL_INFO = 3,
+    /**
+     * Every request and answer.
+     */
+    CM_LOG_LEVEL_DEBUG = 4,
+} cm_log_level;
 
 /**
  * Talks to the server for one API key. Immutable: any number of threads may use it at once.
@@ -189,6 +219,12 @@ typedef struct cm_login cm_login;
  * The tokens of one logged-in user. Immutable: any number of threads may use them at once.
  */
 typedef struct cm_tokens cm_tokens;
+
+/**
+ * Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
+ * whatever thread is in a call, several at once; it must not call this library, nor throw.
+ */
+typedef void (*cm_log_callback)(void *context, cm_log_level level, const char *line);
 
 #ifdef __cplusplus
 extern "C" {
@@ -361,6 +397,18 @@ cm_status cm_client_new(const cm_config *config,
  * Not while a call on it runs. Since 0.1.
  */
 void cm_client_free(cm_client *client);
+
+/**
+ * Ends the calls under way on this client, and every later one, with `CM_STATUS_CANCELLED`: for a program that must
+ * stop. Calls under way end within 100 ms, wherever they hang. There is no way back but a new client.
+ *
+ * Logins made with the client are ended with it. The client is still to be freed, once its calls have returned.
+ *
+ * @param client  the client; NULL: nothing happens
+ *
+ * Any thread, also while others are in calls on it; not from a signal handler. Since 0.1.
+ */
+void cm_client_cancel(const cm_client *client);
 
 /**
  * Turns the code of a redirect into tokens (step 4 of the vendor's guide, RFC 6749 section 4.1.3).
@@ -681,6 +729,24 @@ const char *cm_error_oauth_description(const cm_error *error);
  * Any thread. Since 0.1.
  */
 CM_MUST_USE int64_t cm_error_retry_after(const cm_error *error);
+
+/*
+ * Log: one line an event, for your own log. Without secrets, and off until asked for.
+ */
+
+/**
+ * Sets where the log goes, for all of this process. When it returns, the callback that was set before is no longer
+ * running, and its context can be freed.
+ *
+ * @param level     a `cm_log_level`; one that is none counts as the nearest
+ * @param callback  receives the lines; NULL turns the log off
+ * @param context   passed to the callback; may be NULL
+ *
+ * Any thread, but not from the callback. Since 0.1.
+ */
+void cm_set_log(int level,
+                cm_log_callback callback,
+                void *context);
 
 /*
  * Version, and names for logs.

@@ -5,16 +5,16 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use zeroize::Zeroizing;
 
+use crate::LOG;
 use crate::answer::{self, Call};
 use crate::config::{Config, check_text};
-use crate::error::{Error, Status};
+use crate::error::{Advice, Error, Status};
 use crate::tokens::{self, Tokens};
 use crate::transport::{Answer, Method, Request, Transport};
 use crate::url;
@@ -125,7 +125,7 @@ impl Client {
         let secrets = self.secrets(access_token);
         // Whether an earlier attempt may have done it, its answer lost on the way.
         let mut may_be_done = false;
-        self.with_retries(|deadline| {
+        self.with_retries("logout", |deadline| {
             let error = match self.0.transport.send(&request, deadline) {
                 Ok(answer) => match answer::read_logout(&answer, &secrets) {
                     Err(error) if may_be_done && error.status() == Status::TokenRejected => {
@@ -138,6 +138,12 @@ impl Client {
             may_be_done |= error.request_sent();
             Err(error)
         })
+    }
+
+    /// Ends the calls under way on this client and its clones within 100 ms, and every later one at once, with
+    /// [`Cancelled`](Status::Cancelled). For a program that must stop; there is no way back but a new client.
+    pub fn cancel(&self) {
+        self.0.transport.cancel();
     }
 
     fn token_request(&self, call: Call, parameters: &[(&str, &str)], sent_secret: &str) -> Result<Tokens, Error> {
@@ -155,7 +161,8 @@ impl Client {
             once,
         };
         let secrets = self.secrets(sent_secret);
-        self.with_retries(|deadline| {
+        let name = if once { "exchange_code" } else { "refresh" };
+        self.with_retries(name, |deadline| {
             let now = tokens::unix_now();
             let result = inner.transport.send(&request, deadline).and_then(|answer: Answer| {
                 answer::read_tokens(call, &answer, now, &secrets).map_err(|error| error.with_request_sent(true))
@@ -168,27 +175,29 @@ impl Client {
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or the retries or the time of the call are used up.
-    fn with_retries<T>(&self, mut attempt: impl FnMut(Instant) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_retries<T>(&self, call: &str, mut attempt: impl FnMut(Instant) -> Result<T, Error>) -> Result<T, Error> {
         let config = &self.0.config;
         let deadline = Instant::now() + config.timeout;
         let mut tries = 0;
         loop {
             let error = match attempt(deadline) {
-                Ok(value) => return Ok(value),
+                Ok(value) => {
+                    log::info!(target: LOG, "{call}: done");
+                    return Ok(value);
+                }
                 Err(error) => error,
             };
             let passing = matches!(error.status(), Status::Network | Status::Server | Status::Timeout);
             // An exchange that was sent advises to log in, not to retry.
-            let worth_it = passing && error.advice() == crate::Advice::Retry;
-            if !worth_it || tries >= config.max_retries {
-                return Err(error);
-            }
+            let worth_it = passing && error.advice() == Advice::Retry && tries < config.max_retries;
             let pause = error.retry_after().unwrap_or_else(|| back_off(tries));
-            if pause >= deadline.saturating_duration_since(Instant::now()) {
-                // The time would be up before the next attempt: the reason is more use than "timeout".
+            // If the time would be up before the next attempt, the reason is more use than "timeout".
+            if !worth_it || pause >= deadline.saturating_duration_since(Instant::now()) {
+                log::error!(target: LOG, "{call}: {}: {error}", error.status().name());
                 return Err(error);
             }
-            thread::sleep(pause);
+            log::warn!(target: LOG, "{call}: {error}; sent again in {} ms", pause.as_millis());
+            self.0.transport.pause(pause)?;
             tries += 1;
         }
     }

@@ -37,6 +37,8 @@ pub enum Status {
     Protocol = 12,
     /// A bug in this library, caught.
     Internal = 14,
+    /// [`Client::cancel`](crate::Client::cancel) was called.
+    Cancelled = 15,
 }
 
 impl Status {
@@ -55,6 +57,7 @@ impl Status {
         Status::Server,
         Status::Protocol,
         Status::Internal,
+        Status::Cancelled,
     ];
 
     /// The status' name in capitals, for logs: `"LOGIN_REQUIRED"`.
@@ -73,6 +76,7 @@ impl Status {
             Status::Server => "SERVER",
             Status::Protocol => "PROTOCOL",
             Status::Internal => "INTERNAL",
+            Status::Cancelled => "CANCELLED",
         }
     }
 
@@ -83,6 +87,7 @@ impl Status {
             Status::TokenRejected => Advice::Refresh,
             Status::Network | Status::Timeout | Status::Server => Advice::Retry,
             Status::Internal => Advice::Report,
+            Status::Cancelled => Advice::None,
             Status::InvalidArgument
             | Status::AccessDenied
             | Status::ClientRejected
@@ -98,6 +103,8 @@ impl Status {
 #[non_exhaustive]
 #[repr(i32)]
 pub enum Advice {
+    /// Nothing: you asked for it.
+    None = 0,
     /// Somebody must change something: the program, its settings, the site's network or the API key.
     Fix = 1,
     /// Send the user to the login page again.
@@ -114,6 +121,7 @@ impl Advice {
     /// The advice in words, for logs: `"log in"`.
     pub fn name(self) -> &'static str {
         match self {
+            Advice::None => "nothing",
             Advice::Fix => "fix",
             Advice::LogIn => "log in",
             Advice::Refresh => "refresh",
@@ -165,11 +173,6 @@ impl Error {
         let mut error = Self::new(Status::InvalidArgument, format!("{name}: {problem}"), "");
         error.0.message.clone_from(&error.0.what);
         error
-    }
-
-    /// A panic that a binding caught: where it happened, and nothing of what was in hand.
-    pub fn internal(place: &str) -> Self {
-        Self::new(Status::Internal, format!("a bug in libcmauth, caught at {place}"), "report this line")
     }
 
     pub(crate) fn with_advice(mut self, advice: Advice, remedy: &str) -> Self {
@@ -281,6 +284,7 @@ mod tests {
                 (11, "SERVER"),
                 (12, "PROTOCOL"),
                 (14, "INTERNAL"),
+                (15, "CANCELLED"),
             ]
         );
     }

@@ -36,7 +36,8 @@
 //! - Calls block, each within one deadline ([`Config::set_timeout`]); use a thread where that is too long.
 //! - Nothing is printed, no signal handler installed, no thread started but for looking up a name.
 //! - A refresh ends the old access token at once, so refresh in one place, and keep what comes back.
-//! - The `log` crate's trace level shows ureq's URLs, which have tokens in their query: keep `ureq` below trace, or set
+//! - Each request, answer, retry and failure is a line for the `log` crate, target `cmauth`, without secrets. At its trace
+//!   level ureq logs URLs, which have tokens in their query: keep `ureq` below trace, or set
 //!   [`Config::set_params_in_body`].
 
 #![forbid(unsafe_code)]
@@ -47,6 +48,7 @@ mod config;
 mod error;
 mod json;
 mod login;
+mod panic;
 mod secret;
 mod tokens;
 mod transport;
@@ -56,8 +58,12 @@ pub use client::Client;
 pub use config::{Config, DEFAULT_BASE_URL};
 pub use error::{Advice, Error, Status};
 pub use login::Login;
+pub use panic::catch_panic;
 pub use secret::Secret;
 pub use tokens::Tokens;
+
+/// The target of this crate's records in the `log` crate.
+const LOG: &str = "cmauth";
 
 /// The version of this library: `"0.1.0"`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

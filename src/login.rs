@@ -94,10 +94,10 @@ impl Login {
     /// [`finish`](Self::finish), which checks the rest.
     pub fn is_redirect(&self, url: &str) -> bool {
         let has = |name| {
-            let query = url::query_of(url).unwrap_or_default();
+            let query = url::query_of(url.trim()).unwrap_or_default();
             url::query_values(query, name).is_ok_and(|values| !values.is_empty())
         };
-        url::place(url).is_some_and(|place| url::place(&self.redirect_uri) == Some(place))
+        url::place(url.trim()).is_some_and(|place| url::place(&self.redirect_uri) == Some(place))
             && (has("code") || has("error"))
     }
 
@@ -113,7 +113,7 @@ impl Login {
     /// twice, or the login is finished already. Else as for [`Client::exchange_code`].
     pub fn finish(&self, redirected_url: &str) -> Result<Tokens, Error> {
         let bad = |problem: String| Error::invalid_argument("redirected_url", problem);
-        let query = url::query_of(redirected_url)
+        let query = url::query_of(redirected_url.trim())
             .ok_or_else(|| bad("it has no query; give the whole URL that the browser came back to".to_owned()))?;
         let only = |name: &str| -> Result<Option<Zeroizing<String>>, Error> {
             let mut values = url::query_values(query, name)

@@ -67,7 +67,8 @@ fn every_row_of_the_token_endpoint_has_its_status() {
     let unauthorized = |description: &str| format!(r#"{{"error":"unauthorized","error_description":"{description}"}}"#);
     let error = |code: &str, description: &str| format!(r#"{{"error":"{code}","error_description":"{description}"}}"#);
     let both = [Exchange, Refresh];
-    let rows: Vec<(&[Call], u16, String, Status, Advice, Option<&str>)> = vec![
+    type Row<'a> = (&'a [Call], u16, String, Status, Advice, Option<&'a str>);
+    let rows: Vec<Row> = vec![
         (&both, 401, unauthorized("Full authentication is required to access this resource"), Status::ClientRejected, Advice::Fix, Some("unauthorized")),
         (&both, 401, unauthorized("Bad credentials"), Status::ClientRejected, Advice::Fix, Some("unauthorized")),
         (&both, 401, error("invalid_client", "Given client ID does not match authenticated client"), Status::ClientRejected, Advice::Fix, Some("invalid_client")),
@@ -272,4 +273,57 @@ fn lifetimes_are_whole_seconds_from_before_the_request_or_never() {
     }
     let far = tokens(&format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer","expires_in":9e99}}"#));
     assert_eq!(far.expires_at(), Some(i64::MAX));
+}
+
+#[test]
+fn every_error_says_what_happened_and_what_to_do() {
+    let grant = r#"{"error":"invalid_grant","error_description":"No"}"#;
+    for (one, http_status, body, message) in [
+        (Refresh, 500, "", "the server has a problem (HTTP 500); try again later"),
+        (Logout, 403, "", "the server does not allow this (HTTP 403); check what the API key and the user may do"),
+        (
+            Logout,
+            401,
+            "",
+            "the server does not know the access token, or it has expired (HTTP 401); refresh, then log out",
+        ),
+        (Refresh, 400, grant, "the refresh token is no longer good (HTTP 400 invalid_grant: No); log in again"),
+        (
+            Exchange,
+            400,
+            grant,
+            "the authorization code is not good, or the redirect URI is not the one of the login page, to the byte \
+             (HTTP 400 invalid_grant: No); log in again",
+        ),
+        (Refresh, 401, "", "the server refused the API key (HTTP 401); check client id and secret"),
+        (Refresh, 404, "", "the server refused the request (HTTP 404); check scope, base URL and settings"),
+        (Refresh, 302, "", "the answer is not one of this API (HTTP 302); check the base URL, and what stands between"),
+        (Exchange, 500, "", "the server has a problem (HTTP 500); the code may be used up: log in again"),
+    ] {
+        let error = call(one, json(http_status, body)).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+}
+
+#[test]
+fn a_body_that_does_not_arrive_matters_only_where_it_decides() {
+    let cut =
+        |status: u16| Step::AnswerAndClose(format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{\"error\":"));
+    let large = |status: u16| answer(status, &[], &"x".repeat(65537));
+    for (step, status) in [
+        (cut(200), Status::Network),
+        (cut(400), Status::Network),
+        (cut(401), Status::Network),
+        (cut(403), Status::AccessDenied),
+        (cut(404), Status::RequestRejected),
+        (cut(429), Status::Server),
+        (cut(500), Status::Server),
+        (cut(302), Status::Protocol),
+        (large(200), Status::Protocol),
+        (large(400), Status::RequestRejected),
+        (large(401), Status::ClientRejected),
+        (large(503), Status::Server),
+    ] {
+        assert_eq!(call(Refresh, step).unwrap_err().status(), status);
+    }
 }

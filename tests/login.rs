@@ -55,7 +55,7 @@ fn no_two_logins_have_the_same_state() {
 #[test]
 fn finish_exchanges_the_code_with_the_redirect_uri_to_the_byte() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
-    let tokens = login.finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}#x\n", state(&login))).unwrap();
+    let tokens = login.finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}\r\n", state(&login))).unwrap();
     assert_eq!(tokens.access_token().expose(), "a");
     let request = &server.requests()[0];
     assert!(
@@ -212,6 +212,8 @@ fn the_redirect_is_known_among_the_pages_of_a_browser() {
     let (_server, login) = begin(vec![json(200, TOKENS)]);
     for (url, is_redirect) in [
         ("https://example.com/cb?site=7&code=A&state=S", true),
+        (" https://example.com/cb?site=7&code=A&state=S\n", true),
+        ("https://example.com/cb?site=7&code=A&state=S#fragment", true),
         ("HTTPS://EXAMPLE.com:443/cb?error=access_denied", true),
         ("https://example.com/cb?site=7", false),
         ("https://example.com/cb/?code=A", false),

@@ -14,27 +14,33 @@ use crate::error::{Error, Status};
 #[derive(Debug)]
 pub(super) enum Fault {
     /// The name was not found.
-    Lookup(io::Error),
+    LookUp(io::Error),
     /// No address accepted a connection.
     Connect(io::Error),
+    /// The deadline passed.
+    TimeIsUp,
+    /// The client was told to stop.
+    Stopped,
 }
 
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Fault {
+    /// As ureq takes it; `reason` is which of its timeouts set the deadline.
+    pub(super) fn into_ureq(self, reason: Timeout) -> ureq::Error {
         match self {
-            Fault::Lookup(error) => write!(f, "lookup: {error}"),
-            Fault::Connect(error) => write!(f, "connect: {error}"),
+            Fault::TimeIsUp => ureq::Error::Timeout(reason),
+            other => ureq::Error::Other(Box::new(other)),
         }
     }
 }
 
-impl std::error::Error for Fault {}
-
-impl From<Fault> for ureq::Error {
-    fn from(fault: Fault) -> Self {
-        ureq::Error::Other(Box::new(fault))
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // For ureq's trait only: `to_error` has the words for people.
+        fmt::Debug::fmt(self, f)
     }
 }
+
+impl std::error::Error for Fault {}
 
 /// Whether a kept connection may simply have been closed by the server before the request came.
 pub(super) fn is_connection_lost(error: &ureq::Error) -> bool {
@@ -51,13 +57,14 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
     let again = "check the network, then try again";
     match error {
         U::Other(other) => match other.downcast_ref::<Fault>() {
-            Some(Fault::Lookup(cause)) => not_found(server, &describe(cause)),
+            Some(Fault::LookUp(cause)) => not_found(server, &describe(cause)),
             Some(Fault::Connect(cause)) => Error::new(
                 Status::Network,
                 format!("cannot connect to {server}: {}", describe(cause)),
                 "check the network and the firewall, then try again",
             ),
-            None => not_http(server),
+            // The caller knows that it was stopped; time goes by another name.
+            Some(Fault::Stopped | Fault::TimeIsUp) | None => not_http(server),
         },
         U::Timeout(Timeout::Connect) => {
             Error::new(Status::Timeout, format!("no connection to {server} within the connect timeout"), again)
@@ -83,6 +90,11 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
         U::LargeResponseHeader(..) => too_large(server),
         _ => not_http(server),
     }
+}
+
+/// The error for a call that was stopped.
+pub(super) fn cancelled() -> Error {
+    Error::new(Status::Cancelled, "the call was cancelled", "make a new client to call again")
 }
 
 /// The error for an answer over the limit.

@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConnection;
@@ -204,14 +205,15 @@ impl Write for Wire {
 
 /// A TCP socket whose reads and writes end at a deadline.
 pub(super) struct Socket {
-    stream: TcpStream,
+    /// Shared with the handle by which ureq's agent shuts it down from another thread.
+    stream: Arc<TcpStream>,
     deadline: Option<Instant>,
     /// What ureq wants to be told when the deadline passes.
     reason: ureq::Timeout,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Arc<TcpStream>) -> Self {
         Socket { stream, deadline: None, reason: ureq::Timeout::Global }
     }
 

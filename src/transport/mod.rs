@@ -5,8 +5,10 @@
 //! which turns out to be dead is replaced without anybody noticing.
 
 mod connector;
+mod dial;
 mod fault;
 mod link;
+mod stop;
 mod tls;
 
 use std::fmt;
@@ -19,10 +21,12 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnec
 use ureq::{Agent, Body, http};
 use zeroize::Zeroizing;
 
+use crate::LOG;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use connector::{LazyResolver, LinkConnector};
 use link::Progress;
+use stop::{Stop, Waited};
 
 /// An answer may be this large and no larger.
 pub(crate) const ANSWER_LIMIT: usize = 64 * 1024;
@@ -68,27 +72,52 @@ pub(crate) struct Transport {
     server: String,
     connect_timeout: Duration,
     settings: Settings,
-    /// The process that made this, and its agent.
-    owner: (u32, Agent),
-    /// The agent of a forked child. The parent never locks it, so no child finds it locked.
-    child: Mutex<Option<(u32, Agent)>>,
+    /// What the process that made this uses.
+    owner: Process,
+    /// What a forked child uses. The parent never locks it, so no child finds it locked.
+    child: Mutex<Option<Process>>,
 }
 
-/// What an agent is made from.
+/// Connections, and the switch that ends the calls on them. They belong to one process: a child must neither touch its
+/// parent's connections, nor wait for a lock that another thread of its parent may have held when it was made.
+#[derive(Clone)]
+struct Process {
+    id: u32,
+    agent: Agent,
+    stop: Stop,
+}
+
+/// What a [`Process`] is made from.
 struct Settings {
     config: ureq::config::Config,
     tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Settings {
-    fn agent(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Agent {
+    fn process(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Process {
+        let stop = Stop::default();
         let connector =
-            ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default()).chain(LinkConnector::new(tls));
-        Agent::with_parts(self.config.clone(), connector, LazyResolver)
+            ().chain(SocksConnector::default())
+                .chain(ConnectProxyConnector::default())
+                .chain(LinkConnector { tls, stop: stop.clone() });
+        let resolver = LazyResolver { stop: stop.clone() };
+        let agent = Agent::with_parts(self.config.clone(), connector, resolver);
+        Process { id: std::process::id(), agent, stop }
     }
 
-    fn agent_for_child(&self) -> Agent {
-        self.agent(self.tls.as_deref().map(tls::for_child).map(Arc::new))
+    fn child(&self, parent: &Process) -> Process {
+        let child = self.process(self.tls.as_deref().map(tls::for_child).map(Arc::new));
+        if parent.stop.is_set() {
+            child.stop();
+        }
+        child
+    }
+}
+
+impl Process {
+    fn stop(&self) {
+        self.stop.set();
+        self.agent.clone().shutdown();
     }
 }
 
@@ -124,12 +153,12 @@ impl Transport {
                 .build(),
             tls,
         };
-        let agent = settings.agent(settings.tls.clone());
+        let owner = settings.process(settings.tls.clone());
         Ok(Transport {
             server: config.base_url.clone(),
             connect_timeout: config.connect_timeout,
             settings,
-            owner: (std::process::id(), agent),
+            owner,
             child: Mutex::new(None),
         })
     }
@@ -139,21 +168,35 @@ impl Transport {
     /// The error says whether a byte of the request may have reached the server
     /// ([`Error::request_sent`]).
     pub(crate) fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, Error> {
-        let agent = self.agent();
+        let process = self.process();
+        if process.stop.is_set() {
+            return Err(fault::cancelled());
+        }
+        let (method, place) = (request.method, request.url.split('?').next().unwrap_or_default());
+        let begun = Instant::now();
+        log::debug!(target: LOG, "{method:?} {place}");
         Progress::reset();
-        let mut result = self.attempt(&agent, request, deadline, request.once);
+        let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
         let stale = !first.connected && !first.answered;
         if let Err(Failed::Exchange(error)) = &result {
             // The server had closed the kept connection, or was closing it as the request came. This is no retry of
             // a request that was answered, and a request that must not arrive twice never comes here.
-            if stale && !request.once && fault::is_connection_lost(error) {
+            if stale && !request.once && fault::is_connection_lost(error) && !process.stop.is_set() {
+                log::debug!(target: LOG, "{method:?} {place}: the kept connection had ended; sent on a new one");
                 Progress::reset();
-                result = self.attempt(&agent, request, deadline, true);
+                result = self.attempt(&process.agent, request, deadline, true);
             }
+        }
+        let took = begun.elapsed().as_millis();
+        match &result {
+            Ok(answer) => log::debug!(target: LOG, "{method:?} {place}: HTTP {} in {took} ms", answer.http_status),
+            Err(_) => log::debug!(target: LOG, "{method:?} {place}: no answer in {took} ms"),
         }
         result.map_err(|failed| {
             let error = match failed {
+                // Its socket was shut down, which looks like a failure of the network.
+                _ if process.stop.is_set() => fault::cancelled(),
                 Failed::Exchange(error) => fault::to_error(&self.server, &error),
                 Failed::TooLarge => fault::too_large(&self.server),
                 Failed::NoTime => fault::to_error(&self.server, &ureq::Error::Timeout(ureq::Timeout::Global)),
@@ -161,6 +204,20 @@ impl Transport {
             };
             error.with_request_sent(first.sent || Progress::get().sent)
         })
+    }
+
+    /// Waits before a request is sent again.
+    pub(crate) fn pause(&self, pause: Duration) -> Result<(), Error> {
+        let until = Instant::now().checked_add(pause);
+        match self.process().stop.wait(until, || None::<()>) {
+            Waited::Stopped => Err(fault::cancelled()),
+            Waited::Found(()) | Waited::TimeIsUp => Ok(()),
+        }
+    }
+
+    /// Ends the calls under way, and all later ones, with [`Status::Cancelled`](crate::Status::Cancelled).
+    pub(crate) fn cancel(&self) {
+        self.process().stop();
     }
 
     fn attempt(&self, agent: &Agent, request: &Request, deadline: Instant, fresh: bool) -> Result<Answer, Failed> {
@@ -194,23 +251,22 @@ impl Transport {
         read(request.method, response.map_err(Failed::Exchange)?)
     }
 
-    /// The agent of this process. A child must not touch its parent's connections, nor wait for a lock that another
-    /// thread of its parent may have held when it was made.
-    fn agent(&self) -> Agent {
-        let process = std::process::id();
-        if self.owner.0 == process {
-            return self.owner.1.clone();
+    /// What this process uses.
+    fn process(&self) -> Process {
+        let id = std::process::id();
+        if self.owner.id == id {
+            return self.owner.clone();
         }
         let Ok(mut child) = self.child.try_lock() else {
-            // Another thread of this child has it, or had it when this process was forked: never wait.
-            return self.settings.agent_for_child();
+            // Another thread of this child has it, or had it when this process was forked from a child: never wait.
+            return self.settings.child(&self.owner);
         };
         match &*child {
-            Some((owner, agent)) if *owner == process => agent.clone(),
+            Some(process) if process.id == id => process.clone(),
             _ => {
-                let agent = self.settings.agent_for_child();
-                *child = Some((process, agent.clone()));
-                agent
+                let process = self.settings.child(&self.owner);
+                *child = Some(process.clone());
+                process
             }
         }
     }

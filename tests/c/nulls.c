@@ -124,6 +124,7 @@ static void client_functions(void) {
     cm_config *config = settings();
     REFUSED(cm_client_new(NULL, &client, &error), client, "config: it is NULL");
     REFUSED(cm_client_new(config, NULL, &error), NULL, "client: ");
+    cm_client_cancel(NULL);
     CHECK(cm_client_new(NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
     CHECK(cm_client_new(config, &client, NULL) == CM_STATUS_OK && client);
     cm_config_free(config);
@@ -214,6 +215,12 @@ static void error_functions(void) {
     CHECK(cm_error_retry_after(NULL) == -1);
 }
 
+static void log_functions(void) {
+    cm_set_log(CM_LOG_LEVEL_DEBUG, NULL, NULL);
+    cm_set_log(-1, NULL, SOMEWHERE);
+    cm_set_log(2147483647, NULL, NULL);
+}
+
 static void version_functions(void) {
     char version[32];
     snprintf(version, sizeof version, "%d.%d.%d", CM_VERSION_MAJOR, CM_VERSION_MINOR, CM_VERSION_PATCH);
@@ -230,6 +237,7 @@ int main(void) {
     login_functions();
     tokens_functions();
     error_functions();
+    log_functions();
     version_functions();
     cm_client_free(client);
     return 0;

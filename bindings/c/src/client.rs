@@ -48,6 +48,20 @@ pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
     unsafe { guard::free(client) }
 }
 
+/// Ends the calls under way on this client, and every later one, with `CM_STATUS_CANCELLED`: for a program that must
+/// stop. Calls under way end within 100 ms, wherever they hang. There is no way back but a new client.
+///
+/// Logins made with the client are ended with it. The client is still to be freed, once its calls have returned.
+///
+/// @param client  the client; NULL: nothing happens
+///
+/// Any thread, also while others are in calls on it; not from a signal handler. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_client_cancel(client: *const cm_client) {
+    // SAFETY: a handle as the conventions have it.
+    unsafe { guard::get(client, (), |client| client.0.cancel()) }
+}
+
 /// Turns the code of a redirect into tokens (step 4 of the vendor's guide, RFC 6749 section 4.1.3).
 ///
 /// `cm_login_finish` does this too, and checks the redirect's state before; use this where you check for yourself. A

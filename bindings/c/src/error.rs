@@ -40,6 +40,8 @@ pub enum cm_status {
     Protocol = 12,
     /// A bug in this library, caught.
     Internal = 14,
+    /// `cm_client_cancel` was called.
+    Cancelled = 15,
 }
 
 impl From<Status> for cm_status {
@@ -57,6 +59,7 @@ impl From<Status> for cm_status {
             Status::Timeout => cm_status::Timeout,
             Status::Server => cm_status::Server,
             Status::Protocol => cm_status::Protocol,
+            Status::Cancelled => cm_status::Cancelled,
             // A status of the core that is not listed here is a bug here; a test holds that there is none.
             _ => cm_status::Internal,
         }
@@ -67,7 +70,7 @@ impl From<Status> for cm_status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum cm_advice {
-    /// Nothing: there is no error.
+    /// Nothing: there is no error, or you asked for it (`CM_STATUS_CANCELLED`).
     None = 0,
     /// Somebody must change something: the program, its settings, the site's network or the API key.
     Fix = 1,
@@ -84,6 +87,7 @@ pub enum cm_advice {
 impl From<Advice> for cm_advice {
     fn from(advice: Advice) -> Self {
         match advice {
+            Advice::None => cm_advice::None,
             Advice::Fix => cm_advice::Fix,
             Advice::LogIn => cm_advice::LogIn,
             Advice::Refresh => cm_advice::Refresh,
@@ -237,7 +241,7 @@ mod tests {
 
     #[test]
     fn every_advice_of_the_core_has_its_number_here() {
-        for advice in [Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report] {
+        for advice in [Advice::None, Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report] {
             assert_eq!(cm_advice::from(advice) as i32, advice as i32, "{advice:?}");
         }
     }

@@ -2,12 +2,9 @@
 //!
 //! Every exported function does its work inside [`call`], [`done`] or [`value`].
 
-use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char};
-use std::panic::{self, AssertUnwindSafe, Location, PanicHookInfo};
-use std::sync::Once;
 
-use cmauth::Error;
+use cmauth::{Error, catch_panic};
 
 use crate::error::{cm_error, cm_status};
 
@@ -44,10 +41,9 @@ pub(crate) unsafe fn done(error: *mut *mut cm_error, body: impl FnOnce() -> Resu
     unsafe {
         clear(error);
     }
-    let failure = match catch(body) {
+    let failure = match catch_panic(body) {
         Ok(Ok(())) => return cm_status::Ok,
-        Ok(Err(failure)) => failure,
-        Err(place) => Error::internal(&place),
+        Ok(Err(failure)) | Err(failure) => failure,
     };
     let status = cm_status::from(failure.status());
     if !error.is_null() {
@@ -61,7 +57,7 @@ pub(crate) unsafe fn done(error: *mut *mut cm_error, body: impl FnOnce() -> Resu
 
 /// A function that gives a value and cannot fail; `default` in case there is a bug.
 pub(crate) fn value<T>(default: T, body: impl FnOnce() -> T) -> T {
-    catch(body).unwrap_or(default)
+    catch_panic(body).unwrap_or(default)
 }
 
 /// Reads from a handle; `if_null` for NULL, and in case there is a bug.
@@ -125,45 +121,6 @@ unsafe fn clear<T>(place: *mut *mut T) {
             *place = std::ptr::null_mut();
         }
     }
-}
-
-thread_local! {
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-    static PLACE: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Runs `body`; a panic in it is silent and becomes the place in the source where it happened.
-fn catch<T>(body: impl FnOnce() -> T) -> Result<T, String> {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let others = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| on_panic(panic, &others)));
-    });
-    let outer = GUARDED.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(body));
-    GUARDED.set(outer);
-    result.map_err(|payload| {
-        // Dropping what the panic carries could panic again.
-        std::mem::forget(payload);
-        PLACE.take()
-    })
-}
-
-fn on_panic(panic: &PanicHookInfo<'_>, others: &dyn Fn(&PanicHookInfo<'_>)) {
-    if GUARDED.get() {
-        // Only the place: a panic's message can hold anything.
-        PLACE.set(panic.location().map(short).unwrap_or_default());
-    } else {
-        others(panic);
-    }
-}
-
-/// `ureq-3.5.2/src/run.rs:12`, without the folders of the machine that built it.
-fn short(place: &Location<'_>) -> String {
-    let file = place.file();
-    let parts: Vec<&str> = file.split(['/', '\\']).collect();
-    let from = parts.iter().rposition(|part| *part == "src").map_or(0, |src| src.saturating_sub(1));
-    format!("{}:{}", parts[from..].join("/"), place.line())
 }
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ mod text;
 pub mod client;
 pub mod config;
 pub mod error;
+pub mod log;
 pub mod login;
 pub mod tokens;
 pub mod version;

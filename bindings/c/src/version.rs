@@ -50,6 +50,7 @@ fn name(status: c_int) -> &'static std::ffi::CStr {
         11 => c"SERVER",
         12 => c"PROTOCOL",
         14 => c"INTERNAL",
+        15 => c"CANCELLED",
         _ => c"UNKNOWN",
     }
 }

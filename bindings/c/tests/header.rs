@@ -16,6 +16,7 @@ const MODULES: &[(&str, &str)] = &[
     ("login", "cm_login_"),
     ("tokens", "cm_tokens_"),
     ("error", "cm_error_"),
+    ("log", "cm_"),
     ("version", "cm_"),
 ];
 

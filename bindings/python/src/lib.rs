@@ -1,1 +1,42 @@
-//! The CameraManager login for Python.
+//! The CameraManager login for Python: the private module `cmauth._cmauth`, over the safe Rust API.
+//!
+//! Each file holds what Python sees of one idea of the core. The package `python/cmauth` re-exports it and defines what
+//! is better said in Python: the enumerations, the exceptions and the types of options. `_cmauth.pyi` repeats the
+//! signatures and docs of this crate for editors and type checkers; tests keep the two equal.
+
+mod client;
+mod errors;
+mod tokens;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _cmauth {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::client::{Client, Login, exchange_code, logout, refresh};
+    #[pymodule_export]
+    use crate::tokens::Tokens;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::errors::silence_panics();
+        module.add("__version__", cmauth::VERSION)?;
+        module.add("DEFAULT_BASE_URL", cmauth::DEFAULT_BASE_URL)?;
+        module.add("_STATUSES", crate::errors::statuses())?;
+        module.add("_ADVICES", crate::errors::advices())
+    }
+}
+
+/// A text of Python's as the core takes it. It may be secret, so the copy made here is wiped, and a text that is no
+/// UTF-8 (a lone surrogate) is named but not shown, as Python's own `UnicodeEncodeError` would.
+fn text(name: &str, value: &Bound<'_, pyo3::types::PyString>) -> PyResult<cmauth::Secret> {
+    match value.extract::<String>() {
+        Ok(text) => Ok(cmauth::Secret::new(text)),
+        Err(_) => Err(errors::to_python(
+            value.py(),
+            &cmauth::Error::invalid_argument(name, "it is not Unicode text; was it read with the wrong encoding?"),
+        )),
+    }
+}

@@ -1,0 +1,170 @@
+//! Programs in C and C++, built as a user builds them, run against the sandbox over TLS: the tests of tests/c, the
+//! examples, and the programs of the README.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cmauth_sandbox::{Options, Sandbox, user};
+use common::{Link, compile, program, root, scratch};
+
+const CLIENT_ID: &str = "cameramanager.test";
+const CLIENT_SECRET: &str = "qwertyuiopasdfghjklzxcvbnm12345";
+
+/// Runs a program that logs in: wherever it prints a login page's URL, its user opens that page in the sandbox, and
+/// what the browser came back to is written to the program. Returns what it printed.
+fn run_with_user(mut command: Command, sandbox: &Sandbox, name: &str) -> String {
+    let ca_file = scratch(name).join("ca.pem");
+    fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
+    let mut child = command
+        .env("CMAUTH_CLIENT_ID", CLIENT_ID)
+        .env("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
+        .env("CMAUTH_BASE_URL", sandbox.url())
+        .env("CMAUTH_CA_FILE", &ca_file)
+        .env("NO_PROXY", "localhost")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let mut printed = String::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(url) = line.split_whitespace().find(|word| word.contains("/oauth/authorize?")) {
+            let redirected =
+                user::log_in(url, &user::User { ca_pem: sandbox.ca_pem().map(str::to_owned), ..user::User::default() })
+                    .unwrap();
+            writeln!(stdin, "{redirected}").unwrap();
+        }
+        if line.starts_with("Press Enter") {
+            writeln!(stdin).unwrap();
+        }
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+    let status = child.wait().unwrap();
+    assert!(status.success(), "{name}: {status}\n{printed}");
+    printed
+}
+
+fn tls_sandbox() -> Sandbox {
+    Sandbox::start(Options { tls: true, ..Options::default() }).unwrap()
+}
+
+/// Compiles and runs one program in both ways of linking.
+fn run_both_links(source: &str, name: &str) -> String {
+    let mut printed = String::new();
+    for (link, name) in [(Link::Shared, format!("{name}-shared")), (Link::Static, format!("{name}-static"))] {
+        let built = compile(&root().join(source), link, &name);
+        printed = run_with_user(program(&built), &tls_sandbox(), &name);
+    }
+    printed
+}
+
+#[test]
+fn the_whole_story_in_c() {
+    run_both_links("tests/c/story.c", "story");
+}
+
+#[test]
+fn sixteen_threads_share_one_client() {
+    run_both_links("tests/c/threads.c", "threads");
+}
+
+#[test]
+fn the_examples_tell_the_story_and_show_no_token() {
+    for source in ["examples/c/login.c", "examples/cpp/login.cpp"] {
+        let name = source.replace(['/', '.'], "-");
+        let built = compile(&root().join(source), Link::Shared, &name);
+        let printed = run_with_user(program(&built), &tls_sandbox(), &name);
+        for step in ["Logged in.", "Refreshed", "Logged out"] {
+            assert!(printed.contains(step), "{source}: {step} is not in {printed}");
+        }
+        let masked = printed.lines().filter(|line| line.contains("... (42 characters)")).count();
+        assert_eq!(masked, 4, "{source}: {printed}");
+        assert!(!printed.contains(":10003"), "{source}: {printed}");
+    }
+}
+
+#[test]
+fn an_example_without_a_key_says_where_to_get_one() {
+    let built = compile(&root().join("examples/c/login.c"), Link::Shared, "no-key");
+    let output = program(&built).env_remove("CMAUTH_CLIENT_ID").env_remove("CMAUTH_CLIENT_SECRET").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("https://dealer.cameramanager.com"));
+}
+
+/// The README's program in one language, pointed at the sandbox by two lines that a test adds.
+fn readme_program(language: &str, extension: &str) -> std::path::PathBuf {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, rest) = readme.split_once(&format!("```{language}\n")).unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty()).count();
+    assert!(lines <= 20, "the README's {language} program has {lines} lines");
+
+    let handle = if extension == "c" { "config" } else { "config.get()" };
+    let made = text.lines().position(|line| line.contains("cm_config_new(")).unwrap();
+    let end = made + text.lines().skip(made).position(|line| line.ends_with(';')).unwrap();
+    let mut with_sandbox = "#include <stdlib.h>\n".to_owned();
+    for (i, line) in text.lines().enumerate() {
+        with_sandbox += line;
+        with_sandbox += "\n";
+        if i == end {
+            with_sandbox += &format!("cm_config_set_base_url({handle}, getenv(\"CMAUTH_BASE_URL\"));\n");
+            with_sandbox += &format!("cm_config_set_ca_file({handle}, getenv(\"CMAUTH_CA_FILE\"));\n");
+        }
+    }
+    let source = scratch("readme").join(format!("program.{extension}"));
+    fs::write(&source, with_sandbox).unwrap();
+    source
+}
+
+#[test]
+fn the_readme_s_programs_log_in() {
+    for (language, extension) in [("c", "c"), ("cpp", "cpp")] {
+        let source = readme_program(language, extension);
+        let name = format!("readme-{extension}");
+        let built = compile(&source, Link::Shared, &name);
+        // Into a pipe, C's standard output would wait for a full buffer; on a terminal it is written line by line.
+        let mut command = Command::new("stdbuf");
+        command.arg("-oL").arg(built).env("LD_LIBRARY_PATH", common::library());
+        let printed = run_with_user(command, &tls_sandbox(), &name);
+        assert!(printed.contains("logged in, 4"), "{printed}");
+    }
+}
+
+#[test]
+fn the_readme_s_c_program_is_the_one_on_the_header_s_first_page() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let header = fs::read_to_string(root().join("include/cmauth.h")).unwrap();
+    let (_, rest) = readme.split_once("```c\n").unwrap();
+    let (text, _) = rest.split_once("```").unwrap();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        assert!(header.contains(&format!(" *     {line}\n")), "not in the header: {line}");
+    }
+}
+
+#[test]
+fn a_program_of_the_reader_s_own_builds_with_one_command() {
+    // The README's command, as it stands there, from the project's folder.
+    let folder = scratch("own");
+    let source = folder.join("app.c");
+    fs::write(&source, "#include <cmauth.h>\n#include <stdio.h>\nint main(void) { puts(cm_version()); return 0; }\n")
+        .unwrap();
+    let built = folder.join("a.out");
+    common::run(
+        Command::new("gcc")
+            .arg(&source)
+            .arg("-Iinclude")
+            .arg("-L")
+            .arg(common::library())
+            .args(["-lcmauth", "-o"])
+            .arg(&built)
+            .current_dir(root()),
+    );
+    let output = common::run(&mut program(Path::new(&built)));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), cmauth::VERSION);
+}

@@ -1,0 +1,135 @@
+"""The servers of the tests: `sandbox`, the whole stand-in with TLS, and `fake`, for one answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cmauth
+import pytest
+
+WORKSPACE = Path(__file__).parents[3]
+
+# Secrets that no test may find where people look.
+CLIENT_SECRET = "s3cret-of-the-key"
+ACCESS_TOKEN = "aaaaaaaa-access:10003"
+REFRESH_TOKEN = "bbbbbbbb-refresh:10003"
+CODE = "c0deAbCdEf"
+
+
+@dataclass
+class Sandbox:
+    program: str
+    url: str
+    ca_file: str
+
+    def user(self, url: str, *options: str) -> str:
+        """What a scripted user does with a login page: the URL the browser came back to."""
+        command = [self.program, "user", *options, "--ca-file", self.ca_file, url]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        assert run.returncode == 0, run.stderr
+        return run.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    program = os.environ.get("CMAUTH_SANDBOX") or build_sandbox()
+    ca_file = str(tmp_path_factory.mktemp("sandbox") / "ca.pem")
+    # It ends when its stdin does, whatever becomes of these tests.
+    command = [program, "--tls", "--ca-out", ca_file, "--port", "0", "--until-eof"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin
+        assert server.stdout
+        ready = server.stdout.readline().strip()
+        beginning = "cmauth-sandbox ready at "
+        assert ready.startswith(beginning), ready
+        threading.Thread(target=server.stdout.read, daemon=True).start()
+        yield Sandbox(program, ready[len(beginning) :], ca_file)
+        server.stdin.close()
+
+
+def build_sandbox() -> str:
+    command = ["cargo", "build", "-p", "cmauth-sandbox", "--message-format=json"]
+    build = subprocess.run(command, cwd=WORKSPACE, stdout=subprocess.PIPE, text=True, check=True)
+    messages = map(json.loads, build.stdout.splitlines())
+    [program] = [m["executable"] for m in messages if m.get("executable")]
+    return str(program)
+
+
+@dataclass
+class Answer:
+    status: int = 200
+    body: object = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def tokens_answer(**changes: object) -> Answer:
+    body = {
+        "access_token": ACCESS_TOKEN,
+        "token_type": "bearer",
+        "refresh_token": REFRESH_TOKEN,
+        "expires_in": 43199,
+        "scope": "write",
+    }
+    return Answer(200, {**body, **changes})
+
+
+class Fake:
+    """A server on this machine that gives the answers it is told."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[], Answer] = tokens_answer
+        self.requests: list[tuple[str, dict[str, str], str]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_request(self) -> None:
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length).decode()
+                line = f"{self.command} {self.path}"
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                fake.requests.append((line, headers, body))
+                answer = fake.answer()
+                text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
+                self.send_response(answer.status)
+                for name, value in answer.headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(text.encode())))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answers(self, status: int, body: object = None, **headers: str) -> None:
+        pairs = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+        self.answer = lambda: Answer(status, body, pairs)
+
+    def client(self, **options: Any) -> cmauth.Client:  # noqa: ANN401
+        options = {"base_url": self.url, "proxy": "", "max_retries": 0, "timeout": 10, **options}
+        return cmauth.Client("test.key", CLIENT_SECRET, **options)
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    fake = Fake()
+    yield fake
+    fake.server.shutdown()
+    fake.server.server_close()

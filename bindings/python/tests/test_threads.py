@@ -1,0 +1,64 @@
+"""The interpreter is free for other threads while a call waits. Nothing here measures time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cmauth
+import pytest
+from conftest import ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, Answer, Fake, tokens_answer
+
+URI = "https://example.com"
+
+
+@pytest.mark.parametrize("call", ["exchange_code", "refresh", "logout", "finish", "function"])
+def test_two_threads_overlap_in_a_call(fake: Fake, call: str) -> None:
+    # Neither is answered before both have arrived: a call that held the GIL would keep the other,
+    # and this server too, from running.
+    both = threading.Barrier(2)
+
+    def answer_when_both_are_here() -> Answer:
+        both.wait(timeout=10)
+        return tokens_answer()
+
+    fake.answer = answer_when_both_are_here
+    client = fake.client()
+
+    def finish() -> object:
+        login = client.begin_login(URI)
+        return login.finish(f"?code={CODE}&state={login.url.partition('state=')[2]}")
+
+    calls: dict[str, Callable[[], object]] = {
+        "exchange_code": lambda: client.exchange_code(CODE, URI),
+        "refresh": lambda: client.refresh(REFRESH_TOKEN),
+        "logout": lambda: client.logout(ACCESS_TOKEN),
+        "finish": finish,
+        "function": lambda: cmauth.refresh(
+            "id", CLIENT_SECRET, REFRESH_TOKEN, base_url=fake.url, proxy=""
+        ),
+    }
+    with ThreadPoolExecutor(2) as pool:
+        for under_way in [pool.submit(calls[call]) for _ in range(2)]:
+            under_way.result()
+    assert len(fake.requests) == 2
+
+
+def test_making_a_client_lets_others_run(tmp_path: Path) -> None:
+    # The CA file is a pipe that another thread of the same interpreter has yet to write.
+    program = """
+import os, sys, threading, cmauth
+os.mkfifo(sys.argv[1])
+threading.Thread(target=lambda: open(sys.argv[1], "w").close()).start()
+try:
+    cmauth.Client("id", "secret", ca_file=sys.argv[1])
+except cmauth.FixError as error:
+    print(error)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "ca.pem")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    assert run.stdout.startswith("ca_file: "), run

@@ -1,0 +1,47 @@
+//! `/sandbox/…`: the handles for tests in languages that cannot hold a `Sandbox`. No real server has these.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::{Shared, answer};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    /// Seconds.
+    advance: f64,
+}
+
+/// `POST /sandbox/clock` with `{"advance": seconds}`.
+pub(super) async fn advance(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> {
+    let asked: Result<Advance, _> = serde_json::from_slice(&body);
+    let by = asked
+        .map_err(|error| error.to_string())
+        .and_then(|asked| Duration::try_from_secs_f64(asked.advance).map_err(|error| error.to_string()));
+    match by {
+        Ok(by) => {
+            shared.clock.advance(by);
+            answer::status(StatusCode::NO_CONTENT)
+        }
+        Err(why) => {
+            let words = format!("Wanted a JSON body like {{\"advance\": 3600}} (seconds, not negative): {why}\n");
+            answer::with_body(StatusCode::BAD_REQUEST, "text/plain;charset=UTF-8", words)
+        }
+    }
+}
+
+/// `GET /sandbox/requests`: what was received, oldest first.
+pub(super) async fn list_requests(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    answer::fresh_json(&*shared.received())
+}
+
+/// `DELETE /sandbox/requests`: forgets it.
+pub(super) async fn clear_requests(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    shared.received().clear();
+    answer::status(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,135 @@
+//! The server's HTTP side: what is at which path, and what all requests have in common.
+//!
+//! Called by `accept` with each request. Each file below serves one group of paths: it reads the request, asks `state`,
+//! and writes the answer.
+
+mod answer;
+mod authorize;
+mod control;
+mod login;
+mod pages;
+mod params;
+mod resource;
+mod sessions;
+mod token;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode, request};
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::options::Options;
+use crate::state::State;
+use sessions::Sessions;
+
+/// One request that reached the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Received {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// Path and query, as they came.
+    pub target: String,
+    /// The headers in the order of their arrival; names in lower case, values that are not UTF-8 repaired.
+    pub headers: Vec<(String, String)>,
+    /// The whole body; bytes that are not UTF-8 repaired.
+    pub body: String,
+}
+
+impl Received {
+    /// The first value of a header; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    tls: bool,
+    state: Mutex<State>,
+    sessions: Mutex<Sessions>,
+    received: Mutex<Vec<Received>>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: &Options) -> Shared {
+        Shared {
+            clock: Clock::start(),
+            tls: options.tls,
+            state: Mutex::new(State::new(options)),
+            sessions: Mutex::default(),
+            received: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn received(&self) -> MutexGuard<'_, Vec<Received>> {
+        self.received.lock().expect("no panic while recording")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic in the state machine")
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().expect("no panic in the sessions")
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn router(shared: &Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(login::front_page))
+        .route("/login", get(login::show).post(login::submit))
+        .route("/oauth/authorize", get(authorize::ask).post(authorize::ask_or_decide))
+        .route("/oauth/token", any(token::token))
+        .route("/rest/{*path}", any(resource::resource))
+        .route("/sandbox/clock", post(control::advance))
+        .route("/sandbox/requests", get(control::list_requests).delete(control::clear_requests))
+        .fallback(|| async { pages::not_found() })
+        .with_state(Arc::clone(shared))
+}
+
+/// Reads the request whole, records it, and has it answered.
+pub(crate) async fn answer(router: Router, shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else {
+        // Nobody is left to read this.
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let body: Bytes = body.to_bytes();
+    if !head.uri.path().starts_with("/sandbox/") {
+        shared.received().push(received(&head, &body));
+    }
+    let request = Request::from_parts(head, Body::from(body));
+    match TowerToHyperService::new(router).call(request).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
+fn received(head: &request::Parts, body: &[u8]) -> Received {
+    let header = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    Received {
+        method: head.method.to_string(),
+        target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: head.headers.iter().map(header).collect(),
+        body: String::from_utf8_lossy(body).into_owned(),
+    }
+}

@@ -1,0 +1,93 @@
+//! `/oauth/token`: a code or a refresh token comes in, tokens go out.
+//!
+//! The client proves itself first, then the method is looked at, and all else is `state`'s.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Response, Uri, header};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+
+use super::Shared;
+use super::answer::{self, Endpoint, Form};
+use super::params::Params;
+use crate::oauth_error::{Kind, OAuthError};
+use crate::state::{Issued, TokenRequest};
+
+/// The answer, its keys in the order of the guide.
+#[derive(Serialize)]
+struct TokenBody {
+    access_token: String,
+    token_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<u64>,
+    scope: String,
+}
+
+pub(super) async fn token(
+    State(shared): State<Arc<Shared>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    let form = Form::of(&headers);
+    match issue(&shared, &method, &uri, &headers, &body) {
+        // The work is done by now: an answer that the client does not accept has burned its code all the same.
+        Ok(_) if form == Form::None => answer::not_acceptable(),
+        Ok(issued) => answer::fresh_json(&TokenBody {
+            access_token: issued.access_token,
+            token_type: "bearer",
+            refresh_token: issued.refresh_token,
+            expires_in: issued.expires_in,
+            scope: issued.scope,
+        }),
+        Err(error) => answer::oauth_error(&error, Endpoint::Token, form),
+    }
+}
+
+fn issue(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Issued, OAuthError> {
+    let (id, secret) = basic(headers)?;
+    let now = shared.clock.now();
+    let mut state = shared.state();
+    if !state.is_client(&id, &secret) {
+        return Err(OAuthError::new(Kind::Unauthorized, "Bad credentials"));
+    }
+    if method != Method::POST {
+        return Err(OAuthError::new(Kind::MethodNotAllowed, format!("Request method '{method}' not supported")));
+    }
+    let params = Params::read(uri, headers, body);
+    let request = TokenRequest {
+        client_id: params.get("client_id"),
+        grant_type: params.get("grant_type"),
+        scope: params.get("scope"),
+        code: params.get("code"),
+        redirect_uri: params.get("redirect_uri"),
+        refresh_token: params.get("refresh_token"),
+    };
+    state.token(&id, request, now)
+}
+
+/// The id and the secret: UTF-8, apart at the first `:`, nothing URL-decoded.
+fn basic(headers: &HeaderMap) -> Result<(String, String), OAuthError> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(encoded) = strip_scheme(header, "basic ") else {
+        return Err(OAuthError::no_credentials());
+    };
+    let bad = |words: &str| OAuthError::new(Kind::Unauthorized, words);
+    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = decoded.ok_or_else(|| bad("Failed to decode basic authentication token"))?;
+    let (id, secret) = decoded.split_once(':').ok_or_else(|| bad("Invalid basic authentication token"))?;
+    Ok((id.to_owned(), secret.to_owned()))
+}
+
+/// What follows the scheme of an `Authorization` header; the scheme in lower case with its space.
+pub(super) fn strip_scheme<'a>(header: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = header.split_at_checked(scheme.len())?;
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}

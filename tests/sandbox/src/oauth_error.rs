@@ -1,0 +1,75 @@
+//! What can go wrong with an OAuth request, in the words of Spring Security OAuth 2.
+//!
+//! Made by `state` and `http`, written out by `http::answer` and, on a redirect, by `http::authorize`. The descriptions
+//! echo codes and tokens because the real server's do: a client has to redact them.
+
+/// One error answer: its name, its status and its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OAuthError {
+    pub(crate) kind: Kind,
+    pub(crate) description: String,
+    /// Sent as `scope` with the two errors that are about scopes.
+    pub(crate) scope: Option<String>,
+}
+
+/// The `error` of an [`OAuthError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    AccessDenied,
+    InsufficientScope,
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    InvalidScope,
+    InvalidToken,
+    MethodNotAllowed,
+    Unauthorized,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+}
+
+impl OAuthError {
+    pub(crate) fn new(kind: Kind, description: impl Into<String>) -> OAuthError {
+        OAuthError { kind, description: description.into(), scope: None }
+    }
+
+    pub(crate) fn with_scope(self, scope: impl Into<String>) -> OAuthError {
+        OAuthError { scope: Some(scope.into()), ..self }
+    }
+
+    /// Spring's answer to a request without credentials, at the token endpoint and at the resources alike.
+    pub(crate) fn no_credentials() -> OAuthError {
+        OAuthError::new(Kind::Unauthorized, "Full authentication is required to access this resource")
+    }
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::AccessDenied => "access_denied",
+            Kind::InsufficientScope => "insufficient_scope",
+            Kind::InvalidClient => "invalid_client",
+            Kind::InvalidGrant => "invalid_grant",
+            Kind::InvalidRequest => "invalid_request",
+            Kind::InvalidScope => "invalid_scope",
+            Kind::InvalidToken => "invalid_token",
+            Kind::MethodNotAllowed => "method_not_allowed",
+            Kind::Unauthorized => "unauthorized",
+            Kind::UnsupportedGrantType => "unsupported_grant_type",
+            Kind::UnsupportedResponseType => "unsupported_response_type",
+        }
+    }
+
+    pub(crate) fn status(self) -> u16 {
+        match self {
+            Kind::InvalidClient | Kind::InvalidToken | Kind::Unauthorized => 401,
+            Kind::AccessDenied | Kind::InsufficientScope => 403,
+            Kind::MethodNotAllowed => 405,
+            Kind::InvalidGrant
+            | Kind::InvalidRequest
+            | Kind::InvalidScope
+            | Kind::UnsupportedGrantType
+            | Kind::UnsupportedResponseType => 400,
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What a test can do with a running sandbox: read the requests, move the clock, stop it.
+
+mod common;
+
+use std::io::Read;
+use std::net::TcpStream;
+
+use cmauth_sandbox::{Client, Options, Sandbox};
+use common::*;
+
+#[test]
+fn requests_are_recorded_as_they_came() {
+    let sandbox = start();
+    let headers = [("X-One", "1"), ("Authorization", "Basic Og=="), ("X-One", "2")];
+    send(&sandbox, "POST", "/oauth/token?a=%3A:&b", &headers, "a body");
+    let requests = sandbox.requests();
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    let request = &requests[0];
+    assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/oauth/token?a=%3A:&b"));
+    assert_eq!(request.body, "a body");
+    assert_eq!(request.header("authorization"), Some("Basic Og=="));
+    let ones: Vec<_> = request.headers.iter().filter(|(name, _)| name == "x-one").map(|(_, v)| v.as_str()).collect();
+    assert_eq!(ones, ["1", "2"]);
+}
+
+#[test]
+fn requests_can_be_read_and_cleared_over_http_without_being_recorded() {
+    let sandbox = start();
+    send(&sandbox, "GET", "/nothing?x", &[], "");
+    let list = send(&sandbox, "GET", "/sandbox/requests", &[], "").json();
+    assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+    assert_eq!((&list[0]["method"], &list[0]["target"]), (&"GET".into(), &"/nothing?x".into()));
+    assert_eq!(list[0]["headers"][0][0], "host");
+    assert_eq!(send(&sandbox, "DELETE", "/sandbox/requests", &[], "").status, 204);
+    assert_eq!(sandbox.requests(), []);
+}
+
+#[test]
+fn the_clock_can_be_moved_over_http() {
+    let sandbox = start();
+    let token = log_in(&sandbox, "write").text("access_token");
+    assert_eq!(send(&sandbox, "POST", "/sandbox/clock", &[], r#"{"advance": 43200}"#).status, 204);
+    let answer = with_token(&sandbox, "GET", "/rest/v2.0/users/self", &token);
+    answer.assert_error(401, "invalid_token", &format!("Access token expired: {token}"));
+    for wrong in ["", "{}", r#"{"advance": -1}"#, r#"{"advance": "1"}"#, r#"{"advance": 1, "x": 1}"#] {
+        let answer = send(&sandbox, "POST", "/sandbox/clock", &[], wrong);
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(answer.body.contains(r#"{"advance": 3600}"#), "{answer:?}");
+    }
+}
+
+#[test]
+fn dropping_it_stops_it_even_with_connections_open() {
+    let sandbox = start();
+    let mut idle = TcpStream::connect(sandbox.url().strip_prefix("http://").unwrap()).unwrap();
+    // Served, so that it is surely accepted.
+    assert_eq!(send(&sandbox, "GET", "/login", &[], "").status, 200);
+    drop(sandbox);
+    // An end or a reset: anything but waiting for ever.
+    assert!(!matches!(idle.read(&mut [0]), Ok(1)));
+}
+
+#[test]
+fn a_port_that_is_taken_and_a_client_that_cannot_work_are_errors() {
+    let sandbox = start();
+    let port = sandbox.url().rsplit_once(':').unwrap().1.parse().unwrap();
+    assert!(Sandbox::start(Options { port, ..Options::default() }).is_err());
+    let error = Sandbox::start(Options { clients: vec![Client::new("a:b", "c")], ..Options::default() }).unwrap_err();
+    assert!(error.to_string().contains("a:b"), "{error}");
+}
+
+#[test]
+fn several_connections_are_served_at_once() {
+    let sandbox = start();
+    // One that says nothing must not hold up the next.
+    let _silent = TcpStream::connect(sandbox.url().strip_prefix("http://").unwrap()).unwrap();
+    assert_eq!(send(&sandbox, "GET", "/login", &[], "").status, 200);
+}

@@ -1,0 +1,156 @@
+//! The program from the outside: its one line, its options, its end, and the user subcommand.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+/// A started server; it ends with its standard input, so with this value.
+struct Server {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl Server {
+    fn start(options: &[&str]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cmauth-sandbox"));
+        command.arg("--until-eof").args(options).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdin = child.stdin.take();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let url = line.strip_prefix("cmauth-sandbox ready at ").and_then(|rest| rest.strip_suffix('\n'));
+        let url = url.unwrap_or_else(|| panic!("not the ready line: {line:?}")).to_owned();
+        Server { child, stdin, stdout, url }
+    }
+
+    fn page(&self, scope: &str) -> String {
+        let client = "client_id=cameramanager.test";
+        format!(
+            "{}/oauth/authorize?response_type=code&{client}&scope={scope}&redirect_uri=https://example.com",
+            self.url
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_cmauth-sandbox")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[test]
+fn it_prints_one_line_and_ends_with_its_standard_input() {
+    let mut server = Server::start(&[]);
+    assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
+    drop(server.stdin.take());
+    assert!(server.child.wait().unwrap().success());
+    let mut rest = String::new();
+    server.stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn the_user_logs_in_and_prints_where_it_ended() {
+    let server = Server::start(&[]);
+    let output = run(&["user", &server.page("write")]);
+    let line = text(&output.stdout);
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let code = line.strip_prefix("https://example.com/?code=").and_then(|rest| rest.strip_suffix('\n'));
+    assert_eq!(code.map(str::len), Some(6), "{line}");
+}
+
+#[test]
+fn the_user_can_be_named_and_can_deny() {
+    let server = Server::start(&["--user", "ann:a:b", "--user", "bob:c"]);
+    let output = run(&["user", "--user", "ann:a:b", "--deny", &server.page("write")]);
+    assert!(text(&output.stdout).starts_with("https://example.com/?error=access_denied"), "{output:?}");
+    // Named users replace the default one.
+    let output = run(&["user", &server.page("write")]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert!(text(&output.stderr).contains("The user name or the password is wrong."), "{output:?}");
+}
+
+#[test]
+fn an_error_page_ends_the_user_with_1_and_its_words() {
+    let server = Server::start(&["--client", "other:secret"]);
+    let output = run(&["user", &server.page("write")]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert!(text(&output.stderr).contains("401: Bad client credentials"), "{output:?}");
+}
+
+#[test]
+fn the_authoritys_certificate_is_written_before_the_line() {
+    let file = scratch("ca.pem");
+    let _ = fs::remove_file(&file);
+    let file = file.to_str().unwrap();
+    let server = Server::start(&["--tls", "--ca-out", file]);
+    assert!(server.url.starts_with("https://localhost:"), "{}", server.url);
+    assert!(fs::read_to_string(file).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+    let output = run(&["user", "--ca-file", file, &server.page("write")]);
+    assert!(output.status.success(), "{output:?}");
+    let output = run(&["user", &server.page("write")]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn bad_options_are_named() {
+    for (arguments, words) in [
+        (vec!["--port", "70000"], "--port 70000"),
+        (vec!["--port"], "--port"),
+        (vec!["--access-token-lifetime", "soon"], "--access-token-lifetime soon"),
+        (vec!["--refresh-token-lifetime", "-1"], "--refresh-token-lifetime -1"),
+        (vec!["--client", "no-colon"], "--client: wanted ID:SECRET"),
+        (vec!["--user", ":x"], "--user: wanted NAME:PASSWORD"),
+        (vec!["--ca-out", "x.pem"], "--ca-out needs --tls"),
+        (vec!["--nonsense"], "--nonsense"),
+        (vec!["--port", "0", "user"], "user"),
+        (vec!["user"], "URL"),
+        (vec!["user", "--tls", "x"], "--tls"),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert_eq!(text(&output.stdout), "");
+        assert!(text(&output.stderr).contains(words), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn files_and_ports_that_cannot_be_used_are_named() {
+    let nowhere = scratch("no-such-folder/ca.pem");
+    let output = run(&["--tls", "--until-eof", "--ca-out", nowhere.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("--ca-out"), "{output:?}");
+    assert_eq!(text(&output.stdout), "");
+    let server = Server::start(&[]);
+    let port = server.url.rsplit_once(':').unwrap().1;
+    let output = run(&["--until-eof", "--port", port]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("--port {port}")), "{output:?}");
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    for option in ["--port", "--tls", "--ca-out", "--client", "--user", "--until-eof", "--deny", "--ca-file"] {
+        assert!(text(&help.stdout).contains(option), "{option}");
+    }
+    assert_eq!(text(&run(&["-V"]).stdout), concat!("cmauth-sandbox ", env!("CARGO_PKG_VERSION"), "\n"));
+}

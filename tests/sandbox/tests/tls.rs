@@ -1,0 +1,85 @@
+//! The server over TLS: its certificate authority, its names, its versions.
+
+mod common;
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use cmauth_sandbox::Sandbox;
+use cmauth_sandbox::user::{self, User};
+use common::*;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+
+fn start_tls() -> Sandbox {
+    start_with(|options| options.tls = true)
+}
+
+fn get(sandbox: &Sandbox, ca_pem: &str, name: &str, version: &'static SupportedProtocolVersion) -> io::Result<Answer> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let port = sandbox.url().rsplit_once(':').unwrap().1;
+    let socket = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+    let mut stream = StreamOwned::new(connection, socket);
+    stream.write_all(request("GET", "/login", "localhost", &[], "").as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(Answer::parse(&answer))
+}
+
+#[test]
+fn both_versions_and_all_three_names_are_served() {
+    let sandbox = start_tls();
+    assert!(sandbox.url().starts_with("https://localhost:"), "{}", sandbox.url());
+    let ca_pem = sandbox.ca_pem().unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for name in ["localhost", "127.0.0.1", "::1"] {
+            let answer = get(&sandbox, ca_pem, name, version).unwrap();
+            assert_eq!(answer.status, 200);
+            assert!(answer.header("set-cookie").unwrap().contains("; Secure"), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn another_name_or_another_authority_is_not_trusted() {
+    let (sandbox, other) = (start_tls(), start_tls());
+    let tls13 = &rustls::version::TLS13;
+    let error = get(&sandbox, sandbox.ca_pem().unwrap(), "example.com", tls13).unwrap_err();
+    assert!(error.to_string().contains("not valid for name"), "{error}");
+    let error = get(&sandbox, other.ca_pem().unwrap(), "localhost", tls13).unwrap_err();
+    assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[test]
+fn a_connection_that_speaks_no_tls_harms_nobody() {
+    let sandbox = start_tls();
+    let port = sandbox.url().rsplit_once(':').unwrap().1;
+    let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    // The end may come as an end or as a reset.
+    let _ = socket.read_to_end(&mut Vec::new());
+    assert_eq!(get(&sandbox, sandbox.ca_pem().unwrap(), "localhost", &rustls::version::TLS13).unwrap().status, 200);
+}
+
+#[test]
+fn the_scripted_user_logs_in_over_tls_with_the_authority_only() {
+    let sandbox = start_tls();
+    let page = page(&sandbox, "write");
+    let user = User { ca_pem: sandbox.ca_pem().map(str::to_owned), ..User::default() };
+    assert!(user::log_in(&page, &user).unwrap().starts_with("https://example.com/?code="));
+    let error = user::log_in(&page, &User::default()).unwrap_err();
+    assert!(error.to_string().contains("certificate authority"), "{error}");
+    let stranger = User { ca_pem: start_tls().ca_pem().map(str::to_owned), ..User::default() };
+    let error = user::log_in(&page, &stranger).unwrap_err();
+    assert!(error.to_string().starts_with("TLS with https://localhost"), "{error}");
+}
