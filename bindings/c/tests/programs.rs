@@ -75,6 +75,25 @@ fn sixteen_threads_share_one_client() {
 }
 
 #[test]
+fn a_child_of_a_fork_has_connections_of_its_own() {
+    run_both_links("tests/c/fork.c", "fork");
+}
+
+#[test]
+fn nothing_leaks_and_no_memory_is_misused() {
+    for (source, name) in [("tests/c/story.c", "story-valgrind"), ("tests/c/threads.c", "threads-valgrind")] {
+        let built = compile(&root().join(source), Link::Shared, name);
+        if let Some(command) = common::valgrind(&built) {
+            run_with_user(command, &tls_sandbox(), name);
+        }
+    }
+    let built = compile(&root().join("tests/c/nulls.c"), Link::Shared, "nulls-valgrind");
+    if let Some(mut command) = common::valgrind(&built) {
+        common::run(&mut command);
+    }
+}
+
+#[test]
 fn the_examples_tell_the_story_and_show_no_token() {
     for source in ["examples/c/login.c", "examples/cpp/login.cpp"] {
         let name = source.replace(['/', '.'], "-");

@@ -21,14 +21,22 @@ fn target() -> PathBuf {
 /// The folder with `libcmauth.so` and `libcmauth.a`, built as a user builds them.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let target = target();
-        run(Command::new(env!("CARGO"))
-            .args(["build", "--release", "--package", "cmauth-c", "--target-dir"])
-            .arg(&target)
-            .current_dir(root()));
-        target.join("release")
-    })
+    LIBRARY.get_or_init(|| build("release"))
+}
+
+/// The folder with the library built for tools that want names and lines.
+fn checked_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| build("checked"))
+}
+
+fn build(profile: &str) -> PathBuf {
+    let target = target();
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--profile", profile, "--package", "cmauth-c", "--target-dir"])
+        .arg(&target)
+        .current_dir(root()));
+    target.join(profile)
 }
 
 /// A folder for what one test compiles.
@@ -78,6 +86,23 @@ pub fn program(path: &Path) -> Command {
     let mut command = Command::new(path);
     command.env("LD_LIBRARY_PATH", library());
     command
+}
+
+/// A compiled program under valgrind, which fails it for an invalid access, an uninitialised value or a leak. `None`
+/// where there is no valgrind, which is said; in CI there is one.
+pub fn valgrind(path: &Path) -> Option<Command> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "CI must have valgrind: see scripts/setup-ci");
+        eprintln!("SKIPPED: no valgrind here; `make setup-ci` installs it");
+        return None;
+    }
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
+        .arg(format!("--suppressions={}", root().join("tests/c/valgrind.supp").display()))
+        .arg(path)
+        .env("LD_LIBRARY_PATH", checked_library());
+    Some(command)
 }
 
 /// Runs a command that must succeed.

@@ -1,0 +1,99 @@
+/* fork() before, between and during calls: a child gets connections of its own, and no lock of its parent hangs it. */
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "story.h"
+
+#define CHILDREN 20
+#define THREADS 4
+
+static const cm_client *client;
+static const char *refresh_token;
+static volatile int stop;
+
+static void refresh(void) {
+    cm_tokens *fresh = NULL;
+    cm_error *failure = NULL;
+    if (cm_refresh(client, refresh_token, &fresh, &failure)) {
+        fprintf(stderr, "pid %d: %s\n", (int)getpid(), cm_error_message(failure));
+        _exit(1);
+    }
+    cm_tokens_free(fresh);
+}
+
+static void *work(void *unused) {
+    (void)unused;
+    while (!stop)
+        refresh();
+    return NULL;
+}
+
+static pid_t child_that_refreshes(void) {
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        alarm(60); /* A child that hangs ends by a signal, which the parent notices. */
+        refresh();
+        refresh();
+        /* A child may free what it inherited; the parent's connections stay open. */
+        cm_client_free((cm_client *)client);
+        _exit(0);
+    }
+    return child;
+}
+
+static void ended_well(pid_t child) {
+    int status;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int main(void) {
+    cm_client *made = client_from_environment();
+    client = made;
+    cm_tokens *tokens = log_in(client);
+    refresh_token = cm_tokens_refresh_token(tokens);
+
+    /* Between calls: a kept connection is there, and both use the client at once. */
+    refresh();
+    pid_t child = child_that_refreshes();
+    for (int i = 0; i < 5; i++)
+        refresh();
+    ended_well(child);
+    refresh();
+
+    /* During calls of other threads, which hold whatever locks there are. */
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, work, NULL) == 0);
+    for (int i = 0; i < CHILDREN; i++)
+        ended_well(child_that_refreshes());
+    stop = 1;
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+
+    /* A cancelled client is cancelled in a child too; one that a child cancels goes on in the parent. */
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        cm_client_cancel(client);
+        cm_tokens *none = NULL;
+        _exit(cm_refresh(client, refresh_token, &none, NULL) == CM_STATUS_CANCELLED ? 0 : 1);
+    }
+    ended_well(child);
+    refresh();
+    cm_client_cancel(client);
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        cm_tokens *none = NULL;
+        _exit(cm_refresh(client, refresh_token, &none, NULL) == CM_STATUS_CANCELLED ? 0 : 1);
+    }
+    ended_well(child);
+
+    cm_tokens_free(tokens);
+    cm_client_free(made);
+    return 0;
+}
