@@ -12,9 +12,10 @@ use rustls::pki_types::ServerName;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, Transport, TransportAdapter,
+    ConnectionDetails, Connector, NextTimeout, ShutdownHandle, Transport, TransportAdapter,
 };
 
+use super::buffers::WipedBuffers;
 use super::dial::{self, Target};
 use super::fault::Fault;
 use super::link::{Link, Progress, Socket, Wire};
@@ -88,7 +89,7 @@ impl<In: Transport> Connector<In> for LinkConnector {
             }
             _ => None,
         };
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers = WipedBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let mut left = details.timeout;
         if let Some(at) = deadline {
             left.after = at.saturating_duration_since(Instant::now()).into();

@@ -12,8 +12,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::ClientConnection;
-use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport, TransportAdapter};
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport, TransportAdapter};
 use zeroize::Zeroizing;
+
+use super::buffers::WipedBuffers;
 
 /// How far the request of this thread's current call went.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +52,7 @@ impl Progress {
 pub(super) struct Link {
     wire: Wire,
     tls: Option<Box<ClientConnection>>,
-    buffers: LazyBuffers,
+    buffers: WipedBuffers,
     /// What ureq wrote and is not sent yet.
     unsent: Zeroizing<Vec<u8>>,
 }
@@ -60,7 +62,7 @@ impl Link {
     pub(super) fn open(
         mut wire: Wire,
         mut tls: Option<Box<ClientConnection>>,
-        buffers: LazyBuffers,
+        buffers: WipedBuffers,
         timeout: NextTimeout,
     ) -> Result<Link, ureq::Error> {
         wire.set_timeout(timeout);
@@ -113,8 +115,7 @@ impl Transport for Link {
     }
 
     fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
-        let output = &self.buffers.output()[..amount];
-        self.unsent.extend_from_slice(output);
+        self.buffers.take_output(amount, &mut self.unsent);
         Ok(())
     }
 

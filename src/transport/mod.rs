@@ -4,6 +4,7 @@
 //! fork. Not here: what an answer means (`answer`), and what is sent again (`client`), except that a kept connection
 //! which turns out to be dead is replaced without anybody noticing.
 
+mod buffers;
 mod connector;
 mod dial;
 mod fault;

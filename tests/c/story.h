@@ -40,7 +40,7 @@
 
 static cm_error *error;
 
-static cm_client *client_from_environment(void) {
+static inline cm_client *client_from_environment(void) {
     cm_config *config = cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET"));
     cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
     cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
@@ -52,13 +52,13 @@ static cm_client *client_from_environment(void) {
 }
 
 /* The user opens the login's page; `redirected` receives where the browser came back to. */
-static void user_opens(const cm_login *login, char *redirected, int size) {
+static inline void user_opens(const cm_login *login, char *redirected, int size) {
     printf("open %s\n", cm_login_url(login));
     fflush(stdout);
     CHECK(fgets(redirected, size, stdin) != NULL);
 }
 
-static cm_tokens *log_in(const cm_client *client) {
+static inline cm_tokens *log_in(const cm_client *client) {
     char redirected[4096];
     cm_login *login = NULL;
     cm_tokens *tokens = NULL;

@@ -46,6 +46,14 @@
 // header.
 #![allow(clippy::missing_safety_doc, non_camel_case_types)]
 
+use std::alloc::System;
+
+use zeroizing_alloc::ZeroAlloc;
+
+// A request and its answer pass through buffers of the HTTP and TLS libraries, which know nothing of secrets.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
+
 mod guard;
 mod text;
 

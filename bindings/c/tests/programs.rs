@@ -80,6 +80,11 @@ fn a_child_of_a_fork_has_connections_of_its_own() {
 }
 
 #[test]
+fn no_secret_is_left_in_memory_once_the_handles_are_freed() {
+    run_both_links("tests/c/memory.c", "memory");
+}
+
+#[test]
 fn nothing_leaks_and_no_memory_is_misused() {
     for (source, name) in [("tests/c/story.c", "story-valgrind"), ("tests/c/threads.c", "threads-valgrind")] {
         let built = compile(&root().join(source), Link::Shared, name);

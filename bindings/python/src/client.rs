@@ -146,6 +146,13 @@ impl Client {
         errors::call(py, || self.core.logout(access_token.expose()))
     }
 
+    /// Ends the calls under way on this client, and every later one, with `CancelledError`.
+    ///
+    /// From any thread, for a program that must stop; there is no way back but a new client.
+    fn cancel(&self) {
+        self.core.cancel();
+    }
+
     /// Begins a login that will come back to `redirect_uri`. Sends nothing.
     ///
     /// Raises `FixError` where that does not begin with http:// or https://.

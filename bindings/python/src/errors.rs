@@ -60,10 +60,10 @@ pub(crate) fn statuses() -> Vec<(&'static str, i32)> {
 }
 
 /// The core's advices, by which a test checks `cmauth.Advice`.
-pub(crate) fn advices() -> Vec<(&'static str, i32)> {
-    [Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report]
+pub(crate) fn advices() -> Vec<(String, i32)> {
+    [Advice::None, Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report]
         .iter()
-        .map(|advice| (advice.name(), *advice as i32))
+        .map(|advice| (format!("{advice:?}"), *advice as i32))
         .collect()
 }
 

@@ -26,13 +26,14 @@ def failure(kind: type[cmauth.Error], call: Callable[..., object], *arguments: s
 
 def test_statuses_and_advices_are_those_of_the_core() -> None:
     assert [(status.name, status.value) for status in Status] == _cmauth._STATUSES
-    named = [(advice.name.lower().replace("_", " "), advice.value) for advice in Advice]
+    named = [(advice.name.title().replace("_", ""), advice.value) for advice in Advice]
     assert named == _cmauth._ADVICES
 
 
 def test_every_advice_has_its_exception() -> None:
     made = {advice: type(_errors.make("m", Status.INTERNAL, advice)) for advice in Advice}
     assert made == {
+        Advice.NONE: cmauth.CancelledError,
         Advice.FIX: cmauth.FixError,
         Advice.LOG_IN: cmauth.LoginError,
         Advice.REFRESH: cmauth.RefreshError,

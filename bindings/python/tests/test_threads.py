@@ -48,6 +48,28 @@ def test_two_threads_overlap_in_a_call(fake: Fake, call: str) -> None:
     assert len(fake.requests) == 2
 
 
+def test_a_call_under_way_can_be_cancelled(fake: Fake) -> None:
+    arrived, cancelled = threading.Event(), threading.Event()
+
+    def answer_when_it_is_too_late() -> Answer:
+        arrived.set()
+        cancelled.wait(timeout=10)
+        return tokens_answer()
+
+    fake.answer = answer_when_it_is_too_late
+    client = fake.client()
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(client.refresh, REFRESH_TOKEN)
+        assert arrived.wait(timeout=10)
+        client.cancel()
+        with pytest.raises(cmauth.CancelledError) as caught:
+            under_way.result()
+    cancelled.set()
+    assert caught.value.status is cmauth.Status.CANCELLED
+    with pytest.raises(cmauth.CancelledError):
+        client.refresh(REFRESH_TOKEN)
+
+
 def test_making_a_client_lets_others_run(tmp_path: Path) -> None:
     # The CA file is a pipe that another thread of the same interpreter has yet to write.
     program = """

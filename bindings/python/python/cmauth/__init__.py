@@ -16,11 +16,12 @@ A refresh ends the old access token at once, so refresh in one place and keep wh
 
 Every failure is a `cmauth.Error`, whose subclass says what to do:
 
-    FixError       change something: the program, its settings, the network or the API key
-    LoginError     send the user to the login page again
-    RefreshError   get a new access token, then do it again
-    RetryError     try again later
-    InternalError  report it
+    FixError        change something: the program, its settings, the network or the API key
+    LoginError      send the user to the login page again
+    RefreshError    get a new access token, then do it again
+    RetryError      try again later
+    InternalError   report it
+    CancelledError  nothing: you called client.cancel()
 
 `exchange_code`, `refresh` and `logout` of this module do the same without a client, for scripts.
 """
@@ -37,6 +38,7 @@ from cmauth._cmauth import (
 )
 from cmauth._errors import (
     Advice,
+    CancelledError,
     Error,
     FixError,
     InternalError,
@@ -50,6 +52,7 @@ from cmauth._options import Options
 __all__ = [
     "DEFAULT_BASE_URL",
     "Advice",
+    "CancelledError",
     "Client",
     "Error",
     "FixError",

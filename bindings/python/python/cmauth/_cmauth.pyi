@@ -84,6 +84,11 @@ class Client:
         Raises `RefreshError` where the access token is unknown or expired; an expired one leaves
         the refresh token alive: refresh, then log out.
         """
+    def cancel(self) -> None:
+        """Ends the calls under way on this client, and every later one, with `CancelledError`.
+
+        From any thread, for a program that must stop; there is no way back but a new client.
+        """
     def begin_login(self, redirect_uri: str) -> Login:
         """Begins a login that will come back to `redirect_uri`. Sends nothing.
 

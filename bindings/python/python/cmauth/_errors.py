@@ -22,6 +22,7 @@ class Status(enum.IntEnum):
     SERVER: the server has a problem, or too much to do (5xx or 429).
     PROTOCOL: an answer that is not what the API promises.
     INTERNAL: a bug in this library.
+    CANCELLED: `Client.cancel` was called.
     """
 
     INVALID_ARGUMENT = 1
@@ -37,11 +38,13 @@ class Status(enum.IntEnum):
     SERVER = 11
     PROTOCOL = 12
     INTERNAL = 14
+    CANCELLED = 15
 
 
 class Advice(enum.IntEnum):
     """What to do about an error; `Error` has one subclass for each."""
 
+    NONE = 0
     FIX = 1
     LOG_IN = 2
     REFRESH = 3
@@ -105,6 +108,12 @@ class InternalError(Error):
     """It is a bug in this library: report it with the message."""
 
     advice = Advice.REPORT
+
+
+class CancelledError(Error):
+    """Nothing is to be done: you asked for it with `Client.cancel`."""
+
+    advice = Advice.NONE
 
 
 _BY_ADVICE = {kind.advice: kind for kind in Error.__subclasses__()}
