@@ -170,6 +170,7 @@ impl Config {
     /// Your product's name and version, added after `libcmauth/x.y.z` in the `User-Agent` header.
     pub fn set_user_agent(&mut self, product: &str) -> &mut Self {
         match check_text(product) {
+            Ok(()) if product.len() > 1000 => self.reject("user_agent", "it is longer than 1000 bytes"),
             Ok(()) if product.is_ascii() => {
                 self.user_agent = concat!("libcmauth/", env!("CARGO_PKG_VERSION"), " ").to_owned();
                 self.user_agent.push_str(product);
@@ -231,10 +232,15 @@ impl fmt::Debug for Config {
 
 pub(crate) const EMPTY: &str = "it is empty";
 
+/// Servers of this kind take a head of 8 KiB by default; a URL must stay below 64 KiB, encoded.
+const LONGEST_TEXT: usize = 8 * 1024;
+
 /// Text that can stand in a request: not empty, no control characters.
 pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         Err(EMPTY)
+    } else if text.len() > LONGEST_TEXT {
+        Err("it is longer than 8 KiB")
     } else if text.chars().any(char::is_control) {
         Err("it has a control character; was it read with its end of line?")
     } else {
@@ -283,6 +289,7 @@ mod tests {
             ("proxy: ", |c| _ = c.set_proxy(Some("hunter2://host"))),
             ("user_agent: ", |c| _ = c.set_user_agent("a\r\nb")),
             ("user_agent: ", |c| _ = c.set_user_agent("é")),
+            ("user_agent: ", |c| _ = c.set_user_agent(&"x".repeat(1001))),
             ("max_retries: ", |c| _ = c.set_max_retries(11)),
         ];
         for (beginning, set) in cases {

@@ -242,3 +242,21 @@ fn head_and_body_of_a_request_travel_together() {
     let first = server.join().unwrap();
     assert!(first.ends_with("\r\n\r\ngrant_type=refresh_token&scope=write&refresh_token=r"), "{first}");
 }
+
+#[test]
+fn tokens_of_any_sensible_length_are_sent() {
+    // A token can become a JWT one day: some kilobytes, in the query or in a header.
+    let server = Server::start(vec![json(200, TOKENS)]);
+    server.client().exchange_code(&":".repeat(8192), &format!("https://h/{}", ":".repeat(8182))).unwrap();
+    let error = server.client().refresh(&"t".repeat(8193)).unwrap_err();
+    assert_eq!(error.to_string(), "refresh_token: it is longer than 8 KiB");
+    for length in [3000, 5000, 8192] {
+        let server = Server::start(vec![json(200, TOKENS), answer(200, &[], ""), json(200, TOKENS)]);
+        let client = server.client();
+        let token = "t".repeat(length);
+        client.refresh(&token).unwrap();
+        client.logout(&token).unwrap();
+        server.client_with(|config| _ = config.set_params_in_body(true)).refresh(&token).unwrap();
+        assert!(server.requests().iter().all(|request| request.contains(&token)), "{length}");
+    }
+}

@@ -1,10 +1,10 @@
 //! The buffers of one connection, which ureq fills with a request and reads an answer from. They hold tokens, so they
-//! are wiped: the output once it is handed on, the input once an answer is read, everything when the connection goes.
+//! are wiped: the output once it is handed on, the input as an answer is read, everything when the connection goes.
 
 use ureq::unversioned::transport::Buffers;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Two buffers of fixed size, made when first used. A connection that waits for its next request has wiped them.
+/// Two buffers, made when first used. A connection that waits for its next request has wiped them.
 pub(super) struct WipedBuffers {
     input_size: usize,
     output_size: usize,
@@ -43,16 +43,18 @@ impl WipedBuffers {
         }
     }
 
-    fn ensure_output(&mut self) {
-        if self.output.is_empty() {
-            self.output.resize(self.output_size, 0);
+    /// Makes room for at least `size` bytes of output, and for the usual request in any case.
+    pub(super) fn ensure_output(&mut self, size: usize) {
+        let size = size.max(self.output_size);
+        if self.output.len() < size {
+            self.output.resize(size, 0);
         }
     }
 }
 
 impl Buffers for WipedBuffers {
     fn output(&mut self) -> &mut [u8] {
-        self.ensure_output();
+        self.ensure_output(0);
         &mut self.output
     }
 
@@ -86,7 +88,7 @@ impl Buffers for WipedBuffers {
 
     fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
         self.ensure_input();
-        self.ensure_output();
+        self.ensure_output(0);
         (&mut self.input[self.filled..], &mut self.output)
     }
 

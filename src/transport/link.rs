@@ -17,9 +17,11 @@ use zeroize::Zeroizing;
 
 use super::buffers::WipedBuffers;
 
-/// How far the request of this thread's current call went.
+/// The call that this thread is making: how large its request is, and how far it went.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
+    /// Bytes that head and body may need at most.
+    pub(super) size: usize,
     /// A connection was made for it; otherwise it went out on a kept one.
     pub(super) connected: bool,
     /// At least one byte of it was handed to the network.
@@ -30,12 +32,15 @@ pub(super) struct Progress {
 
 thread_local! {
     // ureq runs a call on the thread that made it and has no other way to tell its caller what a transport did.
-    static PROGRESS: Cell<Progress> = const { Cell::new(Progress { connected: false, sent: false, answered: false }) };
+    static PROGRESS: Cell<Progress> = const {
+        Cell::new(Progress { size: 0, connected: false, sent: false, answered: false })
+    };
 }
 
 impl Progress {
-    pub(super) fn reset() {
-        PROGRESS.set(Progress::default());
+    /// Begins with a request of at most `size` bytes.
+    pub(super) fn begin(size: usize) {
+        PROGRESS.set(Progress { size, ..Progress::default() });
     }
 
     pub(super) fn get() -> Progress {
@@ -44,7 +49,7 @@ impl Progress {
 
     /// A connection is ready: whatever was sent before (to a proxy, in a handshake) was not the request.
     pub(super) fn set_connected() {
-        PROGRESS.set(Progress { connected: true, ..Progress::default() });
+        PROGRESS.set(Progress { size: PROGRESS.get().size, connected: true, ..Progress::default() });
     }
 }
 
@@ -111,6 +116,8 @@ fn mark(change: impl FnOnce(&mut Progress)) {
 
 impl Transport for Link {
     fn buffers(&mut self) -> &mut dyn Buffers {
+        // ureq refuses a request whose URL or header does not fit.
+        self.buffers.ensure_output(Progress::get().size);
         &mut self.buffers
     }
 

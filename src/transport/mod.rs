@@ -60,6 +60,13 @@ pub(crate) struct Request<'a> {
     pub(crate) once: bool,
 }
 
+impl Request<'_> {
+    /// An upper bound for what is sent, in bytes: other headers are short.
+    fn size(&self) -> usize {
+        self.url.len() + self.authorization.len() + self.form.map_or(0, str::len) + 2048
+    }
+}
+
 /// What came back. The body is wiped when dropped: it can hold tokens.
 pub(crate) struct Answer {
     pub(crate) http_status: u16,
@@ -176,7 +183,7 @@ impl Transport {
         let (method, place) = (request.method, request.url.split('?').next().unwrap_or_default());
         let begun = Instant::now();
         log::debug!(target: LOG, "{method:?} {place}");
-        Progress::reset();
+        Progress::begin(request.size());
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
         let stale = !first.connected && !first.answered;
@@ -185,7 +192,7 @@ impl Transport {
             // a request that was answered, and a request that must not arrive twice never comes here.
             if stale && !request.once && fault::is_connection_lost(error) && !process.stop.is_set() {
                 log::debug!(target: LOG, "{method:?} {place}: the kept connection had ended; sent on a new one");
-                Progress::reset();
+                Progress::begin(request.size());
                 result = self.attempt(&process.agent, request, deadline, true);
             }
         }

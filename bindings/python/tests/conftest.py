@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -106,8 +107,10 @@ class Fake:
                 for name, value in answer.headers:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text.encode())))
-                self.end_headers()
-                self.wfile.write(text.encode())
+                # A caller that was cancelled does not listen any more.
+                with contextlib.suppress(ConnectionError):
+                    self.end_headers()
+                    self.wfile.write(text.encode())
 
             do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
 

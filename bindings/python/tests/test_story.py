@@ -88,7 +88,16 @@ def test_an_expired_access_token_is_refreshed_and_then_logged_out(
     client.logout(client.refresh(tokens.refresh_token).access_token)
 
 
-def test_a_user_who_says_no_is_asked_again(client: cmauth.Client, sandbox: Sandbox) -> None:
+def test_a_user_who_says_no_is_asked_again(sandbox: Sandbox) -> None:
+    # The scope is one that no other test has had approved, for approval is asked for once.
+    client = cmauth.Client(
+        CLIENT_ID,
+        CLIENT_SECRET,
+        base_url=sandbox.url,
+        ca_file=sandbox.ca_file,
+        proxy="",
+        scope="read",
+    )
     login = client.begin_login(URI)
     with pytest.raises(cmauth.LoginError) as caught:
         login.finish(sandbox.user(login.url, "--deny"))

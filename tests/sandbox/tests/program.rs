@@ -4,12 +4,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 /// A started server; it ends with its standard input, so with this value.
 struct Server {
     child: Child,
     stdin: Option<ChildStdin>,
-    stdout: BufReader<ChildStdout>,
+    stdout: Option<BufReader<ChildStdout>>,
     url: String,
 }
 
@@ -24,7 +27,7 @@ impl Server {
         stdout.read_line(&mut line).unwrap();
         let url = line.strip_prefix("cmauth-sandbox ready at ").and_then(|rest| rest.strip_suffix('\n'));
         let url = url.unwrap_or_else(|| panic!("not the ready line: {line:?}")).to_owned();
-        Server { child, stdin, stdout, url }
+        Server { child, stdin, stdout: Some(stdout), url }
     }
 
     fn page(&self, scope: &str) -> String {
@@ -39,6 +42,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stdin.take());
+        if thread::panicking() {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }
@@ -60,9 +66,16 @@ fn it_prints_one_line_and_ends_with_its_standard_input() {
     let mut server = Server::start(&[]);
     assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
     drop(server.stdin.take());
+    // Its standard output ends when it does; a watchdog, because one that does not end would hold up all tests.
+    let (ended, end) = mpsc::channel();
+    let mut stdout = server.stdout.take().unwrap();
+    thread::spawn(move || {
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        ended.send(rest)
+    });
+    let rest = end.recv_timeout(Duration::from_secs(30)).expect("it ends with its standard input");
     assert!(server.child.wait().unwrap().success());
-    let mut rest = String::new();
-    server.stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "");
 }
 
