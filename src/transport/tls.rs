@@ -57,7 +57,7 @@ pub(super) fn for_child(settings: &ClientConfig) -> ClientConfig {
 }
 
 fn read_pem(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let bad = |problem: String| Error::invalid_argument(setting, format!("{}: {problem}", path.display()));
+    let bad = |problem: String| Error::invalid_argument(setting, format!("{path:?}: {problem}"));
     let certificates =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| {
             match error {
