@@ -118,6 +118,10 @@ pub enum Advice {
 }
 
 impl Advice {
+    /// Every advice there is, in the order of their numbers.
+    pub const ALL: &'static [Advice] =
+        &[Advice::None, Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report];
+
     /// The advice in words, for logs: `"log in"`.
     pub fn name(self) -> &'static str {
         match self {
@@ -287,6 +291,13 @@ mod tests {
                 (15, "CANCELLED"),
             ]
         );
+    }
+
+    #[test]
+    fn numbers_and_names_of_advices_are_those_of_the_abi() {
+        let table: Vec<_> = Advice::ALL.iter().map(|a| (*a as i32, a.name())).collect();
+        let wanted = [(0, "nothing"), (1, "fix"), (2, "log in"), (3, "refresh"), (4, "retry"), (5, "report")];
+        assert_eq!(table, wanted);
     }
 
     #[test]

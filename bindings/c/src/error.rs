@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn every_advice_of_the_core_has_its_number_here() {
-        for advice in [Advice::None, Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report] {
+        for &advice in Advice::ALL {
             assert_eq!(cm_advice::from(advice) as i32, advice as i32, "{advice:?}");
         }
     }

@@ -2,10 +2,7 @@
 //!
 //! The exceptions themselves are Python classes, in `python/cmauth/_errors.py`.
 
-use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use cmauth::{Advice, Error, Status};
+use cmauth::{Advice, Error, Status, catch_panic};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,15 +11,8 @@ use pyo3::types::PyDict;
 /// Runs a call of the core, other Python threads running meanwhile. A panic of the core becomes
 /// `cmauth.InternalError`, with its place in the source and nothing else.
 pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(call))) {
-        Ok(result) => result.map_err(|error| to_python(py, &error)),
-        Err(_) => {
-            let place = PANIC_PLACE.take();
-            let message = format!("a bug in libcmauth ({place}); report it with this message");
-            let details = PyDict::new(py);
-            Err(exception(py, Status::Internal, Advice::Report, &message, &details))
-        }
-    }
+    let result = py.detach(|| catch_panic(call)).and_then(|result| result);
+    result.map_err(|error| to_python(py, &error))
 }
 
 /// The exception for an error of the core.
@@ -61,24 +51,5 @@ pub(crate) fn statuses() -> Vec<(&'static str, i32)> {
 
 /// The core's advices, by which a test checks `cmauth.Advice`.
 pub(crate) fn advices() -> Vec<(String, i32)> {
-    [Advice::None, Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report]
-        .iter()
-        .map(|advice| (format!("{advice:?}"), *advice as i32))
-        .collect()
-}
-
-thread_local! {
-    /// Where the last panic of this thread was.
-    static PANIC_PLACE: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Keeps panics off stderr: their text could hold data. The hook is that of this module's own copy of Rust's standard
-/// library, so other Rust extensions of the process keep theirs.
-pub(crate) fn silence_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        if let Some(place) = panic.location() {
-            // A thread at its end has no thread locals any more; then nobody asks.
-            let _ = PANIC_PLACE.try_with(|last| last.replace(place.to_string()));
-        }
-    }));
+    Advice::ALL.iter().map(|advice| (format!("{advice:?}"), *advice as i32)).collect()
 }

@@ -8,7 +8,14 @@ mod client;
 mod errors;
 mod tokens;
 
+use std::alloc::System;
+
 use pyo3::prelude::*;
+use zeroizing_alloc::ZeroAlloc;
+
+// A request and its answer pass through buffers of the HTTP and TLS libraries, which know nothing of secrets.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 #[pymodule]
 mod _cmauth {
@@ -21,7 +28,6 @@ mod _cmauth {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        crate::errors::silence_panics();
         module.add("__version__", cmauth::VERSION)?;
         module.add("DEFAULT_BASE_URL", cmauth::DEFAULT_BASE_URL)?;
         module.add("_STATUSES", crate::errors::statuses())?;

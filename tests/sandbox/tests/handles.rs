@@ -76,3 +76,14 @@ fn several_connections_are_served_at_once() {
     let _silent = TcpStream::connect(sandbox.url().strip_prefix("http://").unwrap()).unwrap();
     assert_eq!(send(&sandbox, "GET", "/login", &[], "").status, 200);
 }
+
+#[test]
+fn live_tokens_can_be_listed_over_http() {
+    let sandbox = start();
+    let list = || send(&sandbox, "GET", "/sandbox/tokens", &[], "").json();
+    assert_eq!(list().as_array().unwrap().len(), 0);
+    let token = log_in(&sandbox, "write").text("access_token");
+    assert_eq!(list()[0]["access_token"], token.as_str());
+    sandbox.advance(std::time::Duration::from_secs(43_200));
+    assert_eq!(list().as_array().unwrap().len(), 0);
+}

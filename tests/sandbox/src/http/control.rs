@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{Response, StatusCode};
 use serde::Deserialize;
 
+use super::token::TokenBody;
 use super::{Shared, answer};
 
 #[derive(Deserialize)]
@@ -44,4 +45,11 @@ pub(super) async fn list_requests(State(shared): State<Arc<Shared>>) -> Response
 pub(super) async fn clear_requests(State(shared): State<Arc<Shared>>) -> Response<Body> {
     shared.received().clear();
     answer::status(StatusCode::NO_CONTENT)
+}
+
+/// `GET /sandbox/tokens`: the access tokens that live, oldest first.
+pub(super) async fn list_tokens(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let now = shared.clock.now();
+    let tokens: Vec<TokenBody> = shared.state().live_tokens(now).into_iter().map(TokenBody::from).collect();
+    answer::fresh_json(&tokens)
 }

@@ -99,6 +99,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/oauth/token", any(token::token))
         .route("/rest/{*path}", any(resource::resource))
         .route("/sandbox/clock", post(control::advance))
+        .route("/sandbox/tokens", get(control::list_tokens))
         .route("/sandbox/requests", get(control::list_requests).delete(control::clear_requests))
         .fallback(|| async { pages::not_found() })
         .with_state(Arc::clone(shared))

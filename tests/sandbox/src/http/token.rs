@@ -19,7 +19,7 @@ use crate::state::{Issued, TokenRequest};
 
 /// The answer, its keys in the order of the guide.
 #[derive(Serialize)]
-struct TokenBody {
+pub(super) struct TokenBody {
     access_token: String,
     token_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,6 +27,18 @@ struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in: Option<u64>,
     scope: String,
+}
+
+impl From<Issued> for TokenBody {
+    fn from(issued: Issued) -> TokenBody {
+        TokenBody {
+            access_token: issued.access_token,
+            token_type: "bearer",
+            refresh_token: issued.refresh_token,
+            expires_in: issued.expires_in,
+            scope: issued.scope,
+        }
+    }
 }
 
 pub(super) async fn token(
@@ -40,13 +52,7 @@ pub(super) async fn token(
     match issue(&shared, &method, &uri, &headers, &body) {
         // The work is done by now: an answer that the client does not accept has burned its code all the same.
         Ok(_) if form == Form::None => answer::not_acceptable(),
-        Ok(issued) => answer::fresh_json(&TokenBody {
-            access_token: issued.access_token,
-            token_type: "bearer",
-            refresh_token: issued.refresh_token,
-            expires_in: issued.expires_in,
-            scope: issued.scope,
-        }),
+        Ok(issued) => answer::fresh_json(&TokenBody::from(issued)),
         Err(error) => answer::oauth_error(&error, Endpoint::Token, form),
     }
 }

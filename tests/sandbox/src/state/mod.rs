@@ -209,6 +209,11 @@ impl State {
         self.tokens.check(token, now)
     }
 
+    /// The access tokens that live, as the token endpoint would answer them, those that end first first.
+    pub(crate) fn live_tokens(&self, now: Duration) -> Vec<Issued> {
+        self.tokens.live(now)
+    }
+
     /// Deletes the access token and its refresh token.
     pub(crate) fn log_out(&mut self, access_token: &str) {
         self.tokens.log_out(access_token);

@@ -144,6 +144,14 @@ impl Tokens {
         Ok(found.grant.clone())
     }
 
+    /// The access tokens that live, those that end first first.
+    pub(crate) fn live(&self, now: Duration) -> Vec<Issued> {
+        let alive = self.access.iter().filter(|(_, token)| !is_past(token.expires, now));
+        let mut live: Vec<Issued> = alive.map(|(text, token)| issued(text.clone(), token, now)).collect();
+        live.sort_by_key(|token| token.expires_in.unwrap_or(u64::MAX));
+        live
+    }
+
     /// Deletes an access token and its refresh token.
     pub(crate) fn log_out(&mut self, text: &str) {
         if let Some(refresh_token) = self.access.get(text).and_then(|found| found.refresh_token.as_ref()) {
