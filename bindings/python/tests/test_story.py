@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -151,3 +152,24 @@ def test_the_example_tells_the_story(sandbox: Sandbox) -> None:
     for part in ("Logged in: access token ", "  camera ", "Refreshed: ", "Logged out"):
         assert part in told
     assert CLIENT_SECRET not in told
+
+
+def test_the_programs_of_the_readmes_log_in(sandbox: Sandbox) -> None:
+    """With the sandbox as the server, and its key; the rest as it stands there."""
+    for readme in (WORKSPACE / "README.md", WORKSPACE / "bindings" / "python" / "README.md"):
+        program = readme.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+        assert len([line for line in program.splitlines() if line]) <= 20
+        client = f"cmauth.Client({CLIENT_ID!r}, {CLIENT_SECRET!r}, "
+        client += f"base_url={sandbox.url!r}, ca_file={sandbox.ca_file!r}, proxy='')"
+        before, after = re.split(r"cmauth\.Client\(.*?\)", program)
+        program = before + client + after
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            [sys.executable, "-u", "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        ) as run:
+            assert run.stdout
+            url = run.stdout.readline().split()[-1]
+            told, complaints = run.communicate(sandbox.user(url) + "\n", timeout=30)
+        assert (run.returncode, complaints) == (0, "")
+        # Both programs end with a logout; an error would have been told in a line of its own.
+        assert told.count("\n") <= 1, told
