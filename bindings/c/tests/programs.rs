@@ -16,14 +16,19 @@ const CLIENT_SECRET: &str = "qwertyuiopasdfghjklzxcvbnm12345";
 
 /// Runs a program that logs in: wherever it prints a login page's URL, its user opens that page in the sandbox, and
 /// what the browser came back to is written to the program. Returns what it printed.
-fn run_with_user(mut command: Command, sandbox: &Sandbox, name: &str) -> String {
+fn run_with_user(command: Command, sandbox: &Sandbox, name: &str) -> String {
     let ca_file = scratch(name).join("ca.pem");
     fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
+    run_with_user_trusting(command, sandbox, Some(&ca_file))
+}
+
+/// The same with another CA file than the sandbox', or none.
+fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: Option<&Path>) -> String {
     let mut child = command
         .env("CMAUTH_CLIENT_ID", CLIENT_ID)
         .env("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
         .env("CMAUTH_BASE_URL", sandbox.url())
-        .env("CMAUTH_CA_FILE", &ca_file)
+        .env("CMAUTH_CA_FILE", ca_file.unwrap_or(Path::new("")))
         .env("NO_PROXY", "localhost")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -46,7 +51,7 @@ fn run_with_user(mut command: Command, sandbox: &Sandbox, name: &str) -> String 
         printed.push('\n');
     }
     let status = child.wait().unwrap();
-    assert!(status.success(), "{name}: {status}\n{printed}");
+    assert!(status.success(), "{command:?}: {status}\n{printed}");
     printed
 }
 
@@ -111,6 +116,30 @@ fn the_examples_tell_the_story_and_show_no_token() {
         assert_eq!(masked, 4, "{source}: {printed}");
         assert!(!printed.contains(":10003"), "{source}: {printed}");
     }
+}
+
+#[test]
+fn the_system_s_trust_counts_by_default_and_its_absence_is_said() {
+    let built = compile(&root().join("examples/c/login.c"), Link::Shared, "system-trust");
+    let sandbox = tls_sandbox();
+    let system = scratch("system-trust").join("system.pem");
+    fs::write(&system, sandbox.ca_pem().unwrap()).unwrap();
+    // Where OpenSSL's variable points is the system's store, for us as for curl.
+    let mut command = program(&built);
+    command.env("SSL_CERT_FILE", &system).env("SSL_CERT_DIR", "/nowhere");
+    let printed = run_with_user_trusting(command, &sandbox, None);
+    assert!(printed.contains("Logged out"), "{printed}");
+
+    let output = program(&built)
+        .env("SSL_CERT_FILE", "/nowhere")
+        .env("SSL_CERT_DIR", "/nowhere")
+        .env("CMAUTH_CLIENT_ID", CLIENT_ID)
+        .env("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
+        .env_remove("CMAUTH_CA_FILE")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.starts_with("TLS: this machine has no certificate authorities to trust"), "{told}");
 }
 
 #[test]
