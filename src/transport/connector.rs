@@ -55,6 +55,8 @@ impl fmt::Debug for LazyResolver {
 
 /// Makes a [`Link`] over a new TCP connection, or over the tunnel that a proxy connector made before it in the chain.
 pub(super) struct LinkConnector {
+    /// The agent has a proxy. ureq then makes the connection to the proxy itself by the same chain, without it.
+    pub(super) has_proxy: bool,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) stop: Stop,
 }
@@ -94,8 +96,11 @@ impl<In: Transport> Connector<In> for LinkConnector {
         if let Some(at) = deadline {
             left.after = at.saturating_duration_since(Instant::now()).into();
         }
-        let link = Link::open(wire, tls, buffers, left)?;
-        Progress::set_connected();
+        let to_proxy = self.has_proxy && details.config.proxy().is_none();
+        let link = Link::open(wire, tls, buffers, left, !to_proxy)?;
+        if !to_proxy {
+            Progress::set_connected();
+        }
         Ok(Some(link))
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn is_connection_lost(error: &ureq::Error) -> bool {
     ))
 }
 
-/// The error for the caller. `server` is the base URL, which holds no secret.
+/// The error for the caller. `server` names the server and holds no secret.
 pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
     use ureq::Error as U;
     let again = "check the network, then try again";
@@ -78,15 +78,13 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
         },
         U::ConnectProxyFailed(answer) => Error::new(
             Status::Network,
-            format!("the proxy on the way to {server} failed: {answer}"),
+            format!("cannot connect to {server}: {answer}"),
             "check the proxy's address and credentials",
         ),
         U::HostNotFound => not_found(server, "no address"),
-        U::ConnectionFailed | U::InvalidProxyUrl => Error::new(
-            Status::Network,
-            format!("cannot connect to {server} through the proxy"),
-            "check the proxy settings",
-        ),
+        U::ConnectionFailed | U::InvalidProxyUrl => {
+            Error::new(Status::Network, format!("cannot connect to {server}"), "check the proxy settings")
+        }
         U::LargeResponseHeader(..) => too_large(server),
         _ => not_http(server),
     }

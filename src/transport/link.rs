@@ -47,6 +47,15 @@ impl Progress {
         PROGRESS.get()
     }
 
+    /// Notes what happened on a link, if it carries the request.
+    fn note(to_server: bool, change: impl FnOnce(&mut Progress)) {
+        if to_server {
+            let mut progress = PROGRESS.get();
+            change(&mut progress);
+            PROGRESS.set(progress);
+        }
+    }
+
     /// A connection is ready: whatever was sent before (to a proxy, in a handshake) was not the request.
     pub(super) fn set_connected() {
         PROGRESS.set(Progress { size: PROGRESS.get().size, connected: true, ..Progress::default() });
@@ -58,6 +67,8 @@ pub(super) struct Link {
     wire: Wire,
     tls: Option<Box<ClientConnection>>,
     buffers: WipedBuffers,
+    /// It carries the request itself, and not what is said to a proxy: what happens on it is progress.
+    to_server: bool,
     /// What ureq wrote and is not sent yet.
     unsent: Zeroizing<Vec<u8>>,
 }
@@ -69,6 +80,7 @@ impl Link {
         mut tls: Option<Box<ClientConnection>>,
         buffers: WipedBuffers,
         timeout: NextTimeout,
+        to_server: bool,
     ) -> Result<Link, ureq::Error> {
         wire.set_timeout(timeout);
         if let Some(tls) = &mut tls {
@@ -76,13 +88,14 @@ impl Link {
                 tls.complete_io(&mut wire)?;
             }
         }
-        Ok(Link { wire, tls, buffers, unsent: Zeroizing::default() })
+        Ok(Link { wire, tls, buffers, to_server, unsent: Zeroizing::default() })
     }
 
     fn send_unsent(&mut self) -> io::Result<()> {
         if self.unsent.is_empty() {
             return Ok(());
         }
+        let to_server = self.to_server;
         let unsent = std::mem::take(&mut self.unsent);
         let mut rest: &[u8] = &unsent;
         while !rest.is_empty() {
@@ -95,23 +108,17 @@ impl Link {
             }
             rest = &rest[taken..];
             match &mut self.tls {
-                None => mark(|progress| progress.sent = true),
+                None => Progress::note(to_server, |progress| progress.sent = true),
                 Some(tls) => {
                     while tls.wants_write() {
                         tls.write_tls(&mut self.wire)?;
-                        mark(|progress| progress.sent = true);
+                        Progress::note(to_server, |progress| progress.sent = true);
                     }
                 }
             }
         }
         Ok(())
     }
-}
-
-fn mark(change: impl FnOnce(&mut Progress)) {
-    let mut progress = PROGRESS.get();
-    change(&mut progress);
-    PROGRESS.set(progress);
 }
 
 impl Transport for Link {
@@ -136,7 +143,7 @@ impl Transport for Link {
         };
         self.buffers.input_appended(amount);
         if amount > 0 {
-            mark(|progress| progress.answered = true);
+            Progress::note(self.to_server, |progress| progress.answered = true);
         }
         Ok(amount > 0)
     }

@@ -76,7 +76,7 @@ pub(crate) struct Answer {
 
 /// The way to one server.
 pub(crate) struct Transport {
-    /// The base URL, for messages.
+    /// The base URL, and whether a proxy stands before it, for messages.
     server: String,
     connect_timeout: Duration,
     settings: Settings,
@@ -105,9 +105,11 @@ impl Settings {
     fn process(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Process {
         let stop = Stop::default();
         let connector =
-            ().chain(SocksConnector::default())
-                .chain(ConnectProxyConnector::default())
-                .chain(LinkConnector { tls, stop: stop.clone() });
+            ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default()).chain(LinkConnector {
+                has_proxy: self.config.proxy().is_some(),
+                tls,
+                stop: stop.clone(),
+            });
         let resolver = LazyResolver { stop: stop.clone() };
         let agent = Agent::with_parts(self.config.clone(), connector, resolver);
         Process { id: std::process::id(), agent, stop }
@@ -142,6 +144,9 @@ impl Transport {
                 Some(ureq::Proxy::new(url.expose()).map_err(|_| Error::invalid_argument("proxy", "not a proxy URL"))?)
             }
         };
+        let uri: Option<http::Uri> = config.base_url.parse().ok();
+        let by_proxy = proxy.as_ref().is_some_and(|proxy| uri.is_some_and(|uri| !proxy.is_no_proxy(&uri)));
+        let server = if by_proxy { format!("{} through the proxy", config.base_url) } else { config.base_url.clone() };
         let settings = Settings {
             config: ureq::config::Config::builder()
                 .http_status_as_error(false)
@@ -162,13 +167,7 @@ impl Transport {
             tls,
         };
         let owner = settings.process(settings.tls.clone());
-        Ok(Transport {
-            server: config.base_url.clone(),
-            connect_timeout: config.connect_timeout,
-            settings,
-            owner,
-            child: Mutex::new(None),
-        })
+        Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: Mutex::new(None) })
     }
 
     /// Sends the request and waits for the whole answer, until `deadline`.
