@@ -26,11 +26,17 @@ pub fn catch_panic<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
     });
     let outer = CATCHING.replace(true);
     let result = panic::catch_unwind(AssertUnwindSafe(body));
-    CATCHING.set(outer);
-    result.map_err(|payload| {
-        // Dropping what the panic carries could panic again.
-        std::mem::forget(payload);
+    let result = result.map_err(|payload| {
         let place = PLACE.take();
+        // Dropping what a panic carries can panic again.
+        let mut carried = Some(payload);
+        while let Some(payload) = carried {
+            carried = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).err();
+        }
+        place
+    });
+    CATCHING.set(outer);
+    result.map_err(|place| {
         Error::new(Status::Internal, format!("a bug in libcmauth, caught at {place}"), "report this line")
     })
 }
@@ -60,6 +66,18 @@ mod tests {
         assert_eq!(error.status(), Status::Internal);
         assert!(error.message().contains("src/panic.rs:"), "{error}");
         assert!(!error.message().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_panic_that_panics_again_when_dropped_is_caught_too() {
+        struct Again;
+        impl Drop for Again {
+            fn drop(&mut self) {
+                panic!("hunter2");
+            }
+        }
+        let error = catch_panic(|| panic::panic_any(Again)).unwrap_err();
+        assert_eq!(error.status(), Status::Internal);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(super) async fn clear_requests(State(shared): State<Arc<Shared>>) -> Respons
     answer::status(StatusCode::NO_CONTENT)
 }
 
-/// `GET /sandbox/tokens`: the access tokens that live, oldest first.
+/// `GET /sandbox/tokens`: the access tokens that live, those that end first first.
 pub(super) async fn list_tokens(State(shared): State<Arc<Shared>>) -> Response<Body> {
     let now = shared.clock.now();
     let tokens: Vec<TokenBody> = shared.state().live_tokens(now).into_iter().map(TokenBody::from).collect();
