@@ -25,7 +25,13 @@ pub fn catch_panic<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
         panic::set_hook(Box::new(move |panic| on_panic(panic, &others)));
     });
     let outer = CATCHING.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(body));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(feature = "panic-test")]
+        if let Ok(data) = std::env::var("CMAUTH_TEST_PANIC") {
+            panic!("{data}");
+        }
+        body()
+    }));
     let result = result.map_err(|payload| {
         let place = PLACE.take();
         // Dropping what a panic carries can panic again.

@@ -80,6 +80,15 @@ fn the_program_on_the_header_s_first_page_compiles_and_has_at_most_20_lines() {
 }
 
 #[test]
+fn a_bug_in_any_function_is_caught_silently_and_the_process_lives() {
+    let built = compile(&root().join("tests/c/panics.c"), Link::Shared, "panics");
+    let output = run(Command::new(built).env("LD_LIBRARY_PATH", common::panicking_library()));
+    assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    let source = fs::read_to_string(root().join("tests/c/panics.c")).unwrap();
+    assert_calls_every_function(&source, "tests/c/panics.c");
+}
+
+#[test]
 fn every_function_takes_null_in_every_place() {
     for (link, name) in [(Link::Shared, "nulls-shared"), (Link::Static, "nulls-static")] {
         let built = compile(&root().join("tests/c/nulls.c"), link, name);
@@ -87,8 +96,12 @@ fn every_function_takes_null_in_every_place() {
     }
     // A function that is new in the header must be in that program too.
     let source = fs::read_to_string(root().join("tests/c/nulls.c")).unwrap();
+    assert_calls_every_function(&source, "tests/c/nulls.c");
+}
+
+fn assert_calls_every_function(source: &str, name: &str) {
     let names: BTreeSet<&str> = source.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
     for function in declared() {
-        assert!(names.contains(function.as_str()), "tests/c/nulls.c does not call {function}");
+        assert!(names.contains(function.as_str()), "{name} does not call {function}");
     }
 }

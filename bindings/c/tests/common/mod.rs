@@ -21,20 +21,25 @@ fn target() -> PathBuf {
 /// The folder with `libcmauth.so` and `libcmauth.a`, built as a user builds them.
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| build("release"))
+    LIBRARY.get_or_init(|| build("release", &target(), &[]))
 }
 
 /// The folder with the library built for tools that want names and lines.
 fn checked_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| build("checked"))
+    LIBRARY.get_or_init(|| build("checked", &target(), &[]))
 }
 
-fn build(profile: &str) -> PathBuf {
-    let target = target();
+/// The folder with the library that panics when told to, in a build folder of its own: it is not the one to ship.
+pub fn panicking_library() -> PathBuf {
+    build("checked", &target().join("panic-test"), &["--features", "panic-test"])
+}
+
+fn build(profile: &str, target: &Path, features: &[&str]) -> PathBuf {
     run(Command::new(env!("CARGO"))
         .args(["build", "--profile", profile, "--package", "cmauth-c", "--target-dir"])
-        .arg(&target)
+        .arg(target)
+        .args(features)
         .current_dir(root()));
     target.join(profile)
 }

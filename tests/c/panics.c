@@ -1,0 +1,101 @@
+/* A bug in every function, by a library built to have them: the caller gets CM_STATUS_INTERNAL or the value for
+ * nothing, the message has the place in the source and no data, nothing is printed, and the process lives. */
+
+#include <cmauth.h>
+
+#include "check.h"
+
+static cm_error *error;
+
+static void caught(cm_status status, const void *result) {
+    CHECK(status == CM_STATUS_INTERNAL);
+    CHECK(result == NULL);
+    CHECK(error != NULL);
+    /* What an error says can be read once the bugs are gone. */
+    unsetenv("CMAUTH_TEST_PANIC");
+    CHECK(cm_error_status(error) == CM_STATUS_INTERNAL);
+    CHECK(cm_error_advice(error) == CM_ADVICE_REPORT);
+    CHECK_CONTAINS(cm_error_message(error), "src/panic.rs:");
+    CHECK(strstr(cm_error_message(error), "hunter2") == NULL);
+    CHECK(cm_error_http_status(error) == 0 && cm_error_retry_after(error) == -1);
+    CHECK(cm_error_oauth_error(error) == NULL && cm_error_oauth_description(error) == NULL);
+    cm_error_free(error);
+    error = NULL;
+    setenv("CMAUTH_TEST_PANIC", "hunter2", 1);
+}
+
+#define CAUGHT(call, result)                                                                                           \
+    do {                                                                                                               \
+        cm_status status_ = (call);                                                                                    \
+        caught(status_, (result));                                                                                     \
+    } while (0)
+
+static void callback(void *context, cm_log_level level, const char *line) {
+    (void)context;
+    (void)level;
+    fprintf(stderr, "%s\n", line);
+}
+
+int main(void) {
+    cm_config *config = cm_config_new("id", "secret");
+    cm_config_set_base_url(config, "http://127.0.0.1:1");
+    cm_client *client = NULL;
+    cm_login *login = NULL;
+    cm_tokens *tokens = NULL, *none = NULL;
+    cm_error *real = NULL;
+    CHECK(cm_client_new(config, &client, &error) == CM_STATUS_OK);
+    CHECK(cm_login_new(client, "https://example.com", &login, &error) == CM_STATUS_OK);
+    CHECK(cm_tokens_from_json("{\"access_token\":\"a\"}", &tokens, &error) == CM_STATUS_OK);
+    CHECK(cm_refresh(NULL, "r", &none, &real) == CM_STATUS_INVALID_ARGUMENT);
+
+    setenv("CMAUTH_TEST_PANIC", "hunter2", 1);
+    CHECK(cm_config_new("id", "secret") == NULL);
+    cm_config_set_base_url(config, "x");
+    cm_config_set_scope(config, "x");
+    cm_config_set_timeout_ms(config, 1);
+    cm_config_set_connect_timeout_ms(config, 1);
+    cm_config_set_ca_file(config, "x");
+    cm_config_add_ca_file(config, "x");
+    cm_config_set_proxy(config, "x");
+    cm_config_set_user_agent(config, "x");
+    cm_config_set_max_retries(config, 1);
+    cm_config_set_params_in_body(config, 1);
+    cm_client *no_client = NULL;
+    cm_login *no_login = NULL;
+    CAUGHT(cm_client_new(config, &no_client, &error), no_client);
+    CAUGHT(cm_exchange_code(client, "c", "https://example.com", &none, &error), none);
+    CAUGHT(cm_refresh(client, "r", &none, &error), none);
+    CAUGHT(cm_logout(client, "a", &error), NULL);
+    CAUGHT(cm_login_new(client, "https://example.com", &no_login, &error), no_login);
+    CAUGHT(cm_login_finish(login, "?code=c", &none, &error), none);
+    CAUGHT(cm_tokens_from_json("{}", &none, &error), none);
+    CHECK(cm_refresh(client, "r", &none, NULL) == CM_STATUS_INTERNAL);
+    cm_client_cancel(client);
+    CHECK(cm_login_url(login) == NULL);
+    CHECK(cm_login_is_redirect(login, "https://example.com/?code=c") == 0);
+    CHECK(cm_tokens_access_token(tokens) == NULL && cm_tokens_refresh_token(tokens) == NULL);
+    CHECK(cm_tokens_token_type(tokens) == NULL && cm_tokens_scope(tokens) == NULL);
+    CHECK(cm_tokens_expires_at(tokens) == 0 && cm_tokens_expires_in(tokens) == 0);
+    CHECK(cm_tokens_to_json(tokens) == NULL);
+    CHECK(cm_error_status(real) == CM_STATUS_OK);
+    CHECK(strcmp(cm_error_message(real), "no error") == 0);
+    CHECK(strcmp(cm_status_name(CM_STATUS_OK), "UNKNOWN") == 0);
+    CHECK(cm_version() != NULL);
+    cm_set_log(CM_LOG_LEVEL_DEBUG, callback, NULL);
+    cm_config_free(config);
+    cm_client_free(client);
+    cm_login_free(login);
+    cm_tokens_free(tokens);
+    cm_error_free(real);
+
+    /* The bugs are gone, and so is every trace of them: the same handles work, for the frees above did nothing. */
+    unsetenv("CMAUTH_TEST_PANIC");
+    CHECK(cm_error_status(real) == CM_STATUS_INVALID_ARGUMENT);
+    CHECK_CONTAINS(cm_login_url(login), "&state=");
+    cm_error_free(real);
+    cm_tokens_free(tokens);
+    cm_login_free(login);
+    cm_client_free(client);
+    cm_config_free(config);
+    return 0;
+}
