@@ -47,6 +47,15 @@ pub(crate) enum Method {
     Delete,
 }
 
+impl Method {
+    fn name(self) -> &'static str {
+        match self {
+            Method::Post => "POST",
+            Method::Delete => "DELETE",
+        }
+    }
+}
+
 /// What goes to the server: `Accept: application/json` and the `User-Agent` come on top.
 pub(crate) struct Request<'a> {
     pub(crate) method: Method,
@@ -179,9 +188,9 @@ impl Transport {
         if process.stop.is_set() {
             return Err(fault::cancelled());
         }
-        let (method, place) = (request.method, request.url.split('?').next().unwrap_or_default());
+        let (method, place) = (request.method.name(), request.url.split('?').next().unwrap_or_default());
         let begun = Instant::now();
-        log::debug!(target: LOG, "{method:?} {place}");
+        log::debug!(target: LOG, "{method} {place}");
         Progress::begin(request.size());
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
@@ -190,15 +199,15 @@ impl Transport {
             // The server had closed the kept connection, or was closing it as the request came. This is no retry of
             // a request that was answered, and a request that must not arrive twice never comes here.
             if stale && !request.once && fault::is_connection_lost(error) && !process.stop.is_set() {
-                log::debug!(target: LOG, "{method:?} {place}: the kept connection had ended; sent on a new one");
+                log::debug!(target: LOG, "{method} {place}: the kept connection had ended; sent on a new one");
                 Progress::begin(request.size());
                 result = self.attempt(&process.agent, request, deadline, true);
             }
         }
         let took = begun.elapsed().as_millis();
         match &result {
-            Ok(answer) => log::debug!(target: LOG, "{method:?} {place}: HTTP {} in {took} ms", answer.http_status),
-            Err(_) => log::debug!(target: LOG, "{method:?} {place}: no answer in {took} ms"),
+            Ok(answer) => log::debug!(target: LOG, "{method} {place}: HTTP {} in {took} ms", answer.http_status),
+            Err(_) => log::debug!(target: LOG, "{method} {place}: no answer in {took} ms"),
         }
         result.map_err(|failed| {
             let error = match failed {

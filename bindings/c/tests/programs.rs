@@ -85,6 +85,11 @@ fn a_child_of_a_fork_has_connections_of_its_own() {
 }
 
 #[test]
+fn the_log_has_a_line_for_every_event_and_no_secret() {
+    run_both_links("tests/c/log.c", "log");
+}
+
+#[test]
 fn no_secret_is_left_in_memory_once_the_handles_are_freed() {
     run_both_links("tests/c/memory.c", "memory");
 }
