@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python lint header clean setup-ci
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz lint header clean setup-ci
 
 help:            # this list
 	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
@@ -26,7 +26,7 @@ build:           # libcmauth.so and libcmauth.a, and the stand-in server
 	cargo build --release
 	cargo build --package cmauth-sandbox
 
-test: lint test-rust test-c test-python  # everything
+test: lint test-rust test-c test-python test-fuzz  # everything
 
 test-rust:       # the core and the stand-in server
 	cargo test --package cmauth --package cmauth-sandbox
@@ -37,6 +37,9 @@ test-c: build    # the C ABI: header, exported symbols, C and C++ programs
 test-python: build $(VENV)/installed  # the Python package, its types and its example
 	$(VENV)/bin/pip install --quiet --force-reinstall --no-deps ./bindings/python
 	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest bindings/python/tests
+
+test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
+	scripts/fuzz 3
 
 lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 	cargo fmt --all --check

@@ -67,3 +67,25 @@ const LOG: &str = "cmauth";
 
 /// The version of this library: `"0.1.0"`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the fuzz targets reach that programs do not.
+#[cfg(fuzzing)]
+#[allow(missing_docs)]
+pub mod fuzz {
+    use crate::answer::{Call, read_logout, read_tokens};
+    use crate::transport::Answer;
+
+    pub fn answer(http_status: u16, body: &[u8]) {
+        let secrets = ["AbCdEf", "0f8fad5b-d9cb-469f-a165-70867728950e:10003"];
+        let answer = Answer { http_status, retry_after: None, body: body.to_vec().into() };
+        let calls = [Call::ExchangeCode, Call::Refresh];
+        let errors = calls.map(|call| read_tokens(call, &answer, 0, &secrets).err());
+        for error in errors.into_iter().chain([read_logout(&answer, &secrets).err()]).flatten() {
+            let shown = format!("{error:?} {:?} {:?}", error.oauth_error(), error.oauth_description());
+            assert!(!error.message().contains(char::is_control), "{shown}");
+            for secret in secrets {
+                assert!(!shown.contains(secret), "{shown}");
+            }
+        }
+    }
+}

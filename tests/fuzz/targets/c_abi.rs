@@ -1,0 +1,66 @@
+//! The C entry points with any text: every call returns, and every handle can be freed. Nothing is sent.
+
+#![no_main]
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::{null, null_mut};
+
+use cmauth_c_abi::{client::*, config::*, error::*, login::*, tokens::*};
+use libfuzzer_sys::fuzz_target;
+
+/// The texts of the input: NUL ends each; one that is empty stands for NULL.
+fn texts(data: &[u8]) -> Vec<Option<CString>> {
+    let text = |piece: &[u8]| (!piece.is_empty()).then(|| CString::new(piece).unwrap());
+    data.split(|byte| *byte == 0).map(text).chain(std::iter::repeat_n(None, 10)).collect()
+}
+
+fuzz_target!(|data: &[u8]| {
+    let texts = texts(data);
+    let at = |i: usize| -> *const c_char { texts[i].as_ref().map_or(null(), |text| text.as_ptr()) };
+    // SAFETY: strings as the header wants them, NULL included, and handles that the library gave.
+    unsafe {
+        let config = cm_config_new(at(0), at(1));
+        if data.first().is_some_and(|byte| byte % 2 == 0) {
+            cm_config_set_scope(config, at(2));
+            cm_config_set_user_agent(config, at(3));
+            cm_config_set_proxy(config, at(4));
+            cm_config_set_timeout_ms(config, data.len() as i64 - 3);
+        }
+        cm_config_set_base_url(config, c"http://127.0.0.1:1".as_ptr());
+        let (mut client, mut login, mut tokens, mut error) = (null_mut(), null_mut(), null_mut(), null_mut());
+        if cm_client_new(config, &mut client, &mut error) == cm_status::Ok {
+            // Whatever follows stays here.
+            cm_client_cancel(client);
+            let _ = cm_login_new(client, at(5), &mut login, &mut error);
+            read(error);
+            let _ = cm_login_is_redirect(login, at(6));
+            let _ = cm_login_finish(login, at(6), &mut tokens, &mut error);
+            read(error);
+            let _ = cm_exchange_code(client, at(7), at(5), &mut tokens, &mut error);
+            read(error);
+            let _ = cm_refresh(client, at(7), &mut tokens, &mut error);
+            read(error);
+            let _ = cm_logout(client, at(7), &mut error);
+        }
+        read(error);
+        if cm_tokens_from_json(at(8), &mut tokens, &mut error) == cm_status::Ok {
+            assert!(!cm_tokens_to_json(tokens).is_null());
+        }
+        read(error);
+        cm_tokens_free(tokens);
+        cm_login_free(login);
+        cm_client_free(client);
+        cm_config_free(config);
+    }
+});
+
+/// # Safety
+/// `error` is NULL or a handle, which is freed.
+unsafe fn read(error: *mut cm_error) {
+    // SAFETY: as this function's.
+    unsafe {
+        let message = CStr::from_ptr(cm_error_message(error)).to_str().unwrap();
+        assert!(!message.contains(char::is_control), "{message:?}");
+        cm_error_free(error);
+    }
+}

@@ -1,0 +1,35 @@
+//! Any URL that a browser comes back to is judged without a panic, and nothing is sent for one without the state.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use cmauth::{Client, Config, Login};
+use libfuzzer_sys::fuzz_target;
+
+static LOGIN: LazyLock<Login> = LazyLock::new(|| {
+    let mut config = Config::new("id", "secret");
+    config.set_base_url("http://127.0.0.1:1").set_proxy(Some(""));
+    Login::new(&Client::new(&config).unwrap(), "https://example.com/cb?site=7").unwrap()
+});
+
+fuzz_target!(|url: &str| {
+    let is_redirect = LOGIN.is_redirect(url);
+    let error = LOGIN.finish(url).unwrap_err();
+    assert!(!error.request_sent());
+    assert!(!error.to_string().contains(char::is_control), "{error:?}");
+    if is_redirect {
+        // It has a code or an error, so what is wrong with it is the state, or that something stands there twice.
+        assert!(!error.message().contains("no query"), "{error}");
+    }
+    let _ = Login::new(&client(), url);
+});
+
+fn client() -> Client {
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+        let mut config = Config::new("id", "secret");
+        config.set_base_url("http://127.0.0.1:1").set_proxy(Some(""));
+        Client::new(&config).unwrap()
+    });
+    CLIENT.clone()
+}
