@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz lint header clean setup-ci
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz lint deny header clean setup-ci
 
 help:            # this list
 	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
@@ -48,6 +48,10 @@ lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' 'tests/c/*.h')
+
+deny:            # licences, duplicates and sources of all dependencies; needs cargo-deny
+	cargo deny check licenses bans sources
+	@cargo deny check advisories || echo "make deny: the advisories were NOT checked if the database could not be reached"
 
 header:          # include/cmauth.h from bindings/c/src
 	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test header

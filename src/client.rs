@@ -242,7 +242,10 @@ fn check(name: &str, text: &str) -> Result<(), Error> {
 /// together do not come back together.
 fn back_off(tries: u32) -> Duration {
     let longest = Duration::from_millis(500 << tries.min(4));
-    let random = getrandom::u32().unwrap_or(0);
+    let mut random = [0; 4];
+    // Without a random number the pause is still right, only not spread.
+    let _ = getrandom::getrandom(&mut random);
+    let random = u32::from_ne_bytes(random);
     longest / 2 + longest.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
 }
 

@@ -59,7 +59,7 @@ impl Login {
         }
 
         let mut random = Zeroizing::new([0_u8; 32]);
-        getrandom::fill(&mut *random).map_err(|error| {
+        getrandom::getrandom(&mut *random).map_err(|error| {
             Error::new(
                 Status::Internal,
                 format!("the system gives no random numbers: {error}"),

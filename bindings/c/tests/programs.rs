@@ -85,6 +85,11 @@ fn a_child_of_a_fork_has_connections_of_its_own() {
 }
 
 #[test]
+fn signals_neither_break_calls_nor_end_the_process() {
+    run_both_links("tests/c/signals.c", "signals");
+}
+
+#[test]
 fn the_log_has_a_line_for_every_event_and_no_secret() {
     run_both_links("tests/c/log.c", "log");
 }
