@@ -35,7 +35,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
+    getrandom::getrandom(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
 
