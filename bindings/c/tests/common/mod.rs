@@ -35,13 +35,25 @@ pub fn panicking_library() -> PathBuf {
     build("checked", &target().join("panic-test"), &["--features", "panic-test"])
 }
 
+/// The target that scripts/sanitize builds for, with AddressSanitizer in everything; `None` in an ordinary run.
+pub fn sanitized() -> Option<String> {
+    std::env::var("CMAUTH_SANITIZE").ok()
+}
+
 fn build(profile: &str, target: &Path, features: &[&str]) -> PathBuf {
+    // The compiler's flags come through the environment; a named target keeps them away from build scripts.
+    let (target, named) = match sanitized() {
+        None => (target.to_owned(), None),
+        Some(triple) => (target.join("sanitized"), Some(triple)),
+    };
+    let profile = if named.is_some() { "checked" } else { profile };
     run(Command::new(env!("CARGO"))
         .args(["build", "--profile", profile, "--package", "cmauth-c", "--target-dir"])
-        .arg(target)
+        .arg(&target)
+        .args(named.iter().flat_map(|triple| ["--target", triple]))
         .args(features)
         .current_dir(root()));
-    target.join(profile)
+    named.map_or(target.clone(), |triple| target.join(triple)).join(profile)
 }
 
 /// A folder for what one test compiles.
@@ -70,6 +82,9 @@ pub fn compile(source: &Path, link: Link, name: &str) -> PathBuf {
         .arg(source)
         .arg("-o")
         .arg(&program);
+    if sanitized().is_some() {
+        command.arg("-fsanitize=address");
+    }
     match link {
         Link::Shared => command.arg("-L").arg(library()).arg("-lcmauth"),
         Link::Static => command.arg(library().join("libcmauth.a")).args([
@@ -96,6 +111,9 @@ pub fn program(path: &Path) -> Command {
 /// A compiled program under valgrind, which fails it for an invalid access, an uninitialised value or a leak. `None`
 /// where there is no valgrind, which is said; in CI there is one.
 pub fn valgrind(path: &Path) -> Option<Command> {
+    if sanitized().is_some() {
+        return None; // The sanitizer is there already, and does not go with valgrind.
+    }
     if Command::new("valgrind").arg("--version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "CI must have valgrind: see scripts/setup-ci");
         eprintln!("SKIPPED: no valgrind here; `make setup-ci` installs it");
