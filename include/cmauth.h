@@ -19,8 +19,9 @@
  *         if (cm_logout(client, cm_tokens_access_token(tokens), &error)) goto cleanup;
  *     cleanup:
  *         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
+ *         int failed = error != NULL;
  *         cm_error_free(error); cm_tokens_free(tokens); cm_login_free(login); cm_client_free(client);
- *         cm_config_free(config);
+ *         cm_config_free(config); return failed;
  *     }
  *
  * Build it with `cc program.c -lcmauth`.
@@ -31,7 +32,7 @@
  *   call takes a handle over: what you made, you free, in any order, but not while a call on it runs.
  * - A call that can fail returns a `cm_status`, which is 0 (`CM_STATUS_OK`) or says what kind of failure it was. Its
  *   last parameter, `error`, receives an object with the details, or may be NULL. Results and `*error` are set to NULL
- *   on entry, so one `goto cleanup` serves.
+ *   on entry, so one `goto cleanup` serves. What they pointed at is not freed: refresh into a second variable.
  * - Setting up takes no error handling: `cm_config_new` and its setters never fail; `cm_client_new` reports the first
  *   bad value that one of them was given.
  * - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
@@ -177,11 +178,11 @@ typedef enum {
      */
     CM_LOG_LEVEL_OFF = 0,
     /**
-     * Calls that failed.
+     * Calls that were sent and failed, or were cancelled.
      */
     CM_LOG_LEVEL_ERROR = 1,
     /**
-     * Requests that are sent again, and why.
+     * Requests that are sent again, and why; redirects that do not belong to their login.
      */
     CM_LOG_LEVEL_WARN = 2,
     /**
@@ -242,7 +243,8 @@ extern "C" {
  *
  * @param client_id      the key's id, without ':'; not NULL
  * @param client_secret  the key's secret; not NULL
- * @return the settings. A bad parameter is reported by `cm_client_new`. Free with `cm_config_free`.
+ * @return the settings; NULL only for a bug in here, which the other functions take too. A bad parameter is reported by
+ *         `cm_client_new`. Free with `cm_config_free`.
  *
  * Any thread. Since 0.1.
  */
@@ -325,10 +327,14 @@ void cm_config_add_ca_file(cm_config *config, const char *path);
 /**
  * Sets the proxy.
  *
+ * In the environment, the first of ALL_PROXY, HTTPS_PROXY and HTTP_PROXY counts, in capitals or small; hosts in NO_PROXY
+ * need none, nor does an http:// base URL, which is on this machine. "socks5://" and "socks4://" look the server's name up
+ * here, "socks5h://" and "socks4a://" leave that to the proxy.
+ *
  * @param config  the settings; NULL: nothing happens
- * @param proxy   NULL (default): taken from the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY); "": none; else a URL,
- *                "http://[user:password@]host:port", "https://...", "socks5://..." or "socks4://..."; a bad one is reported
- *                by `cm_client_new`
+ * @param proxy   NULL (default): taken from the environment; "": none; else a URL, "http://[user:password@]host:port",
+ *                "https://...", "socks5://...", "socks5h://...", "socks4://..." or "socks4a://..."; a bad one is reported by
+ *                `cm_client_new`
  *
  * One thread at a time. Since 0.1.
  */
@@ -400,7 +406,8 @@ void cm_client_free(cm_client *client);
 
 /**
  * Ends the calls under way on this client, and every later one, with `CM_STATUS_CANCELLED`: for a program that must
- * stop. Calls under way end within 100 ms, wherever they hang. There is no way back but a new client.
+ * stop. Calls under way end within 100 ms, wherever they hang; only one that waits for a SOCKS proxy to accept its
+ * connection ends with the connect timeout. There is no way back but a new client.
  *
  * Logins made with the client are ended with it. The client is still to be freed, once its calls have returned.
  *
@@ -423,7 +430,8 @@ void cm_client_cancel(const cm_client *client);
  * @param error         receives the details of a failure; may be NULL
  * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the code is not good, or was used, or the redirect URI differs;
  *         `CM_STATUS_CLIENT_REJECTED`: the API key; `CM_STATUS_INVALID_ARGUMENT`: nothing was sent; else
- *         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`
+ *         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`,
+ *         `_CANCELLED`
  *
  * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
  */
@@ -460,7 +468,8 @@ cm_status cm_refresh(const cm_client *client,
  * @param access_token  the access token; not NULL
  * @param error         receives the details of a failure; may be NULL
  * @return `CM_STATUS_OK`; `CM_STATUS_TOKEN_REJECTED`: the access token is unknown or expired; an expired one leaves the
- *         refresh token alive: refresh, then log out; else as `cm_exchange_code`
+ *         refresh token alive: refresh, then log out; else as `cm_exchange_code`, without `CM_STATUS_LOGIN_REQUIRED`
+ *         and `_CLIENT_REJECTED`
  *
  * Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
  */
@@ -502,14 +511,15 @@ cm_status cm_login_new(const cm_client *client,
 void cm_login_free(cm_login *login);
 
 /**
- * The page to open in the user's browser, which must follow redirects.
+ * The page to open in the user's browser, which must follow redirects. It holds the login's state: not for a log.
  *
  * @param login  the login; NULL gives NULL
  * @return the URL, borrowed from the login
  *
  * Any thread. Since 0.1.
  */
-CM_MUST_USE const char *cm_login_url(const cm_login *login);
+CM_MUST_USE
+const char *cm_login_url(const cm_login *login);
 
 /**
  * Whether a URL is the redirect of this login, for a browser inside your product: it tells when to stop showing pages
@@ -736,7 +746,8 @@ CM_MUST_USE int64_t cm_error_retry_after(const cm_error *error);
 
 /**
  * Sets where the log goes, for all of this process. When it returns, the callback that was set before is no longer
- * running, and its context can be freed.
+ * running, and its context can be freed: hold no lock that the callback takes. In the child of a fork that was made while
+ * a line was logged, the log can only be turned off.
  *
  * @param level     a `cm_log_level`; one that is none counts as the nearest
  * @param callback  receives the lines; NULL turns the log off

@@ -5,7 +5,9 @@
 //! Security OAuth 2, which stands behind it.
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
+use crate::config::LONGEST_TEXT;
 use crate::error::{Advice, Error, Status};
 use crate::json::{NotText, Wiped};
 use crate::secret::{Secret, redact};
@@ -67,6 +69,10 @@ fn parse_tokens(body: &[u8], now: i64) -> Result<Tokens, &'static str> {
     if !token_type.eq_ignore_ascii_case("bearer") {
         return Err("with a token type other than bearer");
     }
+    let too_long = |token: &str| token.len() > LONGEST_TEXT;
+    if too_long(&access_token) || refresh_token.as_deref().is_some_and(|token| too_long(token)) {
+        return Err("with a token longer than 8 KiB, which could not be sent back");
+    }
     let in_header = |token: &str| token.bytes().all(|byte| (0x21..=0x7e).contains(&byte));
     if !in_header(&access_token) {
         return Err("with an access token that no header can carry");
@@ -110,19 +116,22 @@ impl Said {
         let Some(mut body) = Wiped::parse(body) else {
             return Said::default();
         };
-        let mut text = |key: &str| {
-            let text = body.take_text(key).ok().flatten()?;
-            Some(redact(&text, secrets)).filter(|shown| !shown.is_empty())
-        };
-        // `"error": "Unauthorized"` of Spring Boot is no OAuth code: those are lower case.
-        let is_code = |error: &String| error.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-        let code = text("error").filter(is_code);
+        let mut text = |key: &str| body.take_text(key).ok().flatten().filter(|text| !text.is_empty());
+        let code = text("error").filter(|code| is_oauth_code(code));
         let description = text("error_description").or_else(|| match (text("title"), text("detail")) {
-            (Some(title), Some(detail)) => Some(format!("{title}: {detail}")),
+            (Some(title), Some(detail)) => Some(Zeroizing::new(format!("{}: {}", *title, *detail))),
             (title, detail) => title.or(detail).or_else(|| text("message")),
         });
+        let shown = |text: Zeroizing<String>| Some(redact(&text, secrets)).filter(|shown| !shown.is_empty());
+        let (code, description) = (code.and_then(shown), description.and_then(shown));
         Said { code, description }
     }
+}
+
+/// Whether an `error` can be an OAuth code: those are lower case. `"error": "Unauthorized"` of Spring Boot is none, and
+/// neither is what only looks like a text.
+pub(crate) fn is_oauth_code(error: &str) -> bool {
+    (1..=64).contains(&error.len()) && error.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 fn read_error(call: Call, answer: &Answer, secrets: &[&str]) -> Error {

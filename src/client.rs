@@ -123,20 +123,21 @@ impl Client {
             once: false,
         };
         let secrets = self.secrets(access_token);
-        // Whether an earlier attempt may have done it, its answer lost on the way.
+        // Whether an earlier sending may have done it, its answer lost on the way.
         let mut may_be_done = false;
         self.with_retries("logout", |deadline| {
-            let error = match self.0.transport.send(&request, deadline) {
-                Ok(answer) => match answer::read_logout(&answer, &secrets) {
-                    Err(error) if may_be_done && error.status() == Status::TokenRejected => {
-                        return Ok(());
-                    }
-                    done => return done,
-                },
-                Err(error) => error,
-            };
-            may_be_done |= error.request_sent();
-            Err(error)
+            let result = self.0.transport.send(&request, deadline).and_then(|answer| {
+                may_be_done |= answer.resent;
+                answer::read_logout(&answer, &secrets).map_err(|error| error.with_request_sent(true))
+            });
+            match result {
+                Err(error) if may_be_done && error.status() == Status::TokenRejected => Ok(()),
+                Err(error) => {
+                    may_be_done |= error.request_sent();
+                    Err(error)
+                }
+                done => done,
+            }
         })
     }
 
@@ -197,7 +198,10 @@ impl Client {
                 return Err(error);
             }
             log::warn!(target: LOG, "{call}: {error}; sent again in {} ms", pause.as_millis());
-            self.0.transport.pause(pause)?;
+            if let Err(cancelled) = self.0.transport.pause(pause) {
+                log::error!(target: LOG, "{call}: {}: {cancelled}", cancelled.status().name());
+                return Err(cancelled);
+            }
             tries += 1;
         }
     }

@@ -4,7 +4,7 @@
 //! client is made, so that setting up needs one check and not one for each line.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Error;
@@ -131,8 +131,8 @@ impl Config {
     /// A PEM file with the certificates to trust in place of the system's. Read when the client is made.
     pub fn set_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
-        if path.as_os_str().is_empty() {
-            self.reject("ca_file", EMPTY);
+        if let Err(problem) = check_path(&path) {
+            self.reject("ca_file", problem);
         } else {
             self.ca_file = Some(path);
         }
@@ -143,16 +143,20 @@ impl Config {
     /// times.
     pub fn add_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
-        if path.as_os_str().is_empty() {
-            self.reject("add_ca_file", EMPTY);
+        if let Err(problem) = check_path(&path) {
+            self.reject("add_ca_file", problem);
         } else {
             self.added_ca_files.push(path);
         }
         self
     }
 
-    /// The proxy: `None` (default) takes it from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), `""` uses
-    /// none, else a URL: `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`.
+    /// The proxy: `None` (default) takes it from the environment, `""` uses none, else a URL:
+    /// `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`.
+    ///
+    /// In the environment, the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` counts, in capitals or small; hosts
+    /// in `NO_PROXY` need none, nor does an http:// base URL, which is on this machine. `socks5://` and `socks4://` look
+    /// the server's name up here, `socks5h://` and `socks4a://` leave that to the proxy.
     pub fn set_proxy(&mut self, proxy: Option<&str>) -> &mut Self {
         match proxy {
             None => self.proxy = ProxyChoice::FromEnvironment,
@@ -233,7 +237,7 @@ impl fmt::Debug for Config {
 pub(crate) const EMPTY: &str = "it is empty";
 
 /// Servers of this kind take a head of 8 KiB by default; a URL must stay below 64 KiB, encoded.
-const LONGEST_TEXT: usize = 8 * 1024;
+pub(crate) const LONGEST_TEXT: usize = 8 * 1024;
 
 /// Text that can stand in a request: not empty, no control characters.
 pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
@@ -243,6 +247,17 @@ pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
         Err("it is longer than 8 KiB")
     } else if text.chars().any(char::is_control) {
         Err("it has a control character; was it read with its end of line?")
+    } else {
+        Ok(())
+    }
+}
+
+fn check_path(path: &Path) -> Result<(), &'static str> {
+    if path.as_os_str().is_empty() {
+        Err(EMPTY)
+    } else if path.to_string_lossy().contains(char::is_control) {
+        // Not quoted: it may be the content, with a key in it.
+        Err("it has a control character; give the file's name, not its content")
     } else {
         Ok(())
     }

@@ -29,9 +29,9 @@ impl Wiped {
         }
     }
 
-    /// The value as text, in one allocation: growing would leave copies behind.
-    pub(crate) fn to_text(&self) -> String {
-        let mut text = String::with_capacity(4096);
+    /// The value as text, in one allocation of `room` bytes: growing would leave copies behind.
+    pub(crate) fn to_text(&self, room: usize) -> String {
+        let mut text = String::with_capacity(room);
         // Writing to a String cannot fail.
         let _ = write!(text, "{}", self.0);
         text

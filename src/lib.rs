@@ -77,7 +77,7 @@ pub mod fuzz {
 
     pub fn answer(http_status: u16, body: &[u8]) {
         let secrets = ["AbCdEf", "0f8fad5b-d9cb-469f-a165-70867728950e:10003"];
-        let answer = Answer { http_status, retry_after: None, body: body.to_vec().into() };
+        let answer = Answer { http_status, resent: false, retry_after: None, body: body.to_vec().into() };
         let calls = [Call::ExchangeCode, Call::Refresh];
         let errors = calls.map(|call| read_tokens(call, &answer, 0, &secrets).err());
         for error in errors.into_iter().chain([read_logout(&answer, &secrets).err()]).flatten() {

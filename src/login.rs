@@ -12,6 +12,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::LOG;
+use crate::answer::is_oauth_code;
 use crate::client::{Client, check_redirect_uri};
 use crate::error::{Advice, Error, Status};
 use crate::secret::{Secret, redact};
@@ -48,8 +50,11 @@ impl Login {
         if redirect_uri.contains('#') {
             return Err(bad("leave out the fragment, '#' and what follows".to_owned()));
         }
+        if !redirect_uri.is_ascii() {
+            return Err(bad("write it as browsers send it: other letters than ASCII percent-encoded".to_owned()));
+        }
         if url::place(redirect_uri).is_none() {
-            return Err(bad("not a URL".to_owned()));
+            return Err(bad("not a URL with a host and a port that can be".to_owned()));
         }
         let own_query = url::query_of(redirect_uri).unwrap_or_default();
         for name in ["code", "state", "error", "error_description"] {
@@ -130,14 +135,18 @@ impl Login {
         let (state, code, error) = (only("state")?, only("code")?, only("error")?);
         let description = only("error_description")?;
 
-        if state.map(Secret::from).as_ref() != Some(&self.state) {
-            return Err(Error::new(
+        let state = state.filter(|state| !state.is_empty()).map(Secret::from);
+        if state.as_ref() != Some(&self.state) {
+            let how = if state.is_some() { "differs" } else { "is missing" };
+            let error = Error::new(
                 Status::StateMismatch,
-                "the redirect does not belong to this login: its state differs",
-                "log in again, and open the new page",
-            ));
+                format!("the redirect does not belong to this login: its state {how}"),
+                "log in again, open the new page, and give the whole URL that it comes back to",
+            );
+            log::warn!(target: LOG, "login: {}: {error}", error.status().name());
+            return Err(error);
         }
-        if let Some(error) = error {
+        if let Some(error) = error.filter(|error| !error.is_empty()) {
             let secrets = [self.state.expose(), code.as_deref().map_or("", String::as_str)];
             return Err(redirected_error(&error, description.as_deref().map(String::as_str), &secrets));
         }
@@ -171,7 +180,7 @@ impl fmt::Debug for Login {
 fn redirected_error(code: &str, description: Option<&str>, secrets: &[&str]) -> Error {
     let shown = redact(code, secrets);
     // A plus can only be a space here.
-    let description = description.map(|text| redact(&text.replace('+', " "), secrets));
+    let description = description.map(|text| redact(text, secrets).replace('+', " "));
     let (status, advice, what, remedy) = match code {
         "access_denied" => (
             Status::AccessDenied,
@@ -195,5 +204,5 @@ fn redirected_error(code: &str, description: Option<&str>, secrets: &[&str]) -> 
     };
     Error::new(status, format!("{what} ({quoted})"), remedy)
         .with_advice(advice, remedy)
-        .with_oauth(Some(shown), description)
+        .with_oauth(Some(shown).filter(|code| is_oauth_code(code)), description)
 }

@@ -87,6 +87,9 @@ impl Tokens {
     /// `expires_at` (Unix seconds). Later versions may add keys.
     pub fn to_json(&self) -> Secret {
         let parts = &*self.0;
+        // Twice the texts, for a text may be escaped, and the keys.
+        let texts = [Some(parts.access_token.expose()), parts.refresh_token.as_ref().map(Secret::expose), self.scope()];
+        let room = 512 + 2 * texts.into_iter().flatten().map(str::len).sum::<usize>();
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| object.insert(key.to_owned(), value);
         put("access_token", parts.access_token.expose().into());
@@ -100,7 +103,7 @@ impl Tokens {
         if let Some(expires_at) = parts.expires_at {
             put("expires_at", expires_at.into());
         }
-        Secret::new(json::Wiped(Value::Object(object)).to_text())
+        Secret::new(json::Wiped(Value::Object(object)).to_text(room))
     }
 
     /// Tokens from the JSON of [`to_json`](Self::to_json). Keys it does not know are passed over.

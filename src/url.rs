@@ -78,7 +78,7 @@ pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
 }
 
 /// Whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
@@ -89,7 +89,12 @@ pub(crate) fn place(url: &str) -> Option<(String, String, u16, String)> {
     let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
     let uri: Uri = without_fragment.parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
-    let host = uri.host()?.to_ascii_lowercase();
+    let authority = uri.authority()?;
+    let host = authority.host().to_ascii_lowercase();
+    let has_port = authority.as_str().len() > authority.host().len();
+    if host.is_empty() || authority.as_str().contains('@') || (has_port && authority.port_u16().is_none()) {
+        return None;
+    }
     let port = uri.port_u16().or(match scheme.as_str() {
         "https" => Some(443),
         "http" => Some(80),

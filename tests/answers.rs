@@ -159,6 +159,8 @@ fn both_error_shapes_and_the_container_s_are_described() {
 
 #[test]
 fn descriptions_are_redacted_and_cut() {
+    let halves = format!(r#"{{"title":"{}","detail":"{}"}}"#, "a".repeat(600), "b".repeat(600));
+    assert!(call(Refresh, json(400, &halves)).unwrap_err().oauth_description().unwrap().len() <= 512);
     let noise = "é".repeat(2000);
     for echoed in [
         format!("{noise} {REFRESH}"),
@@ -167,7 +169,7 @@ fn descriptions_are_redacted_and_cut() {
         format!("{} {}", REFRESH.to_uppercase(), &REFRESH[..20]),
         "line\\r\\nline\\u0000\\u001b[31m".to_owned(),
     ] {
-        for code in ["invalid_grant", REFRESH] {
+        for code in ["invalid_grant", REFRESH, "qwertyu"] {
             let body = format!(r#"{{"error":"{code}","error_description":"{echoed}"}}"#);
             let error = call(Refresh, json(400, &body)).unwrap_err();
             let description = error.oauth_description().unwrap();

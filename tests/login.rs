@@ -147,6 +147,12 @@ fn errors_on_the_redirect_have_their_status_and_send_nothing() {
         ("error=unsupported_response_type", Status::RequestRejected, Advice::Fix, None),
         ("error=server_error", Status::Server, Advice::LogIn, None),
         (
+            "error=access_denied&code=A%2BbCdEf&error_description=bad+A%2BbCdEf",
+            Status::AccessDenied,
+            Advice::LogIn,
+            Some("bad [redacted]"),
+        ),
+        (
             "error=access_denied&code=AbCdEf&error_description=AbCdEf",
             Status::AccessDenied,
             Advice::LogIn,
@@ -158,6 +164,9 @@ fn errors_on_the_redirect_have_their_status_and_send_nothing() {
         assert_eq!(error.oauth_description(), description, "{query}");
         assert!(!format!("{error:?}").contains(&state));
     }
+    // An empty error is none, and only what looks like a code is handed out as one.
+    let odd = login.finish(&format!("{REDIRECT_URI}&error=x%20y&state={state}"));
+    assert_eq!(assert_failed(odd, Status::RequestRejected, Advice::Fix).oauth_error(), None);
     // A forged error is no error of this login.
     assert_failed(login.finish(&format!("{REDIRECT_URI}&error=access_denied")), Status::StateMismatch, Advice::LogIn);
     assert!(server.requests().is_empty());
@@ -196,6 +205,11 @@ fn redirect_uris_that_cannot_work_are_refused() {
         "https://example.com/#x",
         "https://example.com/?a=1&state=2",
         "https://example.com/?code=",
+        "https://:443/",
+        "https://example.com:99999",
+        "https://example.com:",
+        "https://u:p@example.com/",
+        "https://example.com/é",
         "https://example.com/\n",
     ] {
         let error = Login::new(&server.client(), uri).unwrap_err();
@@ -226,6 +240,12 @@ fn the_redirect_is_known_among_the_pages_of_a_browser() {
     ] {
         assert_eq!(login.is_redirect(url), is_redirect, "{url}");
     }
+}
+
+#[test]
+fn an_empty_error_beside_a_code_is_none() {
+    let (_server, login) = begin(vec![json(200, TOKENS)]);
+    login.finish(&format!("{REDIRECT_URI}&code=AbCdEf&error=&state={}", state(&login))).unwrap();
 }
 
 #[test]

@@ -126,6 +126,29 @@ fn a_socks_proxy_is_used() {
     assert!(proxy.log().contains("connected to"), "{}", proxy.log());
 }
 
+/// The environment's proxy is for https: what a loopback server gets over http stays on this machine.
+#[test]
+fn the_environment_s_proxy_is_not_used_for_plain_http() {
+    if let Ok(url) = std::env::var("CMAUTH_TEST_URL") {
+        let mut config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+        config.set_base_url(&url).set_max_retries(0);
+        let error = Client::new(&config).unwrap().refresh("nobody's").unwrap_err();
+        assert_eq!(error.status(), Status::LoginRequired, "{error}");
+        return;
+    }
+    let Some(proxy) = Proxy::start("tinyproxy", None) else { return };
+    let sandbox = Sandbox::start(Options::default()).unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_environment_s_proxy_is_not_used_for_plain_http"])
+        .env("CMAUTH_TEST_URL", sandbox.url())
+        .env("ALL_PROXY", format!("http://127.0.0.1:{}", proxy.port))
+        .env_remove("NO_PROXY")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(!proxy.log().contains("CONNECT 127.0.0.1:"), "{}", proxy.log());
+}
+
 #[test]
 fn a_proxy_that_is_not_there_is_a_network_error() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

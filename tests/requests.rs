@@ -199,8 +199,18 @@ fn a_logout_whose_first_answer_was_lost_is_done_when_the_token_is_gone() {
     server.client().logout("a").unwrap();
     assert_eq!(server.requests().len(), 2);
 
+    // The same on a kept connection, which is replaced unnoticed, and after a gateway's 504.
+    for first in [Step::Close, answer(504, &["Retry-After: 0"], "")] {
+        let server = Server::start(vec![json(200, TOKENS), first, gone.clone()]);
+        let client = server.client();
+        client.refresh(REFRESH_TOKEN).unwrap();
+        client.logout("a").unwrap();
+        assert_eq!(server.requests().len(), 3);
+    }
+
     let server = Server::start(vec![gone]);
-    assert_eq!(server.client().logout("a").unwrap_err().status(), Status::TokenRejected);
+    let error = server.client().logout("a").unwrap_err();
+    assert_eq!((error.status(), error.request_sent()), (Status::TokenRejected, true));
 }
 
 #[test]
@@ -259,4 +269,51 @@ fn tokens_of_any_sensible_length_are_sent() {
         server.client_with(|config| _ = config.set_params_in_body(true)).refresh(&token).unwrap();
         assert!(server.requests().iter().all(|request| request.contains(&token)), "{length}");
     }
+}
+
+#[test]
+fn a_5xx_whose_body_hangs_is_retried_all_the_same() {
+    let hangs = "HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 100\r\n\r\n".to_owned();
+    let server = Server::start(vec![Step::Answer(hangs), json(200, TOKENS)]);
+    server.client_with(|config| _ = config.set_timeout(std::time::Duration::from_secs(20))).refresh("r").unwrap();
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn a_connection_that_fails_in_the_making_is_not_taken_for_a_kept_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Reads the ClientHello, and closes.
+            let _ = stream.read(&mut [0; 4096]);
+            sender.send(()).unwrap();
+        }
+    });
+    let mut config = cmauth::Config::new("id", "secret");
+    config.set_base_url(&url).set_proxy(Some("")).set_max_retries(0);
+    let error = cmauth::Client::new(&config).unwrap().refresh("r").unwrap_err();
+    assert_eq!(error.status(), Status::Network, "{error}");
+    receiver.recv().unwrap();
+    assert!(receiver.try_recv().is_err(), "it connected twice");
+}
+
+#[test]
+fn a_request_that_no_server_takes_is_not_blamed_on_the_server() {
+    let server = Server::start(vec![json(200, TOKENS)]);
+    let long = ":".repeat(8192);
+    let client = server.client_with(|config| _ = config.set_scope(&long));
+    let error = client.exchange_code(&long, &format!("https://h/{}", &long[..8182])).unwrap_err();
+    assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn secrets_do_not_cross_a_network_in_clear_text_by_a_proxy() {
+    let mut config = cmauth::Config::new("id", "secret");
+    config.set_base_url("http://localhost:9").set_proxy(Some("http://proxy.example.com:3128"));
+    let error = cmauth::Client::new(&config).unwrap_err();
+    assert_eq!(error.status(), Status::InvalidArgument);
+    assert!(error.message().starts_with("proxy: "), "{error}");
 }

@@ -53,6 +53,19 @@ impl fmt::Debug for LazyResolver {
     }
 }
 
+/// The first of the chain: makes nothing, and notes that ureq has no kept connection.
+#[derive(Debug)]
+pub(super) struct NewConnection;
+
+impl Connector<()> for NewConnection {
+    type Out = ();
+
+    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, ureq::Error> {
+        Progress::set_dialled();
+        Ok(None)
+    }
+}
+
 /// Makes a [`Link`] over a new TCP connection, or over the tunnel that a proxy connector made before it in the chain.
 pub(super) struct LinkConnector {
     /// The agent has a proxy. ureq then makes the connection to the proxy itself by the same chain, without it.

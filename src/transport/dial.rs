@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use crate::panic::catch_panic;
+
 use super::fault::Fault;
 use super::stop::{Stop, Waited};
 
@@ -100,7 +102,7 @@ fn on_thread<T: Send + 'static>(
     thread::Builder::new()
         .name("cmauth-dial".to_owned())
         .spawn(move || {
-            let result = job();
+            let result = catch_panic(job).unwrap_or_else(|bug| Err(Fault::Bug(bug)));
             *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             waker.wake();
         })

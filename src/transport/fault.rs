@@ -21,6 +21,8 @@ pub(super) enum Fault {
     TimeIsUp,
     /// The client was told to stop.
     Stopped,
+    /// A panic, caught.
+    Bug(Error),
 }
 
 impl Fault {
@@ -63,6 +65,7 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
                 format!("cannot connect to {server}: {}", describe(cause)),
                 "check the network and the firewall, then try again",
             ),
+            Some(Fault::Bug(bug)) => bug.clone(),
             // The caller knows that it was stopped; time goes by another name.
             Some(Fault::Stopped | Fault::TimeIsUp) | None => not_http(server),
         },

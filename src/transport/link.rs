@@ -22,18 +22,20 @@ use super::buffers::WipedBuffers;
 pub(super) struct Progress {
     /// Bytes that head and body may need at most.
     pub(super) size: usize,
-    /// A connection was made for it; otherwise it went out on a kept one.
-    pub(super) connected: bool,
+    /// No kept connection was there: a new one was begun, whatever became of it.
+    pub(super) dialled: bool,
     /// At least one byte of it was handed to the network.
     pub(super) sent: bool,
     /// At least one byte of the answer came.
     pub(super) answered: bool,
+    /// Its body is not worth waiting for any longer than this.
+    body_until: Option<Instant>,
 }
 
 thread_local! {
     // ureq runs a call on the thread that made it and has no other way to tell its caller what a transport did.
     static PROGRESS: Cell<Progress> = const {
-        Cell::new(Progress { size: 0, connected: false, sent: false, answered: false })
+        Cell::new(Progress { size: 0, dialled: false, sent: false, answered: false, body_until: None })
     };
 }
 
@@ -56,9 +58,19 @@ impl Progress {
         }
     }
 
+    /// A new connection is begun.
+    pub(super) fn set_dialled() {
+        PROGRESS.set(Progress { dialled: true, ..PROGRESS.get() });
+    }
+
     /// A connection is ready: whatever was sent before (to a proxy, in a handshake) was not the request.
     pub(super) fn set_connected() {
-        PROGRESS.set(Progress { size: PROGRESS.get().size, connected: true, ..Progress::default() });
+        PROGRESS.set(Progress { sent: false, answered: false, ..PROGRESS.get() });
+    }
+
+    /// Reads of the rest of this answer end then.
+    pub(super) fn set_body_until(until: Instant) {
+        PROGRESS.set(Progress { body_until: Some(until), ..PROGRESS.get() });
     }
 }
 
@@ -133,7 +145,10 @@ impl Transport for Link {
         Ok(())
     }
 
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        if let Some(until) = Progress::get().body_until {
+            timeout.after = until.saturating_duration_since(Instant::now()).min(*timeout.after).into();
+        }
         self.wire.set_timeout(timeout);
         self.send_unsent()?;
         let input = self.buffers.input_append_buf();

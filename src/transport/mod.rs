@@ -25,9 +25,13 @@ use zeroize::Zeroizing;
 use crate::LOG;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
-use connector::{LazyResolver, LinkConnector};
+use crate::url;
+use connector::{LazyResolver, LinkConnector, NewConnection};
 use link::Progress;
 use stop::{Stop, Waited};
+
+/// ureq takes no longer ones than 64 KiB, nor does any server.
+const LONGEST_URL: usize = 60 * 1024;
 
 /// An answer may be this large and no larger.
 pub(crate) const ANSWER_LIMIT: usize = 64 * 1024;
@@ -35,6 +39,9 @@ pub(crate) const ANSWER_LIMIT: usize = 64 * 1024;
 /// Head of an answer; ureq's default of 128 KiB for each buffer would be most of a process' memory.
 const HEAD_LIMIT: usize = 16 * 1024;
 const OUTPUT_BUFFER: usize = 4 * 1024;
+
+/// How long a body is waited for that only helps the log.
+const BODY_FOR_THE_LOG: Duration = Duration::from_millis(500);
 
 /// Kept connections, and for how long: many threads of a recorder may refresh at once, and servers of this kind close
 /// idle connections after 20 s or later.
@@ -79,6 +86,8 @@ impl Request<'_> {
 /// What came back. The body is wiped when dropped: it can hold tokens.
 pub(crate) struct Answer {
     pub(crate) http_status: u16,
+    /// It answers the second sending of the request: the first was lost with a kept connection.
+    pub(crate) resent: bool,
     pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Zeroizing<Vec<u8>>,
 }
@@ -113,12 +122,10 @@ struct Settings {
 impl Settings {
     fn process(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Process {
         let stop = Stop::default();
-        let connector =
-            ().chain(SocksConnector::default()).chain(ConnectProxyConnector::default()).chain(LinkConnector {
-                has_proxy: self.config.proxy().is_some(),
-                tls,
-                stop: stop.clone(),
-            });
+        let connector = NewConnection
+            .chain(SocksConnector::default())
+            .chain(ConnectProxyConnector::default())
+            .chain(LinkConnector { has_proxy: self.config.proxy().is_some(), tls, stop: stop.clone() });
         let resolver = LazyResolver { stop: stop.clone() };
         let agent = Agent::with_parts(self.config.clone(), connector, resolver);
         Process { id: std::process::id(), agent, stop }
@@ -148,11 +155,19 @@ impl Transport {
         let tls = if https { Some(Arc::new(tls::settings(config)?)) } else { None };
         let proxy = match &config.proxy {
             ProxyChoice::None => None,
+            // A proxy would carry what must not leave this machine unencrypted.
+            ProxyChoice::FromEnvironment if !https => None,
             ProxyChoice::FromEnvironment => ureq::Proxy::try_from_env(),
             ProxyChoice::Url(url) => {
                 Some(ureq::Proxy::new(url.expose()).map_err(|_| Error::invalid_argument("proxy", "not a proxy URL"))?)
             }
         };
+        if !https && proxy.as_ref().is_some_and(|proxy| !url::is_loopback(proxy.host())) {
+            return Err(Error::invalid_argument(
+                "proxy",
+                "secrets cross a network over https:// only: set that base URL",
+            ));
+        }
         let uri: Option<http::Uri> = config.base_url.parse().ok();
         let by_proxy = proxy.as_ref().is_some_and(|proxy| uri.is_some_and(|uri| !proxy.is_no_proxy(&uri)));
         let server = if by_proxy { format!("{} through the proxy", config.base_url) } else { config.base_url.clone() };
@@ -194,15 +209,19 @@ impl Transport {
         Progress::begin(request.size());
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
-        let stale = !first.connected && !first.answered;
-        if let Err(Failed::Exchange(error)) = &result {
-            // The server had closed the kept connection, or was closing it as the request came. This is no retry of
-            // a request that was answered, and a request that must not arrive twice never comes here.
-            if stale && !request.once && fault::is_connection_lost(error) && !process.stop.is_set() {
-                log::debug!(target: LOG, "{method} {place}: the kept connection had ended; sent on a new one");
-                Progress::begin(request.size());
-                result = self.attempt(&process.agent, request, deadline, true);
-            }
+        // The server had closed the kept connection, or was closing it as the request came; some say 408 first, which is
+        // about the waiting before (RFC 9110, section 15.5.9). This is no retry of a request that was answered, and a
+        // request that must not arrive twice never comes here.
+        let stale = match &result {
+            Err(Failed::Exchange(error)) => !first.answered && fault::is_connection_lost(error),
+            Ok(answer) => answer.http_status == 408,
+            Err(_) => false,
+        };
+        if stale && !first.dialled && !request.once && !process.stop.is_set() {
+            log::debug!(target: LOG, "{method} {place}: the kept connection had ended; sent on a new one");
+            Progress::begin(request.size());
+            result =
+                self.attempt(&process.agent, request, deadline, true).map(|answer| Answer { resent: true, ..answer });
         }
         let took = begun.elapsed().as_millis();
         match &result {
@@ -214,7 +233,7 @@ impl Transport {
                 // Its socket was shut down, which looks like a failure of the network.
                 _ if process.stop.is_set() => fault::cancelled(),
                 Failed::Exchange(error) => fault::to_error(&self.server, &error),
-                Failed::TooLarge => fault::too_large(&self.server),
+                Failed::TooLarge(http_status) => fault::too_large(&self.server).with_http_status(http_status),
                 Failed::NoTime => fault::to_error(&self.server, &ureq::Error::Timeout(ureq::Timeout::Global)),
                 Failed::Request(error) => error,
             };
@@ -237,6 +256,10 @@ impl Transport {
     }
 
     fn attempt(&self, agent: &Agent, request: &Request, deadline: Instant, fresh: bool) -> Result<Answer, Failed> {
+        if request.url.len() > LONGEST_URL {
+            let problem = "the URL of the request would be longer than 60 KiB; shorten scope, code or redirect URI";
+            return Err(Failed::Request(Error::invalid_argument("request", problem)));
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Failed::NoTime);
@@ -296,7 +319,7 @@ impl fmt::Debug for Transport {
 
 enum Failed {
     Exchange(ureq::Error),
-    TooLarge,
+    TooLarge(u16),
     NoTime,
     Request(Error),
 }
@@ -315,8 +338,12 @@ fn read(method: Method, mut response: http::Response<Body>) -> Result<Answer, Fa
     let retry_after =
         response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(parse_retry_after);
     let succeeded = (200..300).contains(&http_status);
+    let decides = succeeded || matches!(http_status, 400 | 401);
+    if !decides {
+        Progress::set_body_until(Instant::now() + BODY_FOR_THE_LOG);
+    }
     if succeeded && method == Method::Delete {
-        return Ok(Answer { http_status, retry_after, body: Zeroizing::default() });
+        return Ok(Answer { http_status, resent: false, retry_after, body: Zeroizing::default() });
     }
 
     // One allocation where the length is known: growing would leave copies behind.
@@ -326,13 +353,13 @@ fn read(method: Method, mut response: http::Response<Body>) -> Result<Answer, Fa
     let result = response.body_mut().as_reader().take(ANSWER_LIMIT as u64 + 1).read_to_end(&mut body);
     match result {
         Ok(_) if body.len() <= ANSWER_LIMIT => {}
-        Ok(_) if succeeded => return Err(Failed::TooLarge),
-        Err(error) if succeeded || matches!(http_status, 400 | 401) => {
+        Ok(_) if succeeded => return Err(Failed::TooLarge(http_status)),
+        Err(error) if decides => {
             return Err(Failed::Exchange(error.into()));
         }
         Ok(_) | Err(_) => body = Zeroizing::default(),
     }
-    Ok(Answer { http_status, retry_after, body })
+    Ok(Answer { http_status, resent: false, retry_after, body })
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, section 10.2.3).

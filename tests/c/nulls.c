@@ -94,10 +94,10 @@ static void config_functions(void) {
     for (size_t i = 0; i < sizeof bad_times / sizeof *bad_times; i++) {
         cm_config *config = settings();
         cm_config_set_timeout_ms(config, bad_times[i]);
-        refused_settings(config, "timeout");
+        refused_settings(config, "timeout_ms: ");
         config = settings();
         cm_config_set_connect_timeout_ms(config, bad_times[i]);
-        refused_settings(config, "connect_timeout");
+        refused_settings(config, "connect_timeout_ms: ");
     }
     const int bad_retries[] = {-1, 11, -2147483647 - 1, 2147483647};
     for (size_t i = 0; i < sizeof bad_retries / sizeof *bad_retries; i++) {

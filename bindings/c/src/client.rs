@@ -49,7 +49,8 @@ pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
 }
 
 /// Ends the calls under way on this client, and every later one, with `CM_STATUS_CANCELLED`: for a program that must
-/// stop. Calls under way end within 100 ms, wherever they hang. There is no way back but a new client.
+/// stop. Calls under way end within 100 ms, wherever they hang; only one that waits for a SOCKS proxy to accept its
+/// connection ends with the connect timeout. There is no way back but a new client.
 ///
 /// Logins made with the client are ended with it. The client is still to be freed, once its calls have returned.
 ///
@@ -74,7 +75,8 @@ pub unsafe extern "C" fn cm_client_cancel(client: *const cm_client) {
 /// @param error         receives the details of a failure; may be NULL
 /// @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the code is not good, or was used, or the redirect URI differs;
 ///         `CM_STATUS_CLIENT_REJECTED`: the API key; `CM_STATUS_INVALID_ARGUMENT`: nothing was sent; else
-///         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`
+///         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`,
+///         `_CANCELLED`
 ///
 /// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
 #[must_use]
@@ -132,7 +134,8 @@ pub unsafe extern "C" fn cm_refresh(
 /// @param access_token  the access token; not NULL
 /// @param error         receives the details of a failure; may be NULL
 /// @return `CM_STATUS_OK`; `CM_STATUS_TOKEN_REJECTED`: the access token is unknown or expired; an expired one leaves the
-///         refresh token alive: refresh, then log out; else as `cm_exchange_code`
+///         refresh token alive: refresh, then log out; else as `cm_exchange_code`, without `CM_STATUS_LOGIN_REQUIRED`
+///         and `_CLIENT_REJECTED`
 ///
 /// Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
 #[must_use]

@@ -1,7 +1,6 @@
 //! Config: the API key, the server, and the limits.
 
 use std::ffi::{c_char, c_int};
-use std::fmt::Display;
 use std::time::Duration;
 
 use cmauth::Config;
@@ -18,7 +17,8 @@ pub struct cm_config(pub(crate) Config);
 ///
 /// @param client_id      the key's id, without ':'; not NULL
 /// @param client_secret  the key's secret; not NULL
-/// @return the settings. A bad parameter is reported by `cm_client_new`. Free with `cm_config_free`.
+/// @return the settings; NULL only for a bug in here, which the other functions take too. A bad parameter is reported by
+///         `cm_client_new`. Free with `cm_config_free`.
 ///
 /// Any thread. Since 0.1.
 #[must_use]
@@ -128,10 +128,14 @@ pub unsafe extern "C" fn cm_config_add_ca_file(config: *mut cm_config, path: *co
 
 /// Sets the proxy.
 ///
+/// In the environment, the first of ALL_PROXY, HTTPS_PROXY and HTTP_PROXY counts, in capitals or small; hosts in NO_PROXY
+/// need none, nor does an http:// base URL, which is on this machine. "socks5://" and "socks4://" look the server's name up
+/// here, "socks5h://" and "socks4a://" leave that to the proxy.
+///
 /// @param config  the settings; NULL: nothing happens
-/// @param proxy   NULL (default): taken from the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY); "": none; else a URL,
-///                "http://[user:password@]host:port", "https://…", "socks5://…" or "socks4://…"; a bad one is reported
-///                by `cm_client_new`
+/// @param proxy   NULL (default): taken from the environment; "": none; else a URL, "http://[user:password@]host:port",
+///                "https://…", "socks5://…", "socks5h://…", "socks4://…" or "socks4a://…"; a bad one is reported by
+///                `cm_client_new`
 ///
 /// One thread at a time. Since 0.1.
 #[unsafe(no_mangle)]
@@ -218,12 +222,11 @@ unsafe fn set_text(config: *mut cm_config, name: &str, text: *const c_char, chan
 /// # Safety
 /// As [`set`].
 unsafe fn set_time(config: *mut cm_config, name: &str, ms: i64, change: impl FnOnce(&mut Config, Duration)) {
-    let too_small: &dyn Display = &format_args!("{ms} is less than 1");
     // SAFETY: as this function's.
     unsafe {
         set(config, |config| match u64::try_from(ms) {
-            Ok(ms) if ms > 0 => change(config, Duration::from_millis(ms)),
-            _ => config.reject(name, too_small),
+            Ok(ms @ 1..=86_400_000) => change(config, Duration::from_millis(ms)),
+            _ => config.reject(name, format_args!("{ms} is not from 1 to 86400000 milliseconds")),
         });
     }
 }

@@ -18,8 +18,9 @@
 //!         if (cm_logout(client, cm_tokens_access_token(tokens), &error)) goto cleanup;
 //!     cleanup:
 //!         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
+//!         int failed = error != NULL;
 //!         cm_error_free(error); cm_tokens_free(tokens); cm_login_free(login); cm_client_free(client);
-//!         cm_config_free(config);
+//!         cm_config_free(config); return failed;
 //!     }
 //!
 //! Build it with `cc program.c -lcmauth`.
@@ -30,7 +31,7 @@
 //!   call takes a handle over: what you made, you free, in any order, but not while a call on it runs.
 //! - A call that can fail returns a `cm_status`, which is 0 (`CM_STATUS_OK`) or says what kind of failure it was. Its
 //!   last parameter, `error`, receives an object with the details, or may be NULL. Results and `*error` are set to NULL
-//!   on entry, so one `goto cleanup` serves.
+//!   on entry, so one `goto cleanup` serves. What they pointed at is not freed: refresh into a second variable.
 //! - Setting up takes no error handling: `cm_config_new` and its setters never fail; `cm_client_new` reports the first
 //!   bad value that one of them was given.
 //! - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its

@@ -1,7 +1,7 @@
 //! Log: one line an event, for your own log. Without secrets, and off until asked for.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::sync::{Once, PoisonError, RwLock};
+use std::sync::{Once, OnceLock, PoisonError, RwLock};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
@@ -14,9 +14,9 @@ use crate::text::Text;
 pub enum cm_log_level {
     /// Nothing.
     Off = 0,
-    /// Calls that failed.
+    /// Calls that were sent and failed, or were cancelled.
     Error = 1,
-    /// Requests that are sent again, and why.
+    /// Requests that are sent again, and why; redirects that do not belong to their login.
     Warn = 2,
     /// Calls that succeeded.
     Info = 3,
@@ -39,10 +39,14 @@ unsafe impl Send for Sink {}
 // SAFETY: as above.
 unsafe impl Sync for Sink {}
 
+/// The process that set the log first.
+static OWNER: OnceLock<u32> = OnceLock::new();
+
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 
 /// Sets where the log goes, for all of this process. When it returns, the callback that was set before is no longer
-/// running, and its context can be freed.
+/// running, and its context can be freed: hold no lock that the callback takes. In the child of a fork that was made while
+/// a line was logged, the log can only be turned off.
 ///
 /// @param level     a `cm_log_level`; one that is none counts as the nearest
 /// @param callback  receives the lines; NULL turns the log off
@@ -66,8 +70,20 @@ pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, con
             // Never trace: at that level ureq shows URLs.
             4.. => LevelFilter::Debug,
         };
-        log::set_max_level(filter);
-        *SINK.write().unwrap_or_else(PoisonError::into_inner) = callback.map(|callback| Sink { callback, context });
+        // In the child of a fork, a line that its parent was just logging would hold the lock for ever.
+        let parent = *OWNER.get_or_init(std::process::id);
+        let sink = if parent == std::process::id() {
+            Some(SINK.write().unwrap_or_else(PoisonError::into_inner))
+        } else {
+            SINK.try_write().ok()
+        };
+        match sink {
+            Some(mut sink) => {
+                *sink = callback.map(|callback| Sink { callback, context });
+                log::set_max_level(filter);
+            }
+            None => log::set_max_level(LevelFilter::Off),
+        }
     });
 }
 

@@ -58,7 +58,7 @@ pub unsafe extern "C" fn cm_login_free(login: *mut cm_login) {
     unsafe { guard::free(login) }
 }
 
-/// The page to open in the user's browser, which must follow redirects.
+/// The page to open in the user's browser, which must follow redirects. It holds the login's state: not for a log.
 ///
 /// @param login  the login; NULL gives NULL
 /// @return the URL, borrowed from the login

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use cmauth_sandbox::user::User;
-use cmauth_sandbox::{Account, Client, Options};
+use cmauth_sandbox::{Account, Client, Fault, Options};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -29,6 +29,9 @@ Server options:
   --client ID:SECRET               an API key; may be repeated
                                    [default: cameramanager.test:qwertyuiopasdfghjklzxcvbnm12345]
   --user NAME:PASSWORD             who can log in; may be repeated [default: demo:demo]
+  --fault NAME                     what goes wrong, until it is cleared; GET /sandbox/faults lists the names
+  --control-port PORT              a second port for /sandbox/..., plain HTTP and free of faults; 0 takes a free one
+  --control-out FILE               where to write that port's URL; needs --control-port
   --until-eof                      stop when standard input ends, so that a test cannot leave it behind
 
 User options:
@@ -57,6 +60,7 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     pub(crate) options: Options,
     pub(crate) ca_out: Option<PathBuf>,
+    pub(crate) control_out: Option<PathBuf>,
     pub(crate) until_eof: bool,
 }
 
@@ -85,7 +89,7 @@ impl From<lexopt::Error> for Mistake {
 }
 
 pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
-    let mut serve = Serve { options: Options::default(), ca_out: None, until_eof: false };
+    let mut serve = Serve { options: Options::default(), ca_out: None, control_out: None, until_eof: false };
     let (mut clients, mut users) = (Vec::new(), Vec::new());
     let options = &mut serve.options;
     let mut is_first = true;
@@ -112,6 +116,15 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
                 let (name, password) = pair(&mut parser, "--user", "NAME:PASSWORD")?;
                 users.push(Account::new(name, password));
             }
+            Long("fault") => {
+                let fault: Fault =
+                    parser.value()?.string()?.parse().map_err(|error| Mistake(format!("--fault: {error}")))?;
+                options.faults = vec![fault.always()];
+            }
+            Long("control-port") => {
+                options.control_port = Some(number(&mut parser, "--control-port", "a number from 0 to 65535")?);
+            }
+            Long("control-out") => serve.control_out = Some(parser.value()?.into()),
             Long("until-eof") => serve.until_eof = true,
             other => return Err(other.unexpected().into()),
         }
@@ -119,6 +132,12 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
     }
     if serve.ca_out.is_some() && !options.tls {
         return Err(Mistake("--ca-out needs --tls".into()));
+    }
+    if serve.control_out.is_some() && options.control_port.is_none() {
+        return Err(Mistake("--control-out needs --control-port".into()));
+    }
+    if let Some(planned) = options.faults.iter().find(|planned| planned.fault.needs_tls() && !options.tls) {
+        return Err(Mistake(format!("--fault {} needs --tls", planned.fault)));
     }
     // What is named replaces the default; it does not add to it.
     if !clients.is_empty() {

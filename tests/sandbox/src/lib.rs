@@ -19,11 +19,12 @@
 //! # }
 //! ```
 //!
-//! The floors, from the top: `sandbox` · `accept`, `tls` · `http` · `state` · `options`, `clock`, `random`. `user` stands
+//! The floors, from the top: `sandbox` · `accept`, `tls` · `http`, `faults` · `state` · `options`, `clock`, `random`. `user` stands
 //! apart: it knows the server only by its pages.
 
 mod accept;
 mod clock;
+mod faults;
 mod http;
 mod oauth_error;
 mod options;
@@ -33,6 +34,7 @@ mod state;
 mod tls;
 pub mod user;
 
+pub use faults::{Fault, Kind, Planned, UnknownFault};
 pub use http::Received;
 pub use options::{Account, Client, Options};
 pub use sandbox::Sandbox;

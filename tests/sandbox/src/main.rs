@@ -41,6 +41,9 @@ fn run_server(serve: Serve) -> Result<(), String> {
     if let (Some(file), Some(pem)) = (&serve.ca_out, sandbox.ca_pem()) {
         fs::write(file, pem).map_err(|error| format!("--ca-out {}: {error}", file.display()))?;
     }
+    if let (Some(file), Some(url)) = (&serve.control_out, sandbox.control_url()) {
+        fs::write(file, format!("{url}\n")).map_err(|error| format!("--control-out {}: {error}", file.display()))?;
+    }
     print_line(&format!("cmauth-sandbox ready at {}", sandbox.url()))?;
     if serve.until_eof {
         // A read error is an end as well: nobody is left to say when.

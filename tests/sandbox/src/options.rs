@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::faults::Planned;
+
 /// How a sandbox is set up. [`Options::default`] is the vendor's guide: its API key, tokens of twelve hours, refresh
 /// tokens without end, and one user, demo.
 ///
@@ -12,6 +14,10 @@ use std::time::Duration;
 pub struct Options {
     /// The port on 127.0.0.1; 0 takes a free one.
     pub port: u16,
+    /// A second port on 127.0.0.1, for the handles of tests alone, which no fault touches; 0 takes a free one.
+    pub control_port: Option<u16>,
+    /// What goes wrong from the start; see [`Sandbox::set_faults`](crate::Sandbox::set_faults).
+    pub faults: Vec<Planned>,
     /// https, with a certificate authority made at start, instead of http.
     pub tls: bool,
     /// How long an access token lives. A fresh one answers with one second less as its `expires_in`, as the guide
@@ -56,6 +62,8 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             port: 0,
+            control_port: None,
+            faults: Vec::new(),
             tls: false,
             access_token_lifetime: Duration::from_secs(43_200),
             refresh_token_lifetime: Duration::ZERO,

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::accept;
+use crate::faults::{Planned, Script, gate};
 use crate::http::{Received, Shared};
 use crate::options::Options;
 use crate::tls::Authority;
@@ -17,6 +18,7 @@ use crate::tls::Authority;
 #[derive(Debug)]
 pub struct Sandbox {
     url: String,
+    control_url: Option<String>,
     ca_pem: Option<String>,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
@@ -38,16 +40,32 @@ impl Sandbox {
             Some(made) => (format!("https://localhost:{port}"), Some(made.ca_pem), Some(made.acceptor)),
             None => (format!("http://127.0.0.1:{port}"), None, None),
         };
-        let shared = Arc::new(Shared::new(&options));
+        let control = options.control_port.map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port))).transpose()?;
+        let mut control_url = None;
+        if let Some(control) = &control {
+            control.set_nonblocking(true)?;
+            control_url = Some(format!("http://{}", control.local_addr()?));
+        }
+        let (gate, orders) = gate::gate();
+        let faults = Script::new(options.tls, gate);
+        let (in_effect, wait) = mpsc::channel();
+        let set = faults.set(&options.faults, move || _ = in_effect.send(()));
+        set.map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        let shared = Arc::new(Shared::new(&options, faults));
         let (stop, stopped) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         let served = Arc::clone(&shared);
         let thread = thread::Builder::new().name("cmauth-sandbox".into()).spawn(move || {
-            runtime.spawn(accept::run(listener, acceptor, served));
+            if let Some(control) = control {
+                runtime.spawn(accept::run_control(control, Arc::clone(&served)));
+            }
+            runtime.spawn(accept::run(listener, orders, acceptor, served));
             // Ends when the sandbox drops its half. Leaving drops the runtime, and with it every open connection.
             let _ = runtime.block_on(stopped);
         })?;
-        Ok(Sandbox { url, ca_pem, shared, stop: Some(stop), thread: Some(thread) })
+        // An error: nobody accepts, and then there is no fault either.
+        let _ = wait.recv();
+        Ok(Sandbox { url, control_url, ca_pem, shared, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it is: `https://localhost:PORT` with TLS, else `http://127.0.0.1:PORT`. No slash at the end.
@@ -58,6 +76,50 @@ impl Sandbox {
     /// The certificate authority to trust, as PEM; `None` without TLS.
     pub fn ca_pem(&self) -> Option<&str> {
         self.ca_pem.as_deref()
+    }
+
+    /// Where the handles for tests answer whatever faults there are: `http://127.0.0.1:PORT`; `None` without
+    /// [`Options::control_port`].
+    pub fn control_url(&self) -> Option<&str> {
+        self.control_url.as_deref()
+    }
+
+    /// What is to go wrong next, in this order, in place of what was to; an empty list clears it. In effect when this
+    /// returns.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// use cmauth_sandbox::{Fault, Options, Sandbox};
+    ///
+    /// let sandbox = Sandbox::start(Options::default())?;
+    /// sandbox.set_faults(&[Fault::Status503.times(2), Fault::CutBody.once()])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A fault of TLS in a sandbox without, or a number of times for one of the listener; nothing is changed then.
+    pub fn set_faults(&self, faults: &[Planned]) -> io::Result<()> {
+        let (done, wait) = mpsc::channel();
+        let set = self.shared.faults.set(faults, move || _ = done.send(()));
+        set.map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
+        // An error: nobody accepts any more.
+        let _ = wait.recv();
+        Ok(())
+    }
+
+    /// Logs the first user in at the first client, with the scope write, without pages: the code that the redirect
+    /// would have.
+    ///
+    /// # Panics
+    /// If it was started without a user or without a client.
+    pub fn make_code(&self, redirect_uri: &str) -> String {
+        self.shared.state().make_first_code(redirect_uri)
+    }
+
+    /// How many connections were made so far, those of the handles not counted.
+    pub fn connections(&self) -> usize {
+        self.shared.connections()
     }
 
     /// Moves the server's clock forward. Everything that expires goes by that clock.

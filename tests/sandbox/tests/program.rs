@@ -1,7 +1,8 @@
 //! The program from the outside: its one line, its options, its end, and the user subcommand.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -123,6 +124,23 @@ fn the_authoritys_certificate_is_written_before_the_line() {
 }
 
 #[test]
+fn a_fault_lasts_from_the_start_until_it_is_cleared_at_the_control_port() {
+    let file = scratch("control");
+    let file = file.to_str().unwrap();
+    let server = Server::start(&["--fault", "refuse", "--control-port", "0", "--control-out", file]);
+    let host = |url: &str| url.trim().strip_prefix("http://").unwrap().to_owned();
+    assert!(TcpStream::connect(host(&server.url)).is_err());
+    let control = host(&fs::read_to_string(file).unwrap());
+    let mut socket = TcpStream::connect(&control).unwrap();
+    let request = format!("DELETE /sandbox/faults HTTP/1.1\r\nHost: {control}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert!(run(&["user", &server.page("write")]).status.success());
+}
+
+#[test]
 fn bad_options_are_named() {
     for (arguments, words) in [
         (vec!["--port", "70000"], "--port 70000"),
@@ -132,6 +150,10 @@ fn bad_options_are_named() {
         (vec!["--client", "no-colon"], "--client: wanted ID:SECRET"),
         (vec!["--user", ":x"], "--user: wanted NAME:PASSWORD"),
         (vec!["--ca-out", "x.pem"], "--ca-out needs --tls"),
+        (vec!["--control-out", "x"], "--control-out needs --control-port"),
+        (vec!["--control-port", "x"], "--control-port x"),
+        (vec!["--fault", "nonsense"], "--fault: there is no fault \"nonsense\""),
+        (vec!["--fault", "silence-in-handshake"], "--fault silence-in-handshake needs --tls"),
         (vec!["--nonsense"], "--nonsense"),
         (vec!["--port", "0", "user"], "user"),
         (vec!["user"], "URL"),
@@ -162,7 +184,19 @@ fn files_and_ports_that_cannot_be_used_are_named() {
 fn help_and_version_go_to_standard_output() {
     let help = run(&["--help"]);
     assert!(help.status.success());
-    for option in ["--port", "--tls", "--ca-out", "--client", "--user", "--until-eof", "--deny", "--ca-file"] {
+    for option in [
+        "--port",
+        "--tls",
+        "--ca-out",
+        "--client",
+        "--user",
+        "--fault",
+        "--control-port",
+        "--control-out",
+        "--until-eof",
+        "--deny",
+        "--ca-file",
+    ] {
         assert!(text(&help.stdout).contains(option), "{option}");
     }
     assert_eq!(text(&run(&["-V"]).stdout), concat!("cmauth-sandbox ", env!("CARGO_PKG_VERSION"), "\n"));

@@ -5,9 +5,10 @@ mod common;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
-use cmauth_sandbox::Sandbox;
 use cmauth_sandbox::user::{self, User};
+use cmauth_sandbox::{Fault, Sandbox};
 use common::*;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -17,7 +18,12 @@ fn start_tls() -> Sandbox {
     start_with(|options| options.tls = true)
 }
 
-fn get(sandbox: &Sandbox, ca_pem: &str, name: &str, version: &'static SupportedProtocolVersion) -> io::Result<Answer> {
+fn connect(
+    sandbox: &Sandbox,
+    ca_pem: &str,
+    name: &str,
+    version: &'static SupportedProtocolVersion,
+) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -29,7 +35,11 @@ fn get(sandbox: &Sandbox, ca_pem: &str, name: &str, version: &'static SupportedP
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let port = sandbox.url().rsplit_once(':').unwrap().1;
     let socket = TcpStream::connect(format!("127.0.0.1:{port}"))?;
-    let mut stream = StreamOwned::new(connection, socket);
+    Ok(StreamOwned::new(connection, socket))
+}
+
+fn get(sandbox: &Sandbox, ca_pem: &str, name: &str, version: &'static SupportedProtocolVersion) -> io::Result<Answer> {
+    let mut stream = connect(sandbox, ca_pem, name, version)?;
     stream.write_all(request("GET", "/login", "localhost", &[], "").as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -82,4 +92,38 @@ fn the_scripted_user_logs_in_over_tls_with_the_authority_only() {
     let stranger = User { ca_pem: start_tls().ca_pem().map(str::to_owned), ..User::default() };
     let error = user::log_in(&page, &stranger).unwrap_err();
     assert!(error.to_string().starts_with("TLS with https://localhost"), "{error}");
+}
+
+#[test]
+fn close_notify_can_come_without_the_end_of_tcp() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let sandbox = start_tls();
+        sandbox.set_faults(&[Fault::CloseNotifyIdle.once()]).unwrap();
+        let mut stream = connect(&sandbox, sandbox.ca_pem().unwrap(), "localhost", version).unwrap();
+        stream.write_all(request("GET", "/login", "localhost", &[], "").as_bytes()).unwrap();
+        // An end without close_notify would be an error here.
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        stream.sock.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        assert_eq!(stream.sock.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn a_handshake_can_end_be_reset_hang_or_be_answered_in_plain_http() {
+    for (fault, wanted) in [
+        (Fault::CloseInHandshake, io::ErrorKind::UnexpectedEof),
+        (Fault::ResetInHandshake, io::ErrorKind::ConnectionReset),
+        (Fault::SilenceInHandshake, io::ErrorKind::WouldBlock),
+        (Fault::PlainInHandshake, io::ErrorKind::InvalidData),
+    ] {
+        let sandbox = start_tls();
+        sandbox.set_faults(&[fault.once()]).unwrap();
+        let ca_pem = sandbox.ca_pem().unwrap();
+        let mut stream = connect(&sandbox, ca_pem, "localhost", &rustls::version::TLS13).unwrap();
+        stream.sock.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        assert_eq!(stream.write_all(b"GET").unwrap_err().kind(), wanted, "{fault}");
+        assert_eq!(get(&sandbox, ca_pem, "localhost", &rustls::version::TLS13).unwrap().status, 200);
+    }
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
 
 use super::token::TokenBody;
 use super::{Shared, answer};
+use crate::faults::{Fault, Planned, Wanted};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,4 +54,65 @@ pub(super) async fn list_tokens(State(shared): State<Arc<Shared>>) -> Response<B
     let now = shared.clock.now();
     let tokens: Vec<TokenBody> = shared.state().live_tokens(now).into_iter().map(TokenBody::from).collect();
     answer::fresh_json(&tokens)
+}
+
+/// `POST /sandbox/faults`: what is to go wrong next, in place of what was to.
+pub(super) async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> {
+    let wanted = serde_json::from_slice(&body).map_err(|error| error.to_string()).and_then(Wanted::read);
+    let (done, wait) = oneshot::channel();
+    match wanted.and_then(|planned| shared.faults.set(&planned, || _ = done.send(()))) {
+        Ok(()) => {
+            // An error: the sandbox is ending.
+            let _ = wait.await;
+            answer::status(StatusCode::NO_CONTENT)
+        }
+        Err(why) => {
+            let words = format!(
+                "Wanted JSON like \"cut-body\" or [{{\"fault\": \"status-503\", \"times\": 2}}] (null: until cleared): {why}\n"
+            );
+            answer::with_body(StatusCode::BAD_REQUEST, "text/plain;charset=UTF-8", words)
+        }
+    }
+}
+
+/// `DELETE /sandbox/faults`: nothing is to go wrong any more.
+pub(super) async fn clear_faults(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let (done, wait) = oneshot::channel();
+    if shared.faults.set(&[], || _ = done.send(())).is_ok() {
+        let _ = wait.await;
+    }
+    answer::status(StatusCode::NO_CONTENT)
+}
+
+#[derive(Serialize)]
+struct FaultList {
+    pending: Vec<Pending>,
+    faults: Vec<Known>,
+}
+
+#[derive(Serialize)]
+struct Pending {
+    fault: &'static str,
+    times: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Known {
+    fault: &'static str,
+    about: String,
+    needs_tls: bool,
+}
+
+/// `GET /sandbox/faults`: what is to come, and what there is.
+pub(super) async fn list_faults(State(shared): State<Arc<Shared>>) -> Response<Body> {
+    let pending = |planned: Planned| Pending { fault: planned.fault.name(), times: planned.times };
+    let known = |fault: &Fault| Known {
+        fault: fault.name(),
+        about: format!("{} {}", fault.about(), fault.kind().about()),
+        needs_tls: fault.needs_tls(),
+    };
+    answer::fresh_json(&FaultList {
+        pending: shared.faults.pending().into_iter().map(pending).collect(),
+        faults: Fault::ALL.iter().map(known).collect(),
+    })
 }

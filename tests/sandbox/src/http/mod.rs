@@ -14,6 +14,7 @@ mod sessions;
 mod token;
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -28,6 +29,7 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::faults::Script;
 use crate::options::Options;
 use crate::state::State;
 use sessions::Sessions;
@@ -55,6 +57,8 @@ impl Received {
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
+    pub(crate) faults: Script,
+    connections: AtomicUsize,
     tls: bool,
     state: Mutex<State>,
     sessions: Mutex<Sessions>,
@@ -62,9 +66,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &Options) -> Shared {
+    pub(crate) fn new(options: &Options, faults: Script) -> Shared {
         Shared {
             clock: Clock::start(),
+            faults,
+            connections: AtomicUsize::new(0),
             tls: options.tls,
             state: Mutex::new(State::new(options)),
             sessions: Mutex::default(),
@@ -76,7 +82,16 @@ impl Shared {
         self.received.lock().expect("no panic while recording")
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn count_connection(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many connections were accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic in the state machine")
     }
 
@@ -98,22 +113,48 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/oauth/authorize", get(authorize::ask).post(authorize::ask_or_decide))
         .route("/oauth/token", any(token::token))
         .route("/rest/{*path}", any(resource::resource))
-        .route("/sandbox/clock", post(control::advance))
-        .route("/sandbox/tokens", get(control::list_tokens))
-        .route("/sandbox/requests", get(control::list_requests).delete(control::clear_requests))
+        .merge(control_routes())
         .fallback(|| async { pages::not_found() })
         .with_state(Arc::clone(shared))
 }
 
+/// The handles for tests alone.
+pub(crate) fn control_router(shared: &Arc<Shared>) -> Router {
+    control_routes().fallback(|| async { pages::not_found() }).with_state(Arc::clone(shared))
+}
+
+fn control_routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/sandbox/clock", post(control::advance))
+        .route("/sandbox/faults", get(control::list_faults).post(control::set_faults).delete(control::clear_faults))
+        .route("/sandbox/tokens", get(control::list_tokens))
+        .route("/sandbox/requests", get(control::list_requests).delete(control::clear_requests))
+}
+
+/// Whether a request is for the handles: those are not recorded, and no fault is for them.
+pub(crate) fn is_control(request: &Request<Incoming>) -> bool {
+    request.uri().path().starts_with("/sandbox/")
+}
+
+/// Reads the request whole and records it, to be answered by a fault.
+pub(crate) async fn record(shared: &Shared, request: Request<Incoming>) -> Received {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let received = received(&head, &body);
+    shared.received().push(received.clone());
+    received
+}
+
 /// Reads the request whole, records it, and has it answered.
 pub(crate) async fn answer(router: Router, shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+    let is_control = is_control(&request);
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
         // Nobody is left to read this.
         return StatusCode::BAD_REQUEST.into_response();
     };
     let body: Bytes = body.to_bytes();
-    if !head.uri.path().starts_with("/sandbox/") {
+    if !is_control {
         shared.received().push(received(&head, &body));
     }
     let request = Request::from_parts(head, Body::from(body));
