@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz lint deny header clean setup-ci
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header clean setup-ci
 
 help:            # this list
 	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
@@ -40,6 +40,11 @@ test-python: build $(VENV)/installed  # the Python package, its types and its ex
 
 test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
 	scripts/fuzz 3
+
+soak:            # the long runs: many threads under faults, AddressSanitizer, minutes of fuzzing
+	CMAUTH_SOAK=1 cargo test --release --package cmauth --test soak -- --nocapture
+	scripts/sanitize
+	scripts/fuzz 300
 
 lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 	cargo fmt --all --check
