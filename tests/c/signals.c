@@ -19,7 +19,11 @@ static void no_handler_but_ours(void) {
     for (int signal = 1; signal < 32; signal++) {
         struct sigaction action;
         if (sigaction(signal, NULL, &action) == 0 && signal != SIGALRM)
+#ifndef __SANITIZE_ADDRESS__ /* Which has handlers of its own. */
             CHECK(action.sa_handler == SIG_DFL);
+#else
+            continue;
+#endif
     }
 }
 
