@@ -34,7 +34,8 @@
 //!
 //! # What to know
 //! - Calls block, each within one deadline ([`Config::set_timeout`]); use a thread where that is too long.
-//! - Nothing is printed, no signal handler installed, no thread started but for looking up a name.
+//! - Nothing is printed, no signal handler installed, no thread started but to reach a host:
+//!   a look-up and a connection cannot be stopped otherwise.
 //! - A refresh ends the old access token at once, so refresh in one place, and keep what comes back.
 //! - Each request, answer, retry and failure is a line for the `log` crate, target `cmauth`, without secrets. At its trace
 //!   level ureq logs URLs, which have tokens in their query: keep `ureq` below trace, or set

@@ -1,13 +1,14 @@
 //! Everything that the sandbox can do wrong, against each of the three calls: status, advice, time, secrecy, and how
 //! often a request was sent. `docs/errors.md` is made from the same table (`CMAUTH_WRITE_DOCS=1` writes it).
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -213,6 +214,8 @@ fn client(sandbox: &Sandbox, ca_file: Option<&Path>, set: impl FnOnce(&mut Confi
 struct Outcome {
     result: Result<Option<Tokens>, Error>,
     took: Duration,
+    /// Every line that was logged on its thread.
+    logged: String,
     /// Everything secret that it had or was given.
     secrets: Vec<String>,
     requests: usize,
@@ -241,6 +244,7 @@ fn call(place: &Place, fault: Fault, call: Call, retries: u32) -> Outcome {
     }
     let access = warmed.as_ref().map_or(access, |tokens| tokens.access_token().expose());
     let (requests, connections) = (place.sandbox.requests().len(), place.sandbox.connections());
+    ThreadLog::begin();
     let begun = Instant::now();
     let result = match call {
         Exchange => client.exchange_code(&code, REDIRECT_URI).map(Some),
@@ -248,6 +252,7 @@ fn call(place: &Place, fault: Fault, call: Call, retries: u32) -> Outcome {
         Logout => client.logout(access).map(|()| None),
     };
     let took = begun.elapsed();
+    let logged = ThreadLog::take();
     // A request that is on its way is recorded before anything can answer it, but for one that gets no answer.
     thread::sleep(Duration::from_millis(2));
     let live = place.live();
@@ -257,10 +262,47 @@ fn call(place: &Place, fault: Fault, call: Call, retries: u32) -> Outcome {
     let requests = place.sandbox.requests().len() - requests;
     let connections = place.sandbox.connections() - connections;
     place.sandbox.set_faults(&[]).unwrap();
-    Outcome { result, took, secrets, requests, connections }
+    Outcome { result, took, logged, secrets, requests, connections }
 }
 
-/// What is wrong with what an outcome prints, if anything.
+/// What is logged on a thread, the lines of ureq and rustls included, below the trace level.
+struct ThreadLog;
+
+thread_local! {
+    static LOGGED: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+impl ThreadLog {
+    fn begin() {
+        static LOGGER: Once = Once::new();
+        LOGGER.call_once(|| {
+            log::set_logger(&ThreadLog).unwrap();
+            log::set_max_level(log::LevelFilter::Debug);
+        });
+        LOGGED.take();
+    }
+
+    fn take() -> String {
+        let logged = LOGGED.take();
+        assert!(logged.contains(" cmauth "), "a call logs something: {logged}");
+        logged
+    }
+}
+
+impl log::Log for ThreadLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let line = format!("{} {} {}\n", record.level(), record.target(), record.args());
+        LOGGED.with_borrow_mut(|logged| logged.push_str(&line));
+    }
+
+    fn flush(&self) {}
+}
+
+/// What is wrong with what an outcome prints, or what was logged meanwhile, if anything.
 fn leak(outcome: &Outcome) -> Option<String> {
     let printed = match &outcome.result {
         Ok(tokens) => format!("{tokens:?} {tokens:#?}"),
@@ -271,6 +313,7 @@ fn leak(outcome: &Outcome) -> Option<String> {
             error.oauth_description()
         ),
     };
+    let printed = format!("{printed}\n{}", outcome.logged);
     // Neither whole nor half; a code of six letters has no half.
     let pieces = |secret: &String| match secret.len() {
         0..16 => vec![secret.clone()],
