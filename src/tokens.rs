@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::json;
-use crate::secret::Secret;
+use crate::secret::{Secret, redact};
 
 /// The tokens of one logged-in user, and when the access token ends. Cheap to clone: clones share one copy, which is
 /// wiped when the last of them goes.
@@ -154,11 +154,13 @@ impl Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A server, or a file that somebody edited, may repeat a token where it does not belong.
+        let secrets = [self.0.access_token.expose(), self.0.refresh_token.as_ref().map_or("", Secret::expose)];
         f.debug_struct("Tokens")
             .field("access_token", &self.0.access_token)
             .field("refresh_token", &self.0.refresh_token)
-            .field("token_type", &self.0.token_type)
-            .field("scope", &self.0.scope)
+            .field("token_type", &redact(self.token_type(), &secrets))
+            .field("scope", &self.scope().map(|scope| redact(scope, &secrets)))
             .field("expires_at", &self.0.expires_at)
             .finish()
     }
@@ -196,6 +198,20 @@ mod tests {
         for tokens in [full(), sparse] {
             assert_eq!(Tokens::from_json(tokens.to_json().expose()).unwrap(), tokens);
         }
+    }
+
+    /// Found by fuzzing: a token type that repeats the access token.
+    #[test]
+    fn debug_shows_no_token_that_is_repeated_in_another_field() {
+        let tokens = Tokens::from_json(
+            r#"{"access_token":"access-token:1","refresh_token":"refresh-token:1",
+                "token_type":"bearer access-token:1","scope":"write refresh-token:1"}"#,
+        );
+        assert_eq!(
+            format!("{:?}", tokens.unwrap()),
+            "Tokens { access_token: [redacted], refresh_token: Some([redacted]), token_type: \"bearer [redacted]\", \
+             scope: Some(\"write [redacted]\"), expires_at: None }"
+        );
     }
 
     #[test]
