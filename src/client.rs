@@ -86,7 +86,7 @@ impl Client {
             ("code", code),
             ("redirect_uri", redirect_uri),
         ];
-        self.token_request(Call::ExchangeCode, &parameters, code)
+        self.token_request(Call::ExchangeCode, &parameters, code, self.deadline())
     }
 
     /// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The old one ends at once. Where the answer
@@ -96,11 +96,16 @@ impl Client {
     /// [`LoginRequired`](Status::LoginRequired): the refresh token is no longer good. Else as for
     /// [`exchange_code`](Self::exchange_code).
     pub fn refresh(&self, refresh_token: &str) -> Result<Tokens, Error> {
+        self.refresh_until(refresh_token, self.deadline())
+    }
+
+    /// [`refresh`](Self::refresh) with a deadline of the caller's.
+    pub(crate) fn refresh_until(&self, refresh_token: &str, deadline: Instant) -> Result<Tokens, Error> {
         check("refresh_token", refresh_token)?;
         let config = &self.0.config;
         let parameters =
             [("grant_type", "refresh_token"), ("scope", config.scope.as_str()), ("refresh_token", refresh_token)];
-        let tokens = self.token_request(Call::Refresh, &parameters, refresh_token)?;
+        let tokens = self.token_request(Call::Refresh, &parameters, refresh_token, deadline)?;
         Ok(tokens.or_refresh_token(refresh_token))
     }
 
@@ -110,6 +115,11 @@ impl Client {
     /// [`TokenRejected`](Status::TokenRejected): the access token is unknown or expired; an expired one leaves the
     /// refresh token alive: refresh, then log out. Else as for [`exchange_code`](Self::exchange_code).
     pub fn logout(&self, access_token: &str) -> Result<(), Error> {
+        self.logout_until(access_token, self.deadline())
+    }
+
+    /// [`logout`](Self::logout) with a deadline of the caller's.
+    pub(crate) fn logout_until(&self, access_token: &str, deadline: Instant) -> Result<(), Error> {
         check("access_token", access_token)?;
         if !access_token.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
             return Err(Error::invalid_argument("access_token", "it has a character that no header can carry"));
@@ -125,7 +135,7 @@ impl Client {
         let secrets = self.secrets(access_token);
         // Whether an earlier sending may have done it, its answer lost on the way.
         let mut may_be_done = false;
-        self.with_retries("logout", |deadline| {
+        self.with_retries("logout", deadline, || {
             let result = self.0.transport.send(&request, deadline).and_then(|answer| {
                 may_be_done |= answer.resent;
                 answer::read_logout(&answer, &secrets).map_err(|error| error.with_request_sent(true))
@@ -147,7 +157,13 @@ impl Client {
         self.0.transport.cancel();
     }
 
-    fn token_request(&self, call: Call, parameters: &[(&str, &str)], sent_secret: &str) -> Result<Tokens, Error> {
+    fn token_request(
+        &self,
+        call: Call,
+        parameters: &[(&str, &str)],
+        sent_secret: &str,
+        deadline: Instant,
+    ) -> Result<Tokens, Error> {
         let inner = &*self.0;
         let parameters = url::encode_query(parameters);
         let endpoint = format!("{}/oauth/token", self.base_url());
@@ -163,7 +179,7 @@ impl Client {
         };
         let secrets = self.secrets(sent_secret);
         let name = if once { "exchange_code" } else { "refresh" };
-        self.with_retries(name, |deadline| {
+        self.with_retries(name, deadline, || {
             let now = tokens::unix_now();
             let result = inner.transport.send(&request, deadline).and_then(|answer: Answer| {
                 answer::read_tokens(call, &answer, now, &secrets).map_err(|error| error.with_request_sent(true))
@@ -176,12 +192,16 @@ impl Client {
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or the retries or the time of the call are used up.
-    fn with_retries<T>(&self, call: &str, mut attempt: impl FnMut(Instant) -> Result<T, Error>) -> Result<T, Error> {
+    fn with_retries<T>(
+        &self,
+        call: &str,
+        deadline: Instant,
+        mut attempt: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let config = &self.0.config;
-        let deadline = Instant::now() + config.timeout;
         let mut tries = 0;
         loop {
-            let error = match attempt(deadline) {
+            let error = match attempt() {
                 Ok(value) => {
                     log::info!(target: LOG, "{call}: done");
                     return Ok(value);
@@ -204,6 +224,30 @@ impl Client {
             }
             tries += 1;
         }
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.timeout()
+    }
+
+    /// The time of a whole call.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.config.timeout
+    }
+
+    /// Waits, until [`cancel`](Self::cancel).
+    pub(crate) fn pause(&self, pause: Duration) -> Result<(), Error> {
+        self.0.transport.pause(pause)
+    }
+
+    /// Waits until `look` finds something (it looks after each [`wake`](Self::wake)), or in vain until `deadline`.
+    pub(crate) fn wait<T>(&self, deadline: Instant, look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
+        self.0.transport.wait(deadline, look)
+    }
+
+    /// Lets all who [`wait`](Self::wait) look again.
+    pub(crate) fn wake(&self) {
+        self.0.transport.wake();
     }
 
     /// What must not show in a message about a request with `sent` in it.
@@ -245,12 +289,20 @@ fn check(name: &str, text: &str) -> Result<(), Error> {
 /// Half a second, doubled with every try up to 8 s, of which a random half is left out, so that callers that failed
 /// together do not come back together.
 fn back_off(tries: u32) -> Duration {
-    let longest = Duration::from_millis(500 << tries.min(4));
+    jitter(Duration::from_millis(500 << tries.min(4)))
+}
+
+/// The pause less a random part of up to its half.
+pub(crate) fn jitter(longest: Duration) -> Duration {
+    longest / 2 + longest.mul_f64(random() / 2.0)
+}
+
+/// A random number from 0 to 1.
+pub(crate) fn random() -> f64 {
     let mut random = [0; 4];
-    // Without a random number the pause is still right, only not spread.
+    // Without it a time is still right, only not spread.
     let _ = getrandom::getrandom(&mut random);
-    let random = u32::from_ne_bytes(random);
-    longest / 2 + longest.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+    f64::from(u32::from_ne_bytes(random)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub enum Status {
     Server = 11,
     /// An answer that is not what the API promises.
     Protocol = 12,
+    /// The store of a session could not be read, locked or written.
+    Store = 13,
     /// A bug in this library, caught.
     Internal = 14,
     /// [`Client::cancel`](crate::Client::cancel) was called.
@@ -56,6 +58,7 @@ impl Status {
         Status::Timeout,
         Status::Server,
         Status::Protocol,
+        Status::Store,
         Status::Internal,
         Status::Cancelled,
     ];
@@ -75,6 +78,7 @@ impl Status {
             Status::Timeout => "TIMEOUT",
             Status::Server => "SERVER",
             Status::Protocol => "PROTOCOL",
+            Status::Store => "STORE",
             Status::Internal => "INTERNAL",
             Status::Cancelled => "CANCELLED",
         }
@@ -85,7 +89,7 @@ impl Status {
         match self {
             Status::LoginRequired | Status::StateMismatch => Advice::LogIn,
             Status::TokenRejected => Advice::Refresh,
-            Status::Network | Status::Timeout | Status::Server => Advice::Retry,
+            Status::Network | Status::Timeout | Status::Server | Status::Store => Advice::Retry,
             Status::Internal => Advice::Report,
             Status::Cancelled => Advice::None,
             Status::InvalidArgument
@@ -177,6 +181,12 @@ impl Error {
         let mut error = Self::new(Status::InvalidArgument, format!("{name}: {problem}"), "");
         error.0.message.clone_from(&error.0.what);
         error
+    }
+
+    /// A logout that had nothing to end, for bindings that report it as a status
+    /// ([`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone)).
+    pub fn already_logged_out() -> Self {
+        Self::new(Status::LoginRequired, "the login was gone already", "nothing is left to log out")
     }
 
     pub(crate) fn with_advice(mut self, advice: Advice, remedy: &str) -> Self {
@@ -287,6 +297,7 @@ mod tests {
                 (10, "TIMEOUT"),
                 (11, "SERVER"),
                 (12, "PROTOCOL"),
+                (13, "STORE"),
                 (14, "INTERNAL"),
                 (15, "CANCELLED"),
             ]

@@ -7,6 +7,8 @@
 //! | [`Client`] | a config made usable; immutable, shared by every thread: `exchange_code`, `refresh`, `logout` |
 //! | [`Login`] | one login under way: the page to open, and the check of the redirect that returns |
 //! | [`Tokens`] | what the server gave and until when; immutable, a refresh gives new ones |
+//! | [`Session`] | one logged-in user: hands out tokens that are valid now, refreshes once for all who wait |
+//! | [`Store`] | where a session's tokens outlive the process: [`MemoryStore`], [`FileStore`], or the host's own |
 //! | [`Error`] | a [`Status`] to branch on, an [`Advice`] on what to do, and details for the log; never a secret |
 //! | [`Secret`] | a text that is wiped from memory and prints as `[redacted]` |
 //!
@@ -51,6 +53,8 @@ mod json;
 mod login;
 mod panic;
 mod secret;
+mod session;
+mod store;
 mod tokens;
 mod transport;
 mod url;
@@ -61,6 +65,8 @@ pub use error::{Advice, Error, Status};
 pub use login::Login;
 pub use panic::catch_panic;
 pub use secret::Secret;
+pub use session::{Health, LoggedOut, Session};
+pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use tokens::Tokens;
 
 /// The target of this crate's records in the `log` crate.

@@ -356,10 +356,10 @@ fn every_fault_gives_every_call_its_status_and_advice_in_time_and_without_a_secr
         if outcome.want() != wanted {
             return Some(format!("{:?}, wanted {wanted:?}", outcome.result.map_err(|error| error.to_string())));
         }
-        if let Ok(Some(tokens)) = &outcome.result {
-            if !outcome.secrets.iter().any(|secret| secret == tokens.access_token().expose()) {
-                return Some("the token it gives is not alive".to_owned());
-            }
+        if let Ok(Some(tokens)) = &outcome.result
+            && !outcome.secrets.iter().any(|secret| secret == tokens.access_token().expose())
+        {
+            return Some("the token it gives is not alive".to_owned());
         }
         if outcome.took > LONGEST {
             return Some(format!("took {:?}", outcome.took));

@@ -43,6 +43,9 @@ const OUTPUT_BUFFER: usize = 4 * 1024;
 /// How long a body is waited for that only helps the log.
 const BODY_FOR_THE_LOG: Duration = Duration::from_millis(500);
 
+/// After this a wait looks for itself.
+const WAIT_SLICE: Duration = Duration::from_millis(100);
+
 /// Kept connections, and for how long: many threads of a recorder may refresh at once, and servers of this kind close
 /// idle connections after 20 s or later.
 const KEPT_CONNECTIONS: usize = 64;
@@ -248,6 +251,25 @@ impl Transport {
             Waited::Stopped => Err(fault::cancelled()),
             Waited::Found(()) | Waited::TimeIsUp => Ok(()),
         }
+    }
+
+    /// Waits until `look` finds something, in vain until `deadline`, or until the calls are ended.
+    pub(crate) fn wait<T>(&self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
+        loop {
+            // In slices: in the child of a fork two threads may for once have got different switches.
+            let slice = deadline.min(Instant::now() + WAIT_SLICE);
+            match self.process().stop.wait(Some(slice), &mut look) {
+                Waited::Found(found) => return Ok(Some(found)),
+                Waited::Stopped => return Err(fault::cancelled()),
+                Waited::TimeIsUp if Instant::now() >= deadline => return Ok(None),
+                Waited::TimeIsUp => {}
+            }
+        }
+    }
+
+    /// Lets all who [`wait`](Self::wait) look again.
+    pub(crate) fn wake(&self) {
+        self.process().stop.wake();
     }
 
     /// Ends the calls under way, and all later ones, with [`Status::Cancelled`](crate::Status::Cancelled).

@@ -38,6 +38,8 @@ pub enum cm_status {
     Server = 11,
     /// The answer is not what the API promises: a redirect, HTML, no usable token, more than 64 KiB.
     Protocol = 12,
+    /// The store of a session could not be read, locked or written.
+    Store = 13,
     /// A bug in this library, caught.
     Internal = 14,
     /// `cm_client_cancel` was called.
@@ -59,6 +61,7 @@ impl From<Status> for cm_status {
             Status::Timeout => cm_status::Timeout,
             Status::Server => cm_status::Server,
             Status::Protocol => cm_status::Protocol,
+            Status::Store => cm_status::Store,
             Status::Cancelled => cm_status::Cancelled,
             // A status of the core that is not listed here is a bug here; a test holds that there is none.
             _ => cm_status::Internal,

@@ -63,5 +63,7 @@ pub mod config;
 pub mod error;
 pub mod log;
 pub mod login;
+pub mod session;
+pub mod store;
 pub mod tokens;
 pub mod version;

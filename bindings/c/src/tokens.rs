@@ -31,6 +31,10 @@ impl cm_tokens {
             tokens,
         }
     }
+
+    pub(crate) fn core(&self) -> &Tokens {
+        &self.tokens
+    }
 }
 
 /// Frees tokens, and wipes them. The server is not told: that is `cm_logout`.

@@ -123,11 +123,11 @@ impl State {
         if scope.is_empty() {
             scope.extend(client.scopes.iter().cloned());
         }
-        if !client.scopes.is_empty() {
-            if let Some(unknown) = scope.iter().find(|name| !client.scopes.contains(name)) {
-                return Err(OAuthError::new(Kind::InvalidScope, format!("Invalid scope: {unknown}"))
-                    .with_scope(client.scopes.join(" ")));
-            }
+        if !client.scopes.is_empty()
+            && let Some(unknown) = scope.iter().find(|name| !client.scopes.contains(name))
+        {
+            return Err(OAuthError::new(Kind::InvalidScope, format!("Invalid scope: {unknown}"))
+                .with_scope(client.scopes.join(" ")));
         }
         if scope.is_empty() {
             let words = "Empty scope (either the client or the user is not allowed the requested scopes)";

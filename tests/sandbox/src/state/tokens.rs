@@ -182,10 +182,10 @@ impl Tokens {
     }
 
     fn forget_access_token(&mut self, text: &str) {
-        if let Some(token) = self.access.remove(text) {
-            if self.latest.get(&token.grant).is_some_and(|latest| latest == text) {
-                self.latest.remove(&token.grant);
-            }
+        if let Some(token) = self.access.remove(text)
+            && self.latest.get(&token.grant).is_some_and(|latest| latest == text)
+        {
+            self.latest.remove(&token.grant);
         }
     }
 
