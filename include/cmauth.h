@@ -49,6 +49,7 @@
 #ifndef CMAUTH_H
 #define CMAUTH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Compilers that can warn when a status or a result is not looked at. */
@@ -130,6 +131,10 @@ typedef enum {
      */
     CM_STATUS_PROTOCOL = 12,
     /**
+     * The store of a session could not be read, locked or written.
+     */
+    CM_STATUS_STORE = 13,
+    /**
      * A bug in this library, caught.
      */
     CM_STATUS_INTERNAL = 14,
@@ -196,6 +201,28 @@ typedef enum {
 } cm_log_level;
 
 /**
+ * What a callback of a store returns. A number that is none of these counts as `CM_STORE_RESULT_FAILED`.
+ */
+typedef enum {
+    /**
+     * It worked.
+     */
+    CM_STORE_RESULT_OK = 0,
+    /**
+     * It did not; `cm_store_reply_set_message` can say why.
+     */
+    CM_STORE_RESULT_FAILED = 1,
+    /**
+     * From `try_lock`: somebody else has the lock.
+     */
+    CM_STORE_RESULT_BUSY = 2,
+    /**
+     * From `save` and `clear`: what is kept has this generation or a larger one.
+     */
+    CM_STORE_RESULT_NEWER = 3,
+} cm_store_result;
+
+/**
  * Talks to the server for one API key. Immutable: any number of threads may use it at once.
  */
 typedef struct cm_client cm_client;
@@ -211,15 +238,86 @@ typedef struct cm_config cm_config;
 typedef struct cm_error cm_error;
 
 /**
+ * How a session is. Immutable: any number of threads may read it at once. Holds no secret.
+ */
+typedef struct cm_health cm_health;
+
+/**
  * A login under way. Used up by the first exchange of which a byte was sent; after a mismatch or an earlier failure it
  * stays open. Any number of threads may use it at once; one of them finishes it.
  */
 typedef struct cm_login cm_login;
 
 /**
+ * One logged-in user. Any number of threads may use it at once.
+ *
+ * Sessions in several processes, or on several machines, that share a store share the user.
+ */
+typedef struct cm_session cm_session;
+
+/**
+ * Keeps the session of one user. Immutable: sessions in any number of threads may use it at once.
+ */
+typedef struct cm_store cm_store;
+
+/**
+ * What a callback hands back. Valid until the callback returns.
+ */
+typedef struct cm_store_reply cm_store_reply;
+
+/**
  * The tokens of one logged-in user. Immutable: any number of threads may use them at once.
  */
 typedef struct cm_tokens cm_tokens;
+
+/**
+ * Told of a change of the session: other tokens, or none any more. `generation` grows with each change; of two calls
+ * at once the larger is the later. It may call the session, but must not throw.
+ */
+typedef void (*cm_session_callback)(void *context, uint64_t generation);
+
+/**
+ * A store of your own: a table of functions, copied by `cm_store_custom`.
+ *
+ * A record is a text of a few hundred bytes, secret, for the tokens are in it; do not look into it. A session calls
+ * `load` at any time, `save` and `clear` only while it has the lock; from the thread that called the session, one at a
+ * time for each session. Sessions on other machines are kept away by the lock alone: one that can expire (a lease in
+ * Redis) needs the generation, by which a `save` of a holder that slept through its end is refused.
+ *
+ * A callback must not call the session that uses it, nor throw; `cm_store_reply_...` is all it needs.
+ */
+typedef struct {
+    /**
+     * `sizeof(cm_store_callbacks)`: which of them you know. Later versions add to the end.
+     */
+    size_t size;
+    /**
+     * Hands over the record that was saved last by `cm_store_reply_set_record`, or nothing where there is none, and
+     * returns `CM_STORE_RESULT_OK`. Never half of one. Not NULL.
+     */
+    int (*load)(void *context, cm_store_reply *reply);
+    /**
+     * Keeps `record` (NUL-terminated; valid until it returns) in place of the one before. Not NULL.
+     */
+    int (*save)(void *context, const char *record, uint64_t generation, cm_store_reply *reply);
+    /**
+     * Removes the record. One that has generations remembers this one. Not NULL.
+     */
+    int (*clear)(void *context, uint64_t generation, cm_store_reply *reply);
+    /**
+     * Takes the lock if it is free, at once, for at least `hold_ms` milliseconds or until its holder dies;
+     * `CM_STORE_RESULT_BUSY` where somebody else has it. Not NULL.
+     */
+    int (*try_lock)(void *context, int64_t hold_ms, cm_store_reply *reply);
+    /**
+     * Gives the lock back. Not NULL.
+     */
+    void (*unlock)(void *context);
+    /**
+     * Called once, when the store and the last session that uses it are freed; may be NULL.
+     */
+    void (*destroy)(void *context);
+} cm_store_callbacks;
 
 /**
  * Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
@@ -653,6 +751,296 @@ const char *cm_tokens_to_json(const cm_tokens *tokens);
  * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
  */
 CM_MUST_USE cm_status cm_tokens_from_json(const char *json, cm_tokens **tokens, cm_error **error);
+
+/*
+ * Session: one logged-in user, asked by any thread of any process for a token that is valid now.
+ */
+
+/**
+ * Opens a session that keeps its tokens in `store`: with the ones that are there, or nobody logged in until
+ * `cm_session_start`. Nothing is sent.
+ *
+ * @param client   the client; not NULL. The session keeps what it needs of it.
+ * @param store    the store; not NULL. The session keeps it alive.
+ * @param session  receives the session; not NULL
+ * @param error    receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: a bad path or table of the store; `CM_STATUS_STORE`: it
+ *         cannot be read, or what it has is damaged
+ *
+ * Free the session with `cm_session_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_session_open(const cm_client *client,
+                          const cm_store *store,
+                          cm_session **session,
+                          cm_error **error);
+
+/**
+ * Frees a session. The login lives on in the store.
+ *
+ * @param session  the session, or NULL
+ *
+ * Not while a call on it runs. Since 0.1.
+ */
+void cm_session_free(cm_session *session);
+
+/**
+ * Begins with the tokens of a login. They are in the store when this returns.
+ *
+ * @param session  the session; not NULL
+ * @param tokens   the tokens; not NULL
+ * @param error    receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or what it has is damaged and would be
+ *         lost: the session is as before, and the tokens are still good for another try; `CM_STATUS_TIMEOUT`,
+ *         `_CANCELLED`
+ *
+ * Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_session_start(const cm_session *session,
+                           const cm_tokens *tokens,
+                           cm_error **error);
+
+/**
+ * Gives tokens that are valid now. Refreshes them when they are about to end, once for all who ask, within the time of
+ * one call (`cm_config_set_timeout_ms`). Where that fails while the tokens at hand have not ended, gives those; the
+ * failure shows in `cm_session_health`.
+ *
+ * @param session  the session; not NULL
+ * @param tokens   receives the tokens; not NULL
+ * @param error    receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: nobody is logged in, or the server ended the login;
+ *         `CM_STATUS_STORE`: the store could not be locked or read; else as `cm_refresh`
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_session_tokens(const cm_session *session,
+                            cm_tokens **tokens,
+                            cm_error **error);
+
+/**
+ * Gives other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed ones, once
+ * for all who ask. Not after a 403, which other tokens would get too.
+ *
+ * @param session   the session; not NULL
+ * @param rejected  the tokens that were rejected; not NULL
+ * @param tokens    receives the tokens; not NULL
+ * @param error     receives the details of a failure; may be NULL
+ * @return as `cm_session_tokens`; the rejected tokens are not given again
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_session_rejected(const cm_session *session,
+                              const cm_tokens *rejected,
+                              cm_tokens **tokens,
+                              cm_error **error);
+
+/**
+ * Ends the login at the server, for all who share it, and here. An access token that has ended is refreshed first, for
+ * with it the server would leave the refresh token alive.
+ *
+ * @param session  the session; not NULL
+ * @param error    receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`: the server confirmed it; `CM_STATUS_LOGIN_REQUIRED`: it was gone already, at the server or
+ *         here, and is cleared here; else the server could not be told and all is as before: try again, or
+ *         `cm_session_forget`. `CM_STATUS_STORE` also where the server was told, but the store could not be cleared.
+ *
+ * Free an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_session_logout(const cm_session *session,
+                            cm_error **error);
+
+/**
+ * Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, too.
+ *
+ * @param session  the session; not NULL
+ * @param error    receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or cleared; `CM_STATUS_TIMEOUT`, `_CANCELLED`
+ *
+ * Free an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_session_forget(const cm_session *session,
+                            cm_error **error);
+
+/**
+ * Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called from
+ * whatever thread notices the change within a call, outside all locks.
+ *
+ * @param session   the session; NULL: nothing happens
+ * @param callback  the function; NULL: nobody
+ * @param context   passed to it; may be NULL. It must outlive the session: a call can be under way when another
+ *                  callback is set.
+ *
+ * Any thread. Since 0.1.
+ */
+void cm_session_on_change(const cm_session *session,
+                          cm_session_callback callback,
+                          void *context);
+
+/**
+ * Tells how the session is, as known here; asks nobody.
+ *
+ * @param session  the session; not NULL
+ * @param health   receives the answer; not NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`
+ *
+ * Free it with `cm_health_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE cm_status cm_session_health(const cm_session *session, cm_health **health);
+
+/**
+ * Frees a health.
+ *
+ * @param health  the health, or NULL
+ *
+ * Not while another thread uses it. Since 0.1.
+ */
+void cm_health_free(cm_health *health);
+
+/**
+ * Whether somebody is logged in, as far as is known here: another process may have logged out since.
+ *
+ * @param health  the health; NULL gives 0
+ * @return 1 or 0
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int cm_health_logged_in(const cm_health *health);
+
+/**
+ * The number of the tokens, which grows with each change.
+ *
+ * @param health  the health; NULL gives 0
+ * @return the generation; 0 where there never was a login
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE uint64_t cm_health_generation(const cm_health *health);
+
+/**
+ * When the access token ends.
+ *
+ * @param health  the health; NULL gives 0
+ * @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int64_t cm_health_expires_at(const cm_health *health);
+
+/**
+ * When a refresh is tried next.
+ *
+ * @param health  the health; NULL gives 0
+ * @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE int64_t cm_health_next_refresh(const cm_health *health);
+
+/**
+ * Failures since the last success.
+ *
+ * @param health  the health; NULL gives 0
+ * @return how many
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE uint32_t cm_health_failures(const cm_health *health);
+
+/**
+ * The last of the failures in a row.
+ *
+ * @param health  the health; NULL gives NULL
+ * @return the error, borrowed from the health: do not free it; NULL where there is none
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE const cm_error *cm_health_last_error(const cm_health *health);
+
+/**
+ * Whether the store has the tokens. If it refused them, saving is tried again; until then a crash loses what a refresh
+ * changed.
+ *
+ * @param health  the health; NULL gives 0
+ * @return 1 or 0
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+int cm_health_saved(const cm_health *health);
+
+/*
+ * Store: where the tokens of a session outlive the process: memory, one file, or your own.
+ */
+
+/**
+ * A store in memory: the session lives as long as the process.
+ *
+ * @return the store; NULL never, but in case of a bug
+ *
+ * Free it with `cm_store_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE cm_store *cm_store_memory(void);
+
+/**
+ * A store in one file, for any number of processes of one machine; what to use unless you know better.
+ *
+ * Only its owner can read it, and it is refused if others can. Beside it stand `path.lock`, which stays, and for a
+ * moment `path.tmp`. A process that is killed, or a machine that loses power, leaves the old record or the new one.
+ *
+ * @param path  the file, which need not be there, in a folder that is; not NULL. A bad one is reported by
+ *              `cm_session_open`.
+ * @return the store; NULL never, but in case of a bug
+ *
+ * Free it with `cm_store_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_store *cm_store_file(const char *path);
+
+/**
+ * A store of your own: Redis, a keyring, a database.
+ *
+ * @param callbacks  the functions, which are copied; not NULL. A bad table is reported by `cm_session_open`.
+ * @param context    passed to each of them; may be NULL
+ * @return the store; NULL never, but in case of a bug
+ *
+ * Free it with `cm_store_free`, which calls `destroy` once no session uses it. Any thread. Since 0.1.
+ */
+CM_MUST_USE cm_store *cm_store_custom(const cm_store_callbacks *callbacks, void *context);
+
+/**
+ * Frees a store. Sessions that use it keep it alive.
+ *
+ * @param store  the store, or NULL
+ *
+ * Since 0.1.
+ */
+void cm_store_free(cm_store *store);
+
+/**
+ * From `load`: hands the record over.
+ *
+ * @param reply   what the callback was given; NULL: nothing happens
+ * @param record  the record, which is copied, so free yours; NULL: there is none
+ *
+ * Within a callback. Since 0.1.
+ */
+void cm_store_reply_set_record(cm_store_reply *reply, const char *record);
+
+/**
+ * From any callback that fails: says why, in one line for the log that names the place. Tokens in it are hidden.
+ *
+ * @param reply    what the callback was given; NULL: nothing happens
+ * @param message  the words, which are copied; NULL: none
+ *
+ * Within a callback. Since 0.1.
+ */
+void cm_store_reply_set_message(cm_store_reply *reply,
+                                const char *message);
 
 /*
  * Error: a status to branch on, advice on what to do, and the details for the log. Never a secret.

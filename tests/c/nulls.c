@@ -56,6 +56,9 @@ static void freeing_null(void) {
         cm_client_free(NULL);
         cm_login_free(NULL);
         cm_tokens_free(NULL);
+        cm_session_free(NULL);
+        cm_store_free(NULL);
+        cm_health_free(NULL);
         cm_error_free(NULL);
     }
 }
@@ -205,6 +208,87 @@ static void tokens_functions(void) {
     CHECK(cm_tokens_from_json(NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
 }
 
+static int never(void *context, cm_store_reply *reply) {
+    (void)context;
+    (void)reply;
+    CHECK(!"called");
+    return 0;
+}
+
+static void never_unlock(void *context) {
+    (void)context;
+}
+
+/* A store that cannot be is reported when a session is opened. Frees it. */
+static void refused_store(cm_store *store, const char *problem) {
+    cm_session *session = SOMEWHERE;
+    CHECK(store);
+    cm_status status = cm_session_open(client, store, &session, &error);
+    refused(status, session, problem);
+    cm_store_free(store);
+}
+
+static void store_functions(void) {
+    refused_store(cm_store_file(NULL), "path: it is NULL");
+    refused_store(cm_store_file(BAD_UTF8), "path: it is not UTF-8");
+    refused_store(cm_store_file(""), "path: it is empty");
+    refused_store(cm_store_custom(NULL, NULL), "callbacks: it is NULL");
+    cm_store_callbacks table = {0};
+    refused_store(cm_store_custom(&table, NULL), "callbacks: its size");
+    table.size = sizeof table - 2 * sizeof(void *);
+    refused_store(cm_store_custom(&table, NULL), "callbacks: its size");
+    table.size = sizeof table;
+    refused_store(cm_store_custom(&table, NULL), "callbacks: load is NULL");
+    table.load = never;
+    refused_store(cm_store_custom(&table, NULL), "callbacks: save is NULL");
+    table.unlock = never_unlock;
+    refused_store(cm_store_custom(&table, NULL), "callbacks: save is NULL");
+    cm_store_reply_set_record(NULL, "x");
+    cm_store_reply_set_record(NULL, NULL);
+    cm_store_reply_set_message(NULL, "x");
+    cm_store_reply_set_message(NULL, NULL);
+}
+
+static void session_functions(void) {
+    cm_session *session = SOMEWHERE;
+    cm_store *store = cm_store_memory();
+    cm_tokens *tokens = SOMEWHERE, *real = NULL;
+    cm_health *health = SOMEWHERE;
+    CHECK(cm_tokens_from_json("{\"access_token\":\"a\"}", &real, NULL) == CM_STATUS_OK);
+    REFUSED(cm_session_open(NULL, store, &session, &error), session, "client: it is NULL");
+    session = SOMEWHERE;
+    REFUSED(cm_session_open(client, NULL, &session, &error), session, "store: it is NULL");
+    REFUSED(cm_session_open(client, store, NULL, &error), NULL, "session: ");
+    CHECK(cm_session_open(client, store, &session, NULL) == CM_STATUS_OK && session);
+    cm_store_free(store);
+
+    REFUSED(cm_session_start(NULL, real, &error), NULL, "session: it is NULL");
+    REFUSED(cm_session_start(session, NULL, &error), NULL, "tokens: it is NULL");
+    REFUSED(cm_session_tokens(NULL, &tokens, &error), tokens, "session: it is NULL");
+    REFUSED(cm_session_tokens(session, NULL, &error), NULL, "tokens: ");
+    tokens = SOMEWHERE;
+    REFUSED(cm_session_rejected(NULL, real, &tokens, &error), tokens, "session: it is NULL");
+    tokens = SOMEWHERE;
+    REFUSED(cm_session_rejected(session, NULL, &tokens, &error), tokens, "rejected: it is NULL");
+    REFUSED(cm_session_rejected(session, real, NULL, &error), NULL, "tokens: ");
+    REFUSED(cm_session_logout(NULL, &error), NULL, "session: it is NULL");
+    REFUSED(cm_session_forget(NULL, &error), NULL, "session: it is NULL");
+    cm_session_on_change(NULL, NULL, NULL);
+    cm_session_on_change(session, NULL, SOMEWHERE);
+    CHECK(cm_session_start(session, real, NULL) == CM_STATUS_OK);
+
+    CHECK(cm_session_health(NULL, &health) == CM_STATUS_INVALID_ARGUMENT && health == NULL);
+    CHECK(cm_session_health(session, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    CHECK(cm_session_health(session, &health) == CM_STATUS_OK && cm_health_logged_in(health) == 1);
+    CHECK(cm_health_next_refresh(health) == INT64_MAX && cm_health_expires_at(health) == INT64_MAX);
+    cm_health_free(health);
+    CHECK(cm_health_logged_in(NULL) == 0 && cm_health_saved(NULL) == 0 && cm_health_failures(NULL) == 0);
+    CHECK(cm_health_generation(NULL) == 0 && cm_health_last_error(NULL) == NULL);
+    CHECK(cm_health_expires_at(NULL) == 0 && cm_health_next_refresh(NULL) == 0);
+    cm_tokens_free(real);
+    cm_session_free(session);
+}
+
 static void error_functions(void) {
     CHECK(cm_error_status(NULL) == CM_STATUS_OK);
     CHECK(cm_error_advice(NULL) == CM_ADVICE_NONE);
@@ -236,6 +320,8 @@ int main(void) {
     client_functions();
     login_functions();
     tokens_functions();
+    store_functions();
+    session_functions();
     error_functions();
     log_functions();
     version_functions();

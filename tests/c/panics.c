@@ -48,6 +48,13 @@ int main(void) {
     CHECK(cm_tokens_from_json("{\"access_token\":\"a\"}", &tokens, &error) == CM_STATUS_OK);
     CHECK(cm_refresh(NULL, "r", &none, &real) == CM_STATUS_INVALID_ARGUMENT);
 
+    cm_store *store = cm_store_memory();
+    cm_session *session = NULL, *no_session = NULL;
+    cm_health *health = NULL, *no_health = NULL;
+    CHECK(cm_session_open(client, store, &session, &error) == CM_STATUS_OK);
+    CHECK(cm_session_start(session, tokens, &error) == CM_STATUS_OK);
+    CHECK(cm_session_health(session, &health) == CM_STATUS_OK);
+
     setenv("CMAUTH_TEST_PANIC", "hunter2", 1);
     CHECK(cm_config_new("id", "secret") == NULL);
     cm_config_set_base_url(config, "x");
@@ -69,6 +76,23 @@ int main(void) {
     CAUGHT(cm_login_new(client, "https://example.com", &no_login, &error), no_login);
     CAUGHT(cm_login_finish(login, "?code=c", &none, &error), none);
     CAUGHT(cm_tokens_from_json("{}", &none, &error), none);
+    CHECK(cm_store_memory() == NULL && cm_store_file("x") == NULL && cm_store_custom(NULL, NULL) == NULL);
+    cm_store_reply_set_record(NULL, "x");
+    cm_store_reply_set_message(NULL, "x");
+    CAUGHT(cm_session_open(client, store, &no_session, &error), no_session);
+    CAUGHT(cm_session_start(session, tokens, &error), NULL);
+    CAUGHT(cm_session_tokens(session, &none, &error), none);
+    CAUGHT(cm_session_rejected(session, tokens, &none, &error), none);
+    CAUGHT(cm_session_logout(session, &error), NULL);
+    CAUGHT(cm_session_forget(session, &error), NULL);
+    cm_session_on_change(session, NULL, NULL);
+    CHECK(cm_session_health(session, &no_health) == CM_STATUS_INTERNAL && no_health == NULL);
+    CHECK(cm_health_logged_in(health) == 0 && cm_health_saved(health) == 0 && cm_health_failures(health) == 0);
+    CHECK(cm_health_generation(health) == 0 && cm_health_last_error(health) == NULL);
+    CHECK(cm_health_expires_at(health) == 0 && cm_health_next_refresh(health) == 0);
+    cm_session_free(session);
+    cm_store_free(store);
+    cm_health_free(health);
     CHECK(cm_refresh(client, "r", &none, NULL) == CM_STATUS_INTERNAL);
     cm_client_cancel(client);
     CHECK(cm_login_url(login) == NULL);
@@ -93,6 +117,12 @@ int main(void) {
     CHECK(cm_error_status(real) == CM_STATUS_INVALID_ARGUMENT);
     CHECK_CONTAINS(cm_login_url(login), "&state=");
     cm_error_free(real);
+    CHECK(cm_health_logged_in(health) == 1);
+    CHECK(cm_session_forget(session, &error) == CM_STATUS_CANCELLED || error == NULL);
+    cm_error_free(error);
+    cm_health_free(health);
+    cm_session_free(session);
+    cm_store_free(store);
     cm_tokens_free(tokens);
     cm_login_free(login);
     cm_client_free(client);

@@ -49,6 +49,7 @@ fn name(status: c_int) -> &'static std::ffi::CStr {
         10 => c"TIMEOUT",
         11 => c"SERVER",
         12 => c"PROTOCOL",
+        13 => c"STORE",
         14 => c"INTERNAL",
         15 => c"CANCELLED",
         _ => c"UNKNOWN",

@@ -15,6 +15,8 @@ const MODULES: &[(&str, &str)] = &[
     ("client", "cm_"),
     ("login", "cm_login_"),
     ("tokens", "cm_tokens_"),
+    ("session", "cm_"),
+    ("store", "cm_store_"),
     ("error", "cm_error_"),
     ("log", "cm_"),
     ("version", "cm_"),

@@ -80,6 +80,11 @@ fn sixteen_threads_share_one_client() {
 }
 
 #[test]
+fn a_session_with_each_kind_of_store() {
+    run_both_links("tests/c/session.c", "session");
+}
+
+#[test]
 fn a_child_of_a_fork_has_connections_of_its_own() {
     run_both_links("tests/c/fork.c", "fork");
 }
@@ -101,7 +106,11 @@ fn no_secret_is_left_in_memory_once_the_handles_are_freed() {
 
 #[test]
 fn nothing_leaks_and_no_memory_is_misused() {
-    for (source, name) in [("tests/c/story.c", "story-valgrind"), ("tests/c/threads.c", "threads-valgrind")] {
+    for (source, name) in [
+        ("tests/c/story.c", "story-valgrind"),
+        ("tests/c/threads.c", "threads-valgrind"),
+        ("tests/c/session.c", "session-valgrind"),
+    ] {
         let built = compile(&root().join(source), Link::Shared, name);
         if let Some(command) = common::valgrind(&built) {
             run_with_user(command, &tls_sandbox(), name);

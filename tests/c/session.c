@@ -1,0 +1,247 @@
+/* A session with each kind of store: memory, a file, and one of the program's own, whose rules are held to. */
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "story.h"
+
+#define THREADS 16
+
+/* A store of the program's own: a text under a lock, as a database would keep it. */
+struct own_store {
+    pthread_mutex_t guard;
+    char *record;
+    uint64_t generation;
+    int locked, saves, fails, destroyed;
+};
+
+static int own_load(void *context, cm_store_reply *reply) {
+    struct own_store *store = context;
+    pthread_mutex_lock(&store->guard);
+    int fails = store->fails;
+    if (fails)
+        cm_store_reply_set_message(reply, "the database is away");
+    else
+        cm_store_reply_set_record(reply, store->record);
+    pthread_mutex_unlock(&store->guard);
+    return fails ? CM_STORE_RESULT_FAILED : CM_STORE_RESULT_OK;
+}
+
+static int own_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+    struct own_store *store = context;
+    int result = CM_STORE_RESULT_OK;
+    pthread_mutex_lock(&store->guard);
+    CHECK(store->locked);
+    if (store->fails) {
+        /* It shows the record, which the library must not. */
+        cm_store_reply_set_message(reply, record);
+        result = CM_STORE_RESULT_FAILED;
+    } else if (generation <= store->generation) {
+        result = CM_STORE_RESULT_NEWER;
+    } else {
+        free(store->record);
+        store->record = strdup(record);
+        store->generation = generation;
+        store->saves++;
+    }
+    pthread_mutex_unlock(&store->guard);
+    return result;
+}
+
+static int own_clear(void *context, uint64_t generation, cm_store_reply *reply) {
+    struct own_store *store = context;
+    (void)reply;
+    pthread_mutex_lock(&store->guard);
+    CHECK(store->locked);
+    free(store->record);
+    store->record = NULL;
+    store->generation = generation;
+    pthread_mutex_unlock(&store->guard);
+    return CM_STORE_RESULT_OK;
+}
+
+static int own_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+    struct own_store *store = context;
+    (void)reply;
+    CHECK(hold_ms >= 30000);
+    pthread_mutex_lock(&store->guard);
+    int result = store->locked ? CM_STORE_RESULT_BUSY : CM_STORE_RESULT_OK;
+    store->locked = 1;
+    pthread_mutex_unlock(&store->guard);
+    return result;
+}
+
+static void own_unlock(void *context) {
+    struct own_store *store = context;
+    pthread_mutex_lock(&store->guard);
+    CHECK(store->locked);
+    store->locked = 0;
+    pthread_mutex_unlock(&store->guard);
+}
+
+static void own_destroy(void *context) {
+    struct own_store *store = context;
+    store->destroyed++;
+    free(store->record);
+    store->record = NULL;
+}
+
+static const cm_store_callbacks own_callbacks = {
+    sizeof(cm_store_callbacks), own_load, own_save, own_clear, own_try_lock, own_unlock, own_destroy,
+};
+
+static cm_session *open_session(const cm_client *client, const cm_store *store) {
+    cm_session *session = NULL;
+    OK(cm_session_open(client, store, &session, &error));
+    return session;
+}
+
+static int same(const cm_tokens *one, const cm_tokens *other) {
+    return strcmp(cm_tokens_access_token(one), cm_tokens_access_token(other)) == 0;
+}
+
+struct asker {
+    const cm_session *session;
+    const cm_tokens *rejected;
+    cm_tokens *tokens;
+};
+
+static void *ask(void *argument) {
+    struct asker *asker = argument;
+    cm_error *failure = NULL;
+    if (cm_session_rejected(asker->session, asker->rejected, &asker->tokens, &failure)) {
+        fprintf(stderr, "rejected: %s\n", cm_error_message(failure));
+        exit(1);
+    }
+    return NULL;
+}
+
+static void changed(void *context, uint64_t generation) {
+    uint64_t *last = context;
+    CHECK(generation > *last);
+    *last = generation;
+}
+
+static void the_story(const cm_client *client, cm_store *store) {
+    cm_session *session = open_session(client, store), *other = open_session(client, store);
+    cm_tokens *tokens = NULL, *now = NULL;
+    FAILS(cm_session_tokens(session, &tokens, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    CHECK(tokens == NULL);
+
+    tokens = log_in(client);
+    OK(cm_session_start(session, tokens, &error));
+    cm_health *health = NULL;
+    CHECK(cm_session_health(session, &health) == CM_STATUS_OK);
+    CHECK(cm_health_logged_in(health) == 1 && cm_health_saved(health) == 1);
+    CHECK(cm_health_failures(health) == 0 && cm_health_last_error(health) == NULL);
+    CHECK(cm_health_expires_at(health) == cm_tokens_expires_at(tokens));
+    CHECK(cm_health_next_refresh(health) < cm_health_expires_at(health));
+    uint64_t generation = cm_health_generation(health), told = generation;
+    CHECK(generation > 0);
+    cm_health_free(health);
+    cm_session_on_change(session, changed, &told);
+
+    /* The other session, as in another process, finds the login. */
+    OK(cm_session_tokens(other, &now, &error));
+    CHECK(same(now, tokens));
+    cm_tokens_free(now);
+
+    /* Sixteen cameras got a 401 at once: one refresh, whose tokens they all get. */
+    pthread_t threads[THREADS];
+    struct asker askers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        askers[i] = (struct asker){i % 2 ? session : other, tokens, NULL};
+        CHECK(pthread_create(&threads[i], NULL, ask, &askers[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(same(askers[i].tokens, askers[0].tokens) && !same(askers[i].tokens, tokens));
+    }
+    CHECK(told == generation + 1);
+
+    OK(cm_session_logout(session, &error));
+    FAILS(cm_session_logout(session, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    FAILS(cm_session_tokens(session, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    CHECK(told == generation + 2);
+    /* The server ended what the other session still has. */
+    FAILS(cm_session_rejected(other, askers[0].tokens, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    for (int i = 0; i < THREADS; i++)
+        cm_tokens_free(askers[i].tokens);
+    cm_tokens_free(tokens);
+
+    tokens = log_in(client);
+    OK(cm_session_start(other, tokens, &error));
+    OK(cm_session_forget(other, &error));
+    FAILS(cm_session_tokens(session, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    /* The server was not told. */
+    OK(cm_logout(client, cm_tokens_access_token(tokens), &error));
+    cm_tokens_free(tokens);
+
+    /* Freed in any order. */
+    cm_store_free(store);
+    cm_session_free(session);
+    cm_session_free(other);
+}
+
+static void what_an_own_store_cannot_do_is_said_without_tokens(const cm_client *client) {
+    struct own_store own = {.guard = PTHREAD_MUTEX_INITIALIZER};
+    cm_store *store = cm_store_custom(&own_callbacks, &own);
+    cm_session *session = open_session(client, store);
+    cm_tokens *tokens = log_in(client), *now = NULL;
+    OK(cm_session_start(session, tokens, &error));
+    CHECK(own.saves == 1);
+
+    /* A refresh whose tokens cannot be saved: they are handed out, for the old ones have ended. */
+    own.fails = 0;
+    pthread_mutex_lock(&own.guard);
+    own.generation += 1000000; /* Somebody else saved, and this holder does not know. */
+    pthread_mutex_unlock(&own.guard);
+    OK(cm_session_rejected(session, tokens, &now, &error));
+    cm_tokens_free(now);
+
+    own.fails = 1;
+    CHECK(cm_session_start(session, tokens, &error) == CM_STATUS_STORE);
+    CHECK(cm_error_advice(error) == CM_ADVICE_RETRY);
+    CHECK_CONTAINS(cm_error_message(error), "the database is away");
+    cm_error_free(error);
+    error = NULL;
+    own.fails = 0;
+    CHECK(!own.locked);
+    cm_session_free(session);
+    CHECK(own.destroyed == 0);
+    cm_store_free(store);
+    CHECK(own.destroyed == 1);
+
+    struct own_store full = {.guard = PTHREAD_MUTEX_INITIALIZER};
+    store = cm_store_custom(&own_callbacks, &full);
+    session = open_session(client, store);
+    cm_session *none = NULL;
+    full.fails = 1;
+    CHECK(cm_session_open(client, store, &none, &error) == CM_STATUS_STORE && none == NULL);
+    cm_error_free(error);
+    error = NULL;
+    cm_session_free(session);
+    cm_store_free(store);
+    cm_tokens_free(tokens);
+}
+
+int main(void) {
+    cm_client *client = client_from_environment();
+    the_story(client, cm_store_memory());
+
+    char path[] = "/tmp/cmauth-session-XXXXXX", file[64], beside[80];
+    CHECK(mkdtemp(path) != NULL);
+    snprintf(file, sizeof file, "%s/session", path);
+    snprintf(beside, sizeof beside, "%s.lock", file);
+    the_story(client, cm_store_file(file));
+    CHECK(access(file, F_OK) != 0);
+    CHECK(unlink(beside) == 0 && rmdir(path) == 0);
+
+    struct own_store own = {.guard = PTHREAD_MUTEX_INITIALIZER};
+    the_story(client, cm_store_custom(&own_callbacks, &own));
+    CHECK(own.destroyed == 1);
+
+    what_an_own_store_cannot_do_is_said_without_tokens(client);
+    cm_client_free(client);
+    return 0;
+}
