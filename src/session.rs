@@ -665,7 +665,7 @@ impl Inner {
             match self.store.try_lock(timeout + HOLD_MARGIN) {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(failure) => return Err(failure.to_error("be locked", &[])),
+                Err(failure) => return Err(self.error(&failure, "be locked")),
             }
             if Instant::now() >= until {
                 let what =
@@ -684,7 +684,7 @@ impl Inner {
         match self.store.load() {
             Ok(None) => Ok(None),
             Ok(Some(text)) => Record::from_text(&text).map(Some),
-            Err(failure) => Err(failure.to_error("be read", &[])),
+            Err(failure) => Err(self.error(&failure, "be read")),
         }
     }
 
@@ -698,8 +698,14 @@ impl Inner {
         match self.store.clear(generation) {
             // What is there now is somebody else's login.
             Ok(()) | Err(StoreError::Newer) => Ok(()),
-            Err(failure) => Err(failure.to_error("be cleared", &[])),
+            Err(failure) => Err(self.error(&failure, "be cleared")),
         }
+    }
+
+    /// A failure of the store, with nothing of the tokens that are known here.
+    fn error(&self, failure: &StoreError, doing: &str) -> Error {
+        let state = self.state.load();
+        failure.to_error(doing, state.held.as_ref().map(Held::secrets).as_ref().map_or(&[], |secrets| secrets))
     }
 
     fn publish(&self, state: State) -> Arc<State> {

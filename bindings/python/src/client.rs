@@ -32,7 +32,7 @@ use crate::{errors, text};
 /// A value that cannot be raises `FixError`, which names it. Sends nothing.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct Client {
-    core: cmauth::Client,
+    pub(crate) core: cmauth::Client,
     /// For `repr`.
     client_id: String,
     /// For `repr`.
@@ -163,6 +163,15 @@ impl Client {
             core: errors::call(py, || cmauth::Login::new(&self.core, redirect_uri.expose()))?,
             redirect_uri: redirect_uri.expose().to_owned(),
         })
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    /// Ends what is under way, as `cancel` does.
+    fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) {
+        self.core.cancel();
     }
 
     fn __repr__(&self) -> String {

@@ -6,6 +6,7 @@
 
 mod client;
 mod errors;
+mod session;
 mod tokens;
 
 use std::alloc::System;
@@ -23,6 +24,8 @@ mod _cmauth {
 
     #[pymodule_export]
     use crate::client::{Client, Login, exchange_code, logout, refresh};
+    #[pymodule_export]
+    use crate::session::{FileStore, Health, MemoryStore, Session};
     #[pymodule_export]
     use crate::tokens::Tokens;
 

@@ -69,12 +69,18 @@ impl Tokens {
     }
 
     fn __repr__(&self) -> String {
+        // A server may repeat a token where it does not belong.
+        let secrets = [Some(self.0.access_token()), self.0.refresh_token()];
+        let plain = |text: &str| {
+            let hide = |text: String, secret: &cmauth::Secret| text.replace(secret.expose(), "[redacted]");
+            format!("{:?}", secrets.iter().flatten().fold(text.to_owned(), |text, secret| hide(text, secret)))
+        };
         let or_none = |shown: Option<String>| shown.unwrap_or_else(|| "None".to_owned());
         format!(
-            "Tokens(access_token=[redacted], refresh_token={}, token_type={:?}, scope={}, expires_at={})",
+            "Tokens(access_token=[redacted], refresh_token={}, token_type={}, scope={}, expires_at={})",
             or_none(self.0.refresh_token().map(|secret| format!("{secret:?}"))),
-            self.0.token_type(),
-            or_none(self.0.scope().map(|scope| format!("{scope:?}"))),
+            plain(self.0.token_type()),
+            or_none(self.0.scope().map(plain)),
             or_none(self.0.expires_at().map(|at| at.to_string())),
         )
     }

@@ -11,8 +11,12 @@
     tokens = client.refresh(tokens.refresh_token)
     client.logout(tokens.access_token)
 
-A refresh ends the old access token at once, so refresh in one place and keep what comes back:
-`tokens.to_json()` and `Tokens.from_json(json)`.
+A refresh ends the old access token at once, so refresh in one place and keep what comes back.
+A session does so, for all threads and processes that share its store:
+
+    session = cmauth.Session(client, cmauth.FileStore("/var/lib/recorder/cameramanager"))
+    session.start(tokens)                      # once, after the login
+    requests.get(url, auth=cmauth.Auth(session))
 
 Every failure is a `cmauth.Error`, whose subclass says what to do:
 
@@ -26,10 +30,18 @@ Every failure is a `cmauth.Error`, whose subclass says what to do:
 `exchange_code`, `refresh` and `logout` of this module do the same without a client, for scripts.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from cmauth._cmauth import (
     DEFAULT_BASE_URL,
     Client,
+    FileStore,
+    Health,
     Login,
+    MemoryStore,
+    Session,
     Tokens,
     __version__,
     exchange_code,
@@ -48,24 +60,49 @@ from cmauth._errors import (
     Status,
 )
 from cmauth._options import Options
+from cmauth._sessions import AsyncSession, Auth
+from cmauth._stores import KeyringStore, RedisStore, StaleError, Store
+
+if TYPE_CHECKING:
+    from cmauth._httpx import HttpxAuth
 
 __all__ = [
     "DEFAULT_BASE_URL",
     "Advice",
+    "AsyncSession",
+    "Auth",
     "CancelledError",
     "Client",
     "Error",
+    "FileStore",
     "FixError",
+    "Health",
+    "HttpxAuth",
     "InternalError",
+    "KeyringStore",
     "Login",
     "LoginError",
+    "MemoryStore",
     "Options",
+    "RedisStore",
     "RefreshError",
     "RetryError",
+    "Session",
+    "StaleError",
     "Status",
+    "Store",
     "Tokens",
     "__version__",
     "exchange_code",
     "logout",
     "refresh",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # Needs httpx, which a program without it need not have.
+    if name == "HttpxAuth":
+        from cmauth._httpx import HttpxAuth
+
+        return HttpxAuth
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

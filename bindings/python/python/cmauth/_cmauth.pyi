@@ -1,19 +1,26 @@
 """Signatures and docs of the Rust side, for editors and type checkers."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from types import TracebackType
 from typing import ClassVar, Final, final
 
 from typing_extensions import Self, Unpack
 
+from cmauth._errors import Error
 from cmauth._options import Options
+from cmauth._stores import Store as _Store
 
 __all__ = [
     "DEFAULT_BASE_URL",
     "_ADVICES",
     "_STATUSES",
     "Client",
+    "FileStore",
+    "Health",
     "Login",
+    "MemoryStore",
+    "Session",
     "Tokens",
     "__version__",
     "exchange_code",
@@ -89,6 +96,13 @@ class Client:
 
         From any thread, for a program that must stop; there is no way back but a new client.
         """
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None: ...
     def begin_login(self, redirect_uri: str) -> Login:
         """Begins a login that will come back to `redirect_uri`. Sends nothing.
 
@@ -158,6 +172,101 @@ class Tokens:
         """
     def __eq__(self, value: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class Session:
+    """One logged-in user, asked by any thread of any process for a token that is valid now.
+
+    It keeps its tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
+    `Store`. It begins with the ones that are there, or with nobody logged in until `start`.
+    Threads share one session; processes and machines share a user by sharing a store.
+    Raises `RetryError` where the store cannot be read, `FixError` where what it has is damaged.
+    """
+
+    def __new__(cls, client: Client, store: MemoryStore | FileStore | _Store) -> Self: ...
+    def start(self, tokens: Tokens) -> None:
+        """Begins with the tokens of a login. They are in the store when this returns.
+
+        Raises `RetryError` where the store could not be locked or written: the session is as
+        before, and the tokens are still good for another try.
+        """
+    def tokens(self) -> Tokens:
+        """Tokens that are valid now. Refreshes them when they are about to end, once for all.
+
+        Where that fails while the tokens at hand have not ended, gives those; the failure shows
+        in `health`. Raises `LoginError` where nobody is logged in or the server ended the login.
+        """
+    def tokens_at_hand(self) -> Tokens | None:
+        """The tokens, if they are valid now and nothing need be done, else `None`; never blocks."""
+    def rejected(self, tokens: Tokens) -> Tokens:
+        """Other tokens, after the API answered 401 to these: refreshed once for all who ask.
+
+        Not after a 403, which other tokens would get too. Raises what `tokens` does; the rejected
+        ones are not given again.
+        """
+    def logout(self) -> bool:
+        """Ends the login at the server, for all who share it, and here.
+
+        `True`: the server confirmed it. `False`: it was gone already. Raises where the server
+        could not be told: all is as before, so try again, or `forget`.
+        """
+    def forget(self) -> None:
+        """Forgets the tokens here and in the store; the server is not told.
+
+        Clears a store whose content is damaged, too.
+        """
+    def on_change(self, callback: Callable[[int], object] | None) -> None:
+        """Calls `callback` with the generation after each change: other tokens, or none any more.
+
+        So that streams that live long can reconnect. It is called in the thread that noticed, and
+        may call the session; of two calls at once the larger generation is the later. `None`:
+        nobody is told any more.
+        """
+    def health(self) -> Health:
+        """How the session is, as known here; asks nobody."""
+
+@final
+class Health:
+    """How a session is. Holds no secret."""
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether there are tokens, as far as is known here."""
+    @property
+    def generation(self) -> int:
+        """The number of the tokens, which grows with each change."""
+    @property
+    def expires_at(self) -> int | None:
+        """When the access token ends, in Unix seconds; `None`: never, or nobody is logged in."""
+    @property
+    def next_refresh(self) -> int | None:
+        """When a refresh is tried next, in Unix seconds; `None`: never, or nobody is logged in."""
+    @property
+    def failures(self) -> int:
+        """Failures since the last success."""
+    @property
+    def last_error(self) -> Error | None:
+        """The last of the failures in a row."""
+    @property
+    def saved(self) -> bool:
+        """Whether the store has the tokens. If it refused them, saving is tried again."""
+
+@final
+class MemoryStore:
+    """Keeps a session for as long as the process lives."""
+
+    def __new__(cls) -> Self: ...
+
+@final
+class FileStore:
+    """Keeps a session in one file, which only its owner can read, for all processes of a machine.
+
+    Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`. A process that is
+    killed, or a machine that loses power, leaves the old session or the new one. A file that
+    others can read is refused. What is wrong with the path is raised when a session is opened.
+    """
+
+    def __new__(cls, path: str | os.PathLike[str]) -> Self: ...
 
 def exchange_code(
     client_id: str, client_secret: str, code: str, redirect_uri: str, **options: Unpack[Options]

@@ -21,6 +21,7 @@ class Status(enum.IntEnum):
     TIMEOUT: the time was up.
     SERVER: the server has a problem, or too much to do (5xx or 429).
     PROTOCOL: an answer that is not what the API promises.
+    STORE: the store of a session could not be read, locked or written.
     INTERNAL: a bug in this library.
     CANCELLED: `Client.cancel` was called.
     """
@@ -37,6 +38,7 @@ class Status(enum.IntEnum):
     TIMEOUT = 10
     SERVER = 11
     PROTOCOL = 12
+    STORE = 13
     INTERNAL = 14
     CANCELLED = 15
 

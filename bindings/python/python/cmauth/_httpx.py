@@ -1,0 +1,52 @@
+"""Sessions for `httpx`. Imported on demand: a program without httpx need not have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Generator
+
+import httpx
+
+from cmauth._cmauth import Session
+from cmauth._sessions import _bearer
+
+
+class HttpxAuth(httpx.Auth):
+    """A session as the `auth` of `httpx`: `httpx.get(url, auth=cmauth.HttpxAuth(session))`.
+
+    It adds the access token, and after one 401 sends the request again with another. Not after a
+    403. With `httpx.AsyncClient` on asyncio, what may wait is done in a thread.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def sync_auth_flow(
+        self, request: httpx.Request
+    ) -> Generator[httpx.Request, httpx.Response, None]:
+        tokens = self._session.tokens()
+        request.headers["Authorization"] = _bearer(tokens)
+        response = yield request
+        if response.status_code == 401:
+            request.headers["Authorization"] = _bearer(self._session.rejected(tokens))
+            yield request
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        session = self._session
+        tokens = session.tokens_at_hand()
+        if tokens is None:
+            tokens = await asyncio.to_thread(session.tokens)
+        request.headers["Authorization"] = _bearer(tokens)
+        response = yield request
+        if response.status_code == 401:
+            other = await asyncio.to_thread(session.rejected, tokens)
+            request.headers["Authorization"] = _bearer(other)
+            yield request
+
+    def __repr__(self) -> str:
+        return f"HttpxAuth({self._session!r})"
+
+
+HttpxAuth.__module__ = "cmauth"

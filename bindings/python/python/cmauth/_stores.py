@@ -1,0 +1,196 @@
+"""Stores of a session that are best said in Python, and the protocol for others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import redis
+
+
+class StaleError(Exception):
+    """What a store raises from `save` and `clear` where it has as new a record, or a newer one."""
+
+
+class Store(Protocol):
+    """Keeps the session of one user, for `Session`: what to write for a database of your own.
+
+    A record is a text of a few hundred bytes, secret, for the tokens are in it. A session calls
+    `load` at any time, `save` and `clear` only while it has the lock, each in the thread whose
+    call needed it. Sessions in other processes are kept away by the lock alone: one that can
+    expire needs the generation, by which a holder that slept through its end is refused. What is
+    raised becomes a `RetryError` of the session. A store must not call the session that uses it.
+    """
+
+    def load(self) -> str | None:
+        """The record that was saved last, never half of one; `None` where there is none."""
+
+    def save(self, record: str, generation: int, /) -> None:
+        """Keeps the record in place of the one before; raises `StaleError` if that is newer."""
+
+    def clear(self, generation: int, /) -> None:
+        """Removes the record. A store that has generations remembers this one."""
+
+    def try_lock(self, hold: float, /) -> bool:
+        """Takes the lock if it is free, at once, for at least `hold` seconds."""
+
+    def unlock(self) -> None:
+        """Gives the lock back."""
+
+
+# Both keep what is there if it is as new, and return whether they did it.
+_SAVE = """
+local there = redis.call('HGET', KEYS[1], 'generation')
+if there and tonumber(there) >= tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])
+return 1
+"""
+_CLEAR = """
+local there = redis.call('HGET', KEYS[1], 'generation')
+if there and tonumber(there) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HDEL', KEYS[1], 'record')
+redis.call('HSET', KEYS[1], 'generation', ARGV[1])
+return 1
+"""
+
+
+class RedisStore:
+    """Keeps a session in Redis, for several machines that share a user.
+
+    client: a `redis.Redis` of the package redis, with the time-outs that you want.
+    key: the hash that has the session; the lock is at `key` + ":lock".
+
+    The lock is redis-py's own, and expires if its holder dies. A holder that slept through its
+    end cannot overwrite newer tokens, for they have a larger generation.
+    """
+
+    def __init__(self, client: redis.Redis, key: str) -> None:
+        self._client = client
+        self._key = key
+        self._save = client.register_script(_SAVE)
+        self._clear = client.register_script(_CLEAR)
+        self._lock: Any = None
+
+    def load(self) -> str | None:
+        record: Any = self._client.hget(self._key, "record")
+        return record.decode() if isinstance(record, bytes) else record
+
+    def save(self, record: str, generation: int, /) -> None:
+        if not self._save(keys=[self._key], args=[record, generation]):
+            raise StaleError("Redis has a newer session")
+
+    def clear(self, generation: int, /) -> None:
+        if not self._clear(keys=[self._key], args=[generation]):
+            raise StaleError("Redis has a newer session")
+
+    def try_lock(self, hold: float, /) -> bool:
+        # Not bound to a thread: a session of another event loop's thread may give it back.
+        lock = self._client.lock(f"{self._key}:lock", timeout=hold, thread_local=False)
+        locked = bool(lock.acquire(blocking=False))
+        if locked:
+            self._lock = lock
+        return locked
+
+    def unlock(self) -> None:
+        from redis.exceptions import LockError, RedisError
+
+        lock, self._lock = self._lock, None
+        # If it cannot be given back, it has expired, or will.
+        with contextlib.suppress(LockError, RedisError):
+            lock.release()
+
+    def __repr__(self) -> str:
+        return f"RedisStore(key={self._key!r})"
+
+
+class KeyringStore:
+    """Keeps a session in the keyring of the desktop or of the service's account.
+
+    service, user: under what the keyring has it; needs the package keyring.
+    lock_file: a file whose lock keeps other processes away. Without it, only threads of this
+        process are: enough for a program that runs once.
+    """
+
+    def __init__(
+        self, service: str, user: str, lock_file: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._service = service
+        self._user = user
+        self._guard = threading.Lock()
+        self._lock_file = None if lock_file is None else _LockFile(lock_file)
+
+    def load(self) -> str | None:
+        import keyring
+
+        return keyring.get_password(self._service, self._user)
+
+    def save(self, record: str, generation: int, /) -> None:  # noqa: ARG002
+        import keyring
+
+        keyring.set_password(self._service, self._user, record)
+
+    def clear(self, generation: int, /) -> None:  # noqa: ARG002
+        import keyring
+
+        if keyring.get_password(self._service, self._user) is not None:
+            keyring.delete_password(self._service, self._user)
+
+    def try_lock(self, hold: float, /) -> bool:  # noqa: ARG002
+        if not self._guard.acquire(blocking=False):
+            return False
+        try:
+            locked = self._lock_file is None or self._lock_file.try_lock()
+        except BaseException:
+            self._guard.release()
+            raise
+        if not locked:
+            self._guard.release()
+        return locked
+
+    def unlock(self) -> None:
+        if self._lock_file:
+            self._lock_file.unlock()
+        self._guard.release()
+
+    def __repr__(self) -> str:
+        return f"KeyringStore(service={self._service!r}, user={self._user!r})"
+
+
+class _LockFile:
+    """A file locked as `FileStore` locks: until it is given back or the process ends."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def try_lock(self) -> bool:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.close(file)
+            return False
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        return True
+
+    def unlock(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+
+
+for _kind in (StaleError, Store, RedisStore, KeyringStore):
+    _kind.__module__ = "cmauth"
