@@ -1,39 +1,35 @@
 //! One logged-in user, asked by any thread of any process for a token that is valid now: [`Session`].
 //!
-//! Whoever asks while the tokens are good gets them without waiting for anybody. Else one asker does what is to be done
-//! (the *flight*: lock the store, read it, refresh, save) and all others wait for its result. Nothing here is guarded by a lock of the
-//! system, so the child of a fork finds none held: the state is replaced whole, by the one who leads the flight.
+//! Whoever asks while the tokens are good gets them without waiting for anybody (`state`). Else one asker does what is to
+//! be done (the *flight*: lock the store, read it, refresh, save) and all others wait for its result. Nothing here is
+//! guarded by a lock of the system, so the child of a fork finds none held: the state is replaced whole, by the one who
+//! leads the flight.
+
+mod clock;
+mod flight;
+mod state;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::LOG;
 use crate::client::{self, Client};
 use crate::error::{Error, Status};
-use crate::secret::Secret;
 use crate::store::record::Record;
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
-
-/// The part of a lifetime at which tokens are refreshed: from here to there, at random.
-const REFRESH_FROM: f64 = 0.75;
-const REFRESH_TO: f64 = 0.95;
-
-/// The pause after an early refresh that failed, at first and at last; of a short lifetime a twentieth.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LAST_PAUSE: Duration = Duration::from_secs(600);
+use clock::{Moment, Now};
+use flight::{Flight, Runway};
+use state::{Held, State, Want, record};
 
 /// How often a lock that somebody else has is asked for, at most.
 const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// What a holder of the store's lock needs beside the time of its request, generously.
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
-
-/// A look at the clocks every so often costs nothing and keeps all times within their types.
-const FAR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// One logged-in user. Cheap to clone, used by any number of threads at once; clones are the same session.
 ///
@@ -59,7 +55,7 @@ struct Inner {
     store: Arc<dyn Store>,
     /// Replaced by the leader of the flight alone.
     state: ArcSwap<State>,
-    flight: ArcSwapOption<Flight>,
+    flights: Runway,
     on_change: ArcSwapOption<Callback>,
 }
 
@@ -94,164 +90,6 @@ pub struct Health {
     pub saved: bool,
 }
 
-/// What is known of the user now. Immutable.
-#[derive(Clone, Default)]
-struct State {
-    generation: u64,
-    held: Option<Held>,
-    /// Until then the tokens are handed out without a thought.
-    gate: Option<Moment>,
-    /// The store refused the tokens.
-    unsaved: bool,
-    failures: u32,
-    last_error: Option<Error>,
-}
-
-#[derive(Clone)]
-struct Held {
-    tokens: Tokens,
-    refresh_at: Option<Moment>,
-    ends_at: Option<Moment>,
-    lifetime: Duration,
-}
-
-/// What a caller needs.
-#[derive(Clone, Copy)]
-enum Want<'a> {
-    Valid,
-    /// The API rejected these.
-    Other(&'a Tokens),
-}
-
-/// One thread at work for all who wait.
-struct Flight {
-    process: u32,
-    /// Whether its result is what other callers want too, or only its end is awaited.
-    shared: bool,
-    result: OnceLock<Result<Option<Tokens>, Error>>,
-}
-
-/// Both clocks, for each fails in its way: the wall clock is set, the monotonic one stands while the machine sleeps.
-#[derive(Clone, Copy)]
-struct Now {
-    clock: Instant,
-    /// Unix milliseconds.
-    wall: i64,
-}
-
-/// A time that has come when either clock says so.
-#[derive(Clone, Copy)]
-struct Moment {
-    clock: Instant,
-    wall: i64,
-}
-
-impl Now {
-    fn read() -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        Now { clock: Instant::now(), wall: i64::try_from(wall).unwrap_or(i64::MAX) }
-    }
-
-    /// The moment in `ms` milliseconds; at most [`FAR`] away.
-    fn after(self, ms: i64) -> Moment {
-        let ms = ms.clamp(0, FAR.as_millis() as i64);
-        Moment { clock: self.clock + Duration::from_millis(ms.unsigned_abs()), wall: self.wall.saturating_add(ms) }
-    }
-
-    fn has_reached(self, moment: Moment) -> bool {
-        self.clock >= moment.clock || self.wall >= moment.wall
-    }
-}
-
-impl Moment {
-    fn earlier(self, other: Moment) -> Moment {
-        Moment { clock: self.clock.min(other.clock), wall: self.wall.min(other.wall) }
-    }
-}
-
-impl Held {
-    fn new(record: &Record, now: Now) -> Held {
-        // A record from the future, by a clock that was set back since or by another machine's, is good for its
-        // lifetime and no longer.
-        let moment = |at: i64| now.after(at.saturating_sub(now.wall.max(record.obtained_at)));
-        let ends_at = record.tokens.expires_at().map(|at| at.saturating_mul(1000));
-        let lifetime = ends_at.map_or(i64::MAX, |at| at.saturating_sub(record.obtained_at).max(0));
-        Held {
-            tokens: record.tokens.clone(),
-            refresh_at: record.refresh_at.map(moment),
-            ends_at: ends_at.map(moment),
-            lifetime: Duration::from_millis(lifetime.unsigned_abs()),
-        }
-    }
-
-    fn is_over(&self, now: Now) -> bool {
-        self.ends_at.is_some_and(|at| now.has_reached(at))
-    }
-
-    fn is_due(&self, now: Now) -> bool {
-        self.refresh_at.is_some_and(|at| now.has_reached(at))
-    }
-
-    fn secrets(&self) -> [&str; 2] {
-        [self.tokens.access_token().expose(), self.tokens.refresh_token().map_or("", Secret::expose)]
-    }
-}
-
-impl State {
-    fn of(record: &Record, now: Now) -> State {
-        let held = Held::new(record, now);
-        let ends = [held.refresh_at, held.ends_at].into_iter().flatten();
-        let gate = ends.fold(now.after(i64::MAX), Moment::earlier);
-        State { generation: record.generation, held: Some(held), gate: Some(gate), ..State::default() }
-    }
-
-    fn ended(generation: u64) -> State {
-        State { generation, ..State::default() }
-    }
-
-    /// The tokens, if they are good for now without anything being done.
-    fn ready(&self, now: Now) -> Option<&Tokens> {
-        let gate = self.gate?;
-        if now.has_reached(gate) { None } else { self.held.as_ref().map(|held| &held.tokens) }
-    }
-
-    /// The tokens, if they are what is wanted, though perhaps not for long.
-    fn answers(&self, want: Want, now: Now) -> Option<&Tokens> {
-        match want {
-            Want::Valid => self.ready(now),
-            Want::Other(rejected) => {
-                let held = self.held.as_ref().filter(|held| !held.is_over(now))?;
-                (held.tokens.access_token() != rejected.access_token()).then_some(&held.tokens)
-            }
-        }
-    }
-
-    /// The tokens that have not ended yet.
-    fn alive(&self, now: Now) -> Option<&Tokens> {
-        self.held.as_ref().filter(|held| !held.is_over(now)).map(|held| &held.tokens)
-    }
-
-    fn tokens(&self) -> Option<Tokens> {
-        self.held.as_ref().map(|held| held.tokens.clone())
-    }
-
-    /// The same after a failure: what is still good is handed out, and the next try waits.
-    fn after_failure(&self, error: &Error, now: Now) -> State {
-        let mut state = self.clone();
-        state.failures = self.failures.saturating_add(1);
-        state.last_error = Some(error.clone());
-        if let Some(held) = &self.held {
-            let left = held.ends_at.map_or(LAST_PAUSE, |at| at.clock.saturating_duration_since(now.clock));
-            let first = FIRST_PAUSE.min(held.lifetime / 20);
-            let pause = first.saturating_mul(1 << self.failures.min(10)).min(LAST_PAUSE).min(left);
-            let pause = client::jitter(pause).max(error.retry_after().unwrap_or_default());
-            let next = now.after(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
-            state.gate = Some(held.ends_at.map_or(next, |end| next.earlier(end)));
-        }
-        state
-    }
-}
-
 impl Session {
     /// A session of `client` that keeps its tokens in `store`: the ones that are there, or none until
     /// [`start`](Self::start). Nothing is sent.
@@ -271,7 +109,7 @@ impl Session {
             client: client.clone(),
             store,
             state: ArcSwap::default(),
-            flight: ArcSwapOption::empty(),
+            flights: Runway::default(),
             on_change: ArcSwapOption::empty(),
         }));
         if let Some(record) = session.0.load()? {
@@ -405,7 +243,7 @@ impl Inner {
     fn settle(&self, want: Want) -> Result<Tokens, Error> {
         let deadline = Instant::now() + self.client.timeout();
         loop {
-            let flight = match self.take_off(true) {
+            let flight = match self.flights.take_off(&self.client, true) {
                 Ok(lead) => {
                     let before = self.state.load().generation;
                     let result = self.lead(want, deadline);
@@ -613,7 +451,7 @@ impl Inner {
     fn alone<T>(&self, body: impl FnOnce(&Inner, Instant) -> Result<T, Error>) -> Result<T, Error> {
         let deadline = Instant::now() + self.client.timeout();
         let lead = loop {
-            match self.take_off(false) {
+            match self.flights.take_off(&self.client, false) {
                 Ok(lead) => break lead,
                 Err(flight) => drop(self.wait_for(&flight, deadline)?),
             }
@@ -623,25 +461,6 @@ impl Inner {
         lead.land(Ok(None));
         self.tell_of_change(before);
         result
-    }
-
-    /// Begins a flight, or gives the one under way.
-    fn take_off(&self, shared: bool) -> Result<Lead<'_>, Arc<Flight>> {
-        let process = std::process::id();
-        let flight = Arc::new(Flight { process, shared, result: OnceLock::new() });
-        loop {
-            let present = self.flight.load();
-            if let Some(present) = present.as_ref() {
-                // The parent's, in the child of a fork, never lands here.
-                if present.process == process && present.result.get().is_none() {
-                    return Err(present.clone());
-                }
-            }
-            let was = self.flight.compare_and_swap(&present, Some(flight.clone()));
-            if was.as_ref().map(Arc::as_ptr) == present.as_ref().map(Arc::as_ptr) {
-                return Ok(Lead { inner: self, flight });
-            }
-        }
     }
 
     /// The result of somebody else's flight.
@@ -725,33 +544,6 @@ impl Inner {
     }
 }
 
-/// The right to lead, and the duty to land: however the leader ends, those who wait are told.
-struct Lead<'a> {
-    inner: &'a Inner,
-    flight: Arc<Flight>,
-}
-
-impl Lead<'_> {
-    fn land(self, result: Result<Option<Tokens>, Error>) {
-        let _ = self.flight.result.set(result);
-    }
-}
-
-impl Drop for Lead<'_> {
-    fn drop(&mut self) {
-        // Set already, but where the leader panicked.
-        let _ = self.flight.result.set(Err(Error::new(
-            Status::Internal,
-            "a bug in libcmauth: the thread that refreshed the tokens for others panicked",
-            "report this line",
-        )));
-        // Nobody needs the tokens in it any more but who waits for it.
-        let mine = Some(self.flight.clone());
-        self.inner.flight.compare_and_swap(&mine, None);
-        self.inner.client.wake();
-    }
-}
-
 /// Unlocks at the end, a panic included.
 struct Unlock<'a>(&'a dyn Store);
 
@@ -759,16 +551,6 @@ impl Drop for Unlock<'_> {
     fn drop(&mut self) {
         self.0.unlock();
     }
-}
-
-/// The record of tokens that came now, with a time drawn for their refresh.
-fn record(tokens: &Tokens, generation: u64, now: Now) -> Record {
-    let refresh_at = tokens.expires_at().map(|ends| {
-        let lifetime = ends.saturating_mul(1000).saturating_sub(now.wall).max(0);
-        let part = REFRESH_FROM + (REFRESH_TO - REFRESH_FROM) * client::random();
-        now.wall.saturating_add((lifetime as f64 * part) as i64)
-    });
-    Record { tokens: tokens.clone(), generation, obtained_at: now.wall, refresh_at }
 }
 
 fn nobody() -> Error {
