@@ -71,6 +71,11 @@ pub enum Link {
 
 /// Compiles a C or C++ program with every warning an error, and returns the path of what it became.
 pub fn compile(source: &Path, link: Link, name: &str) -> PathBuf {
+    compile_with(source, link, name, &[])
+}
+
+/// The same with further libraries.
+pub fn compile_with(source: &Path, link: Link, name: &str, libraries: &[&str]) -> PathBuf {
     let is_c = source.extension().is_some_and(|extension| extension == "c");
     let (compiler, standard) = if is_c { ("cc", "-std=c99") } else { ("c++", "-std=c++17") };
     let program = scratch(name).join("program");
@@ -97,7 +102,7 @@ pub fn compile(source: &Path, link: Link, name: &str) -> PathBuf {
             "-lc",
         ]),
     };
-    run(&mut command);
+    run(command.args(libraries));
     program
 }
 

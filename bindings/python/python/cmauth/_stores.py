@@ -41,18 +41,14 @@ class Store(Protocol):
         """Gives the lock back."""
 
 
-# Both keep what is there if it is as new, and return whether they did it.
+# Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The same
+# once more is no failure, for the answer to the first time can be lost.
 _SAVE = """
 local there = redis.call('HGET', KEYS[1], 'generation')
+local record = redis.call('HGET', KEYS[1], 'record') or ''
+if there and tonumber(there) == tonumber(ARGV[2]) and record == ARGV[1] then return 1 end
 if there and tonumber(there) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])
-return 1
-"""
-_CLEAR = """
-local there = redis.call('HGET', KEYS[1], 'generation')
-if there and tonumber(there) >= tonumber(ARGV[1]) then return 0 end
-redis.call('HDEL', KEYS[1], 'record')
-redis.call('HSET', KEYS[1], 'generation', ARGV[1])
 return 1
 """
 
@@ -63,6 +59,8 @@ class RedisStore:
     client: a `redis.Redis` of the package redis, with the time-outs that you want.
     key: the hash that has the session; the lock is at `key` + ":lock".
 
+    Programs in C share it by examples/c/redis_store.c.
+
     The lock is redis-py's own, and expires if its holder dies. A holder that slept through its
     end cannot overwrite newer tokens, for they have a larger generation.
     """
@@ -71,20 +69,19 @@ class RedisStore:
         self._client = client
         self._key = key
         self._save = client.register_script(_SAVE)
-        self._clear = client.register_script(_CLEAR)
         self._lock: Any = None
 
     def load(self) -> str | None:
         record: Any = self._client.hget(self._key, "record")
-        return record.decode() if isinstance(record, bytes) else record
+        text: str | None = record.decode() if isinstance(record, bytes) else record
+        return text or None
 
     def save(self, record: str, generation: int, /) -> None:
         if not self._save(keys=[self._key], args=[record, generation]):
             raise StaleError("Redis has a newer session")
 
     def clear(self, generation: int, /) -> None:
-        if not self._clear(keys=[self._key], args=[generation]):
-            raise StaleError("Redis has a newer session")
+        self.save("", generation)
 
     def try_lock(self, hold: float, /) -> bool:
         # Not bound to a thread: a session of another event loop's thread may give it back.

@@ -1,0 +1,165 @@
+/* A store of one's own for libcmauth: sessions in Redis, by hiredis. Copy it into your product and change what you
+ * need: a password, TLS, a pool of connections.
+ *
+ * The lock is a key that expires, so that it ends with its holder. A holder that slept through its end does no harm:
+ * what it saves has a generation that is not newer than what is there, and is refused by Redis itself. */
+
+#include "redis_store.h"
+
+#include <hiredis/hiredis.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+/* Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The same once more is no
+ * failure, for the answer to the first time can be lost. */
+static const char SAVE[] = "local there = redis.call('HGET', KEYS[1], 'generation')\n"
+                           "local record = redis.call('HGET', KEYS[1], 'record') or ''\n"
+                           "if there and tonumber(there) == tonumber(ARGV[2]) and record == ARGV[1] then return 1 end\n"
+                           "if there and tonumber(there) >= tonumber(ARGV[2]) then return 0 end\n"
+                           "redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])\n"
+                           "return 1";
+
+/* Gives the lock back, if it is still ours. */
+static const char UNLOCK[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end\n"
+                             "return 0";
+
+struct redis_store {
+    pthread_mutex_t guard; /* hiredis connections are for one thread at a time. */
+    redisContext *connection;
+    char *host;
+    int port;
+    char *key, *lock_key;
+    char owner[33]; /* What our lock has as its value. */
+};
+
+static redisReply *once(struct redis_store *store, int argc, const char **argv) {
+    const struct timeval five_seconds = {5, 0};
+    if (store->connection == NULL || store->connection->err) {
+        redisFree(store->connection);
+        store->connection = redisConnectWithTimeout(store->host, store->port, five_seconds);
+        if (store->connection == NULL || store->connection->err)
+            return NULL;
+        redisSetTimeout(store->connection, five_seconds);
+    }
+    return redisCommandArgv(store->connection, argc, argv, NULL);
+}
+
+/* Runs a command; again on a new connection, if the old one was lost. NULL: it failed, and the reply says why. */
+static redisReply *command(struct redis_store *store, cm_store_reply *reply, int argc, const char **argv) {
+    char why[256];
+    redisReply *answer = once(store, argc, argv);
+    if (answer == NULL)
+        answer = once(store, argc, argv);
+    if (answer != NULL && answer->type != REDIS_REPLY_ERROR)
+        return answer;
+    const char *what = answer ? answer->str : store->connection ? store->connection->errstr : "no memory";
+    snprintf(why, sizeof why, "Redis at %s:%d: %.160s", store->host, store->port, what);
+    cm_store_reply_set_message(reply, why);
+    freeReplyObject(answer);
+    return NULL;
+}
+
+static int redis_load(void *context, cm_store_reply *reply) {
+    struct redis_store *store = context;
+    const char *argv[] = {"HGET", store->key, "record"};
+    pthread_mutex_lock(&store->guard);
+    redisReply *answer = command(store, reply, 3, argv);
+    pthread_mutex_unlock(&store->guard);
+    if (answer == NULL)
+        return CM_STORE_RESULT_FAILED;
+    /* A session that was cleared has left its generation and an empty record. */
+    if (answer->type == REDIS_REPLY_STRING && answer->len > 0)
+        cm_store_reply_set_record(reply, answer->str);
+    freeReplyObject(answer);
+    return CM_STORE_RESULT_OK;
+}
+
+static int redis_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+    struct redis_store *store = context;
+    char number[24];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
+    const char *argv[] = {"EVAL", SAVE, "1", store->key, record, number};
+    pthread_mutex_lock(&store->guard);
+    redisReply *answer = command(store, reply, 6, argv);
+    pthread_mutex_unlock(&store->guard);
+    if (answer == NULL)
+        return CM_STORE_RESULT_FAILED;
+    int saved = answer->type == REDIS_REPLY_INTEGER && answer->integer == 1;
+    freeReplyObject(answer);
+    return saved ? CM_STORE_RESULT_OK : CM_STORE_RESULT_NEWER;
+}
+
+static int redis_clear(void *context, uint64_t generation, cm_store_reply *reply) {
+    return redis_save(context, "", generation, reply);
+}
+
+static int redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+    struct redis_store *store = context;
+    char milliseconds[24];
+    snprintf(milliseconds, sizeof milliseconds, "%lld", (long long)hold_ms);
+    const char *argv[] = {"SET", store->lock_key, store->owner, "NX", "PX", milliseconds};
+    pthread_mutex_lock(&store->guard);
+    redisReply *answer = command(store, reply, 6, argv);
+    pthread_mutex_unlock(&store->guard);
+    if (answer == NULL)
+        return CM_STORE_RESULT_FAILED;
+    int locked = answer->type == REDIS_REPLY_STATUS; /* "OK", or nil where somebody else has it. */
+    freeReplyObject(answer);
+    return locked ? CM_STORE_RESULT_OK : CM_STORE_RESULT_BUSY;
+}
+
+static void redis_unlock(void *context) {
+    struct redis_store *store = context;
+    const char *argv[] = {"EVAL", UNLOCK, "1", store->lock_key, store->owner};
+    pthread_mutex_lock(&store->guard);
+    /* If it cannot be given back, it expires. */
+    freeReplyObject(command(store, NULL, 5, argv));
+    pthread_mutex_unlock(&store->guard);
+}
+
+static void redis_destroy(void *context) {
+    struct redis_store *store = context;
+    redisFree(store->connection);
+    pthread_mutex_destroy(&store->guard);
+    free(store->host);
+    free(store->key);
+    free(store->lock_key);
+    free(store);
+}
+
+/* A name for this holder that no other has. */
+static int name_owner(struct redis_store *store) {
+    unsigned char random[16];
+    FILE *source = fopen("/dev/urandom", "rb");
+    if (source == NULL)
+        return 0;
+    size_t got = fread(random, 1, sizeof random, source);
+    fclose(source);
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(store->owner + 2 * i, 3, "%02x", random[i]);
+    return got == sizeof random;
+}
+
+cm_store *redis_store_new(const char *host, int port, const char *key) {
+    static const cm_store_callbacks callbacks = {
+        sizeof(cm_store_callbacks), redis_load, redis_save, redis_clear, redis_try_lock, redis_unlock, redis_destroy,
+    };
+    struct redis_store *store = calloc(1, sizeof *store);
+    if (store == NULL)
+        return NULL;
+    pthread_mutex_init(&store->guard, NULL);
+    store->host = strdup(host);
+    store->port = port;
+    store->key = strdup(key);
+    store->lock_key = malloc(strlen(key) + sizeof ":lock");
+    if (store->host == NULL || store->key == NULL || store->lock_key == NULL || !name_owner(store)) {
+        redis_destroy(store);
+        return NULL;
+    }
+    strcpy(store->lock_key, key);
+    strcat(store->lock_key, ":lock");
+    return cm_store_custom(&callbacks, store);
+}

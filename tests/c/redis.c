@@ -1,0 +1,138 @@
+/* The store of examples/c/redis_store.c against a real Redis, which the harness restarts when it reads "restart". With
+ * the argument "hold" it takes the lock, says so, and waits to be killed. */
+
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../../examples/c/redis_store.c"
+#include "story.h"
+
+static cm_store *store_at_redis(void) {
+    cm_store *store = redis_store_new("127.0.0.1", atoi(getenv("REDIS_PORT")), "recorder:1");
+    CHECK(store != NULL);
+    return store;
+}
+
+static struct redis_store bare(void) {
+    struct redis_store store = {.guard = PTHREAD_MUTEX_INITIALIZER, .host = "127.0.0.1", .key = "recorder:1"};
+    store.port = atoi(getenv("REDIS_PORT"));
+    store.lock_key = "recorder:1:lock";
+    CHECK(name_owner(&store));
+    return store;
+}
+
+static int hold(void) {
+    struct redis_store store = bare();
+    CHECK(redis_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
+    CHECK(redis_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
+    printf("held\n");
+    fflush(stdout);
+    return pause();
+}
+
+static void tell_harness(const char *what) {
+    char done[16];
+    printf("%s\n", what);
+    fflush(stdout);
+    CHECK(fgets(done, sizeof done, stdin) != NULL);
+}
+
+static int cuts;
+
+/* The connection is lost after the save was sent, and before its answer came. */
+static int cut_and_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+    struct redis_store *store = context;
+    char number[24];
+    snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
+    const char *argv[] = {"EVAL", SAVE, "1", store->key, record, number};
+    CHECK(redisAppendCommandArgv(store->connection, 6, argv, NULL) == REDIS_OK);
+    int done = 0;
+    while (!done)
+        CHECK(redisBufferWrite(store->connection, &done) == REDIS_OK);
+    char byte;
+    CHECK(recv(store->connection->fd, &byte, 1, MSG_PEEK) == 1); /* Redis has done it. */
+    CHECK(shutdown(store->connection->fd, SHUT_RDWR) == 0);
+    store->connection->err = REDIS_ERR_EOF;
+    cuts++;
+    return redis_save(context, record, generation, reply);
+}
+
+static void a_save_whose_answer_is_lost_is_no_failure(const cm_client *client, const cm_tokens *tokens) {
+    struct redis_store own = bare();
+    cm_store_callbacks callbacks = {
+        sizeof(cm_store_callbacks), redis_load, cut_and_save, redis_clear, redis_try_lock, redis_unlock, NULL,
+    };
+    cm_store *store = cm_store_custom(&callbacks, &own);
+    cm_session *session = NULL;
+    cm_tokens *fresh = NULL;
+    OK(cm_session_open(client, store, &session, &error));
+    OK(cm_session_rejected(session, tokens, &fresh, &error));
+    CHECK(cuts == 1);
+    cm_health *health = NULL;
+    OK(cm_session_health(session, &health));
+    CHECK(cm_health_saved(health) == 1);
+    cm_health_free(health);
+    cm_tokens_free(fresh);
+    cm_session_free(session);
+    cm_store_free(store);
+    redisFree(own.connection);
+}
+
+int main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "hold") == 0)
+        return hold();
+    cm_client *client = client_from_environment();
+    /* Two machines. */
+    cm_store *one_store = store_at_redis(), *other_store = store_at_redis();
+    cm_session *one = NULL, *other = NULL;
+    OK(cm_session_open(client, one_store, &one, &error));
+    OK(cm_session_open(client, other_store, &other, &error));
+    cm_tokens *tokens = log_in(client), *fresh = NULL, *same = NULL, *none = NULL;
+    OK(cm_session_start(one, tokens, &error));
+    OK(cm_session_rejected(one, tokens, &fresh, &error));
+    OK(cm_session_rejected(other, tokens, &same, &error));
+    CHECK(strcmp(cm_tokens_access_token(fresh), cm_tokens_access_token(same)) == 0);
+    cm_tokens_free(same);
+
+    a_save_whose_answer_is_lost_is_no_failure(client, fresh);
+    OK(cm_session_rejected(other, fresh, &same, &error));
+    cm_tokens_free(fresh);
+    fresh = same;
+
+    /* Redis is away: what is at hand is handed out, and nothing is refreshed without the lock. */
+    tell_harness("stop");
+    OK(cm_session_tokens(other, &same, &error));
+    cm_tokens_free(same);
+    CHECK(cm_session_rejected(other, fresh, &none, &error) == CM_STATUS_STORE && none == NULL);
+    CHECK_CONTAINS(cm_error_message(error), "Redis at 127.0.0.1:");
+    CHECK(cm_error_advice(error) == CM_ADVICE_RETRY);
+    cm_error_free(error);
+    error = NULL;
+    /* It is back, with its data; and then without. */
+    tell_harness("start");
+    OK(cm_session_rejected(other, fresh, &same, &error));
+    cm_tokens_free(fresh);
+    fresh = same;
+    /* A holder of the lock was killed: its lock ends, and this call gets it. */
+    tell_harness("hold and kill");
+    OK(cm_session_rejected(one, fresh, &same, &error));
+    cm_tokens_free(fresh);
+    fresh = same;
+    tell_harness("start empty");
+    FAILS(cm_session_rejected(one, fresh, &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    OK(cm_session_start(one, fresh, &error));
+
+    OK(cm_session_logout(one, &error));
+    OK(cm_session_tokens(other, &same, &error)); /* It cannot know yet. */
+    FAILS(cm_session_rejected(other, same, &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
+    cm_tokens_free(same);
+    cm_tokens_free(fresh);
+    cm_tokens_free(tokens);
+    cm_session_free(one);
+    cm_session_free(other);
+    cm_store_free(one_store);
+    cm_store_free(other_store);
+    cm_client_free(client);
+    return 0;
+}
