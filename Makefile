@@ -41,8 +41,9 @@ test-python: build $(VENV)/installed  # the Python package, its types and its ex
 test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
 	scripts/fuzz 3
 
-soak:            # the long runs: many threads under faults, AddressSanitizer, minutes of fuzzing
-	CMAUTH_SOAK=1 cargo test --release --package cmauth --test soak -- --nocapture
+soak: $(VENV)/installed  # the long runs: many threads under faults, sessions of many machines, AddressSanitizer, fuzzing
+	CMAUTH_SOAK=1 cargo test --release --package cmauth --test soak --test session_proof --test store_kill -- --nocapture
+	CMAUTH_SOAK=1 $(VENV)/bin/python -m pytest -s bindings/python/tests/test_proof.py
 	scripts/sanitize
 	scripts/fuzz 300
 

@@ -72,7 +72,10 @@ fn work(session: &Session, url: &str, until: Instant) -> Seen {
     let mut first = true;
     while Instant::now() < until {
         let result = session.tokens().and_then(|tokens| match ask(&agent, url, &tokens) {
-            Some(200) => Ok(seen.good += 1),
+            Some(200) => {
+                seen.good += 1;
+                Ok(())
+            }
             Some(401) => {
                 let others = session.rejected(&tokens)?;
                 match ask(&agent, url, &others) {

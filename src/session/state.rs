@@ -97,8 +97,11 @@ impl State {
         match want {
             Want::Valid => self.ready(now),
             Want::Other(rejected) => {
-                let held = self.held.as_ref().filter(|held| !held.is_over(now))?;
-                (held.tokens.access_token() != rejected.access_token()).then_some(&held.tokens)
+                let tokens = self.alive(now)?;
+                // Another holder of the store may have handed out the rejected ones after these.
+                let ends = |tokens: &Tokens| tokens.expires_at().unwrap_or(i64::MAX);
+                let other = tokens.access_token() != rejected.access_token();
+                (other && ends(tokens) >= ends(rejected)).then_some(tokens)
             }
         }
     }
@@ -242,8 +245,11 @@ mod tests {
     fn what_was_rejected_is_no_answer_and_what_is_newer_is() {
         let now = now();
         let state = State::of(&record(&tokens(Some(now.wall / 1000 + 100)), 1, now), now);
-        let other = Tokens::from_json(r#"{"access_token":"b:1"}"#).unwrap();
+        let other = Tokens::from_json(r#"{"access_token":"b:1","expires_at":1700000000}"#).unwrap();
         assert!(state.answers(Want::Other(&other), now).is_some());
+        let newer = format!(r#"{{"access_token":"b:1","expires_at":{}}}"#, now.wall / 1000 + 101);
+        let newer = Tokens::from_json(&newer).unwrap();
+        assert!(state.answers(Want::Other(&newer), now).is_none(), "another holder has newer ones than these");
         assert!(state.answers(Want::Other(&tokens(None)), now).is_none(), "the same access token");
         assert!(state.answers(Want::Other(&other), later(now, 100)).is_none(), "it has ended");
         assert!(State::ended(7).answers(Want::Valid, now).is_none());

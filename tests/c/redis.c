@@ -117,6 +117,7 @@ int main(int argc, char **argv) {
     /* A holder of the lock was killed: its lock ends, and this call gets it. */
     tell_harness("hold and kill");
     OK(cm_session_rejected(one, fresh, &same, &error));
+    CHECK(strcmp(cm_tokens_access_token(fresh), cm_tokens_access_token(same)) != 0);
     cm_tokens_free(fresh);
     fresh = same;
     tell_harness("start empty");

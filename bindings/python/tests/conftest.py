@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +18,7 @@ from typing import Any
 
 import cmauth
 import pytest
+import redis
 
 WORKSPACE = Path(__file__).parents[3]
 
@@ -136,3 +140,46 @@ def fake() -> Iterator[Fake]:
     yield fake
     fake.server.shutdown()
     fake.server.server_close()
+
+
+class RedisServer:
+    """A real Redis on a free port, which ends with the test."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self.command = [program, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        self.command += ["--bind", "127.0.0.1", "--dir", str(folder)]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [*self.command, "--port", str(self.port)], stdout=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.client().ping()
+                return
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline
+                assert self.process.poll() is None
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def client(self, **options: Any) -> redis.Redis:  # noqa: ANN401
+        return redis.Redis(port=self.port, socket_timeout=5, **options)
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    program = shutil.which("redis-server")
+    if program is None:
+        assert "CI" not in os.environ, "CI must have redis-server: see scripts/setup-ci"
+        pytest.skip("redis-server is not installed: make setup-ci")
+    server = RedisServer(program, tmp_path)
+    yield server
+    server.stop()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,16 @@ import httpx
 import keyring
 import keyring.backend
 import pytest
-import redis
 import requests
-from conftest import ACCESS_TOKEN, REFRESH_TOKEN, Answer, Fake, Sandbox, tokens_answer
+from conftest import (
+    ACCESS_TOKEN,
+    REFRESH_TOKEN,
+    Answer,
+    Fake,
+    RedisServer,
+    Sandbox,
+    tokens_answer,
+)
 
 URI = "https://example.com"
 
@@ -100,48 +105,6 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
 
     def delete_password(self, service: str, username: str) -> None:
         del self.passwords[service, username]
-
-
-class RedisServer:
-    """A real Redis on a free port, which ends with the test."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        self.command = [program, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-        self.command += ["--bind", "127.0.0.1", "--dir", str(folder)]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [*self.command, "--port", str(self.port)], stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.client().ping()
-                return
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline
-                assert self.process.poll() is None
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def client(self, **options: Any) -> redis.Redis:  # noqa: ANN401
-        return redis.Redis(port=self.port, socket_timeout=5, **options)
-
-
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: make setup-ci")
-    server = RedisServer(program, tmp_path)
-    yield server
-    server.stop()
 
 
 def the_story(client: cmauth.Client, sandbox: Sandbox, store: Any) -> None:  # noqa: ANN401

@@ -41,8 +41,8 @@ class Store(Protocol):
         """Gives the lock back."""
 
 
-# Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The same
-# once more is no failure, for the answer to the first time can be lost.
+# Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The
+# same once more is no failure, for the answer to the first time can be lost.
 _SAVE = """
 local there = redis.call('HGET', KEYS[1], 'generation')
 local record = redis.call('HGET', KEYS[1], 'record') or ''
