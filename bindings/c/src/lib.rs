@@ -23,7 +23,8 @@
 //!         cm_config_free(config); return failed;
 //!     }
 //!
-//! Build it with `cc program.c -lcmauth`.
+//! Build it with `cc program.c -lcmauth`. A program that runs for long keeps its user in a session (`cm_session_open`),
+//! which refreshes the tokens for all threads and processes and keeps them in a file.
 //!
 //! The conventions, which hold for every function:
 //!
