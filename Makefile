@@ -53,7 +53,7 @@ lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 	RUSTDOCFLAGS="-D warnings" cargo doc --package cmauth --no-deps --quiet
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' 'tests/c/*.h')
+	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.hpp' 'tests/c/*.h' 'examples/c/*.h')
 
 deny:            # licences, duplicates and sources of all dependencies; needs cargo-deny
 	cargo deny check licenses bans sources

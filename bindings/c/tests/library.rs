@@ -64,6 +64,40 @@ fn the_header_compiles_alone_and_twice_in_old_c_and_in_cpp() {
 }
 
 #[test]
+fn the_cpp_header_compiles_with_every_warning_on_each_compiler_in_each_standard() {
+    let source = scratch("header").join("both.cpp");
+    fs::write(&source, "#include <cmauth.hpp>\n#include <cmauth.hpp>\n").unwrap();
+    for compiler in ["g++", "clang++"] {
+        if Command::new(compiler).arg("--version").output().is_err() {
+            assert!(std::env::var_os("CI").is_none(), "CI must have {compiler}: see scripts/setup-ci");
+            eprintln!("SKIPPED: no {compiler} here; `make setup-ci` installs it");
+            continue;
+        }
+        for standard in ["-std=c++17", "-std=c++20", "-std=c++2b"] {
+            for source in [source.clone(), root().join("tests/cpp/all.cpp"), root().join("examples/cpp/login.cpp")] {
+                run(Command::new(compiler)
+                    .args([standard, "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"])
+                    .args(["-fsyntax-only", "-I"])
+                    .arg(root().join("include"))
+                    .arg(source));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_cpp_header_has_every_function_of_the_c_header() {
+    let wrapped = fs::read_to_string(root().join("include/cmauth.hpp")).unwrap();
+    // What a call returned is what its error says.
+    let needless = ["cm_error_status"];
+    // As a call, as the function that frees a handle, or as one that is handed on.
+    let used = |name: &String| ["(", ">", ")"].iter().any(|end| wrapped.contains(&format!("{name}{end}")));
+    let missing: Vec<_> =
+        declared().into_iter().filter(|name| !used(name) && !needless.contains(&name.as_str())).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn the_program_on_the_header_s_first_page_compiles_and_has_at_most_20_lines() {
     let text: String = header()
         .lines()

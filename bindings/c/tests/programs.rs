@@ -85,6 +85,11 @@ fn a_session_with_each_kind_of_store() {
 }
 
 #[test]
+fn everything_of_the_cpp_header() {
+    run_both_links("tests/cpp/all.cpp", "all-cpp");
+}
+
+#[test]
 fn a_child_of_a_fork_has_connections_of_its_own() {
     run_both_links("tests/c/fork.c", "fork");
 }
@@ -110,6 +115,7 @@ fn nothing_leaks_and_no_memory_is_misused() {
         ("tests/c/story.c", "story-valgrind"),
         ("tests/c/threads.c", "threads-valgrind"),
         ("tests/c/session.c", "session-valgrind"),
+        ("tests/cpp/all.cpp", "all-cpp-valgrind"),
     ] {
         let built = compile(&root().join(source), Link::Shared, name);
         if let Some(command) = common::valgrind(&built) {
@@ -177,16 +183,20 @@ fn readme_program(language: &str, extension: &str) -> std::path::PathBuf {
     let lines = text.lines().filter(|line| !line.is_empty()).count();
     assert!(lines <= 20, "the README's {language} program has {lines} lines");
 
-    let handle = if extension == "c" { "config" } else { "config.get()" };
-    let made = text.lines().position(|line| line.contains("cm_config_new(")).unwrap();
+    let (making, set) = match extension {
+        "c" => ("cm_config_new(", ["cm_config_set_base_url(config, ", "cm_config_set_ca_file(config, "]),
+        _ => ("cm::Config config(", ["config.set_base_url(", "config.set_ca_file("]),
+    };
+    let made = text.lines().position(|line| line.contains(making)).unwrap();
     let end = made + text.lines().skip(made).position(|line| line.ends_with(';')).unwrap();
     let mut with_sandbox = "#include <stdlib.h>\n".to_owned();
     for (i, line) in text.lines().enumerate() {
         with_sandbox += line;
         with_sandbox += "\n";
         if i == end {
-            with_sandbox += &format!("cm_config_set_base_url({handle}, getenv(\"CMAUTH_BASE_URL\"));\n");
-            with_sandbox += &format!("cm_config_set_ca_file({handle}, getenv(\"CMAUTH_CA_FILE\"));\n");
+            for (set, variable) in set.iter().zip(["CMAUTH_BASE_URL", "CMAUTH_CA_FILE"]) {
+                with_sandbox += &format!("{set}getenv(\"{variable}\"));\n");
+            }
         }
     }
     let source = scratch("readme").join(format!("program.{extension}"));

@@ -1,0 +1,202 @@
+// Everything of cmauth.hpp, against the sandbox: calls, errors, moves, views, callbacks that throw, cancel.
+
+#include <cmauth.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            std::fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);                             \
+            std::exit(1);                                                                                              \
+        }                                                                                                              \
+    } while (0)
+
+namespace {
+
+constexpr const char *uri = "https://example.com";
+
+template <typename T> constexpr bool moves_only() {
+    return !std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T> &&
+           std::is_nothrow_move_constructible_v<T> && std::is_nothrow_move_assignable_v<T>;
+}
+static_assert(moves_only<cm::Config>() && moves_only<cm::Client>() && moves_only<cm::Login>());
+static_assert(moves_only<cm::Tokens>() && moves_only<cm::Session>() && moves_only<cm::Store>());
+static_assert(moves_only<cm::Health>());
+static_assert(std::is_nothrow_copy_constructible_v<cm::Error>);
+
+std::string env(const char *name) {
+    const char *value = std::getenv(name);
+    return value ? value : "";
+}
+
+cm::Config settings() {
+    cm::Config config(env("CMAUTH_CLIENT_ID"), env("CMAUTH_CLIENT_SECRET"));
+    config.set_base_url(env("CMAUTH_BASE_URL")).set_ca_file(env("CMAUTH_CA_FILE")).set_proxy("");
+    return config;
+}
+
+// The harness is the user, who does in the sandbox what a person does in a browser.
+cm::Tokens log_in(const cm::Client &client) {
+    cm::Login login(client, uri);
+    std::cout << "open " << login.url() << std::endl;
+    std::string redirected;
+    CHECK(std::getline(std::cin, redirected));
+    CHECK(login.is_redirect(redirected) && !login.is_redirect("https://example.org/?code=a"));
+    // A view need not end where its text ends.
+    const std::string longer = redirected + "&code=evil";
+    return login.finish(std::string_view(longer).substr(0, redirected.size()));
+}
+
+template <typename Call> cm::Error fails(cm_status status, Call call) {
+    try {
+        call();
+    } catch (const cm::Error &error) {
+        CHECK(error.status() == status);
+        CHECK(std::string_view(error.what()).size() > 10);
+        return error;
+    }
+    std::fprintf(stderr, "nothing was thrown\n");
+    std::exit(1);
+}
+
+void settings_are_checked_by_the_client() {
+    cm::Config config = settings();
+    config.set_scope("write")
+        .set_timeout(std::chrono::seconds(20))
+        .set_connect_timeout(std::chrono::milliseconds(5000))
+        .add_ca_file(env("CMAUTH_CA_FILE"))
+        .set_proxy(std::nullopt)
+        .set_user_agent("all.cpp/1.0")
+        .set_max_retries(1)
+        .set_params_in_body(true);
+    const cm::Client good(config);
+    config.set_timeout(std::chrono::milliseconds(0));
+    const cm::Error error = fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::Client bad(config); });
+    CHECK(std::string(error.what()).find("timeout_ms") != std::string::npos);
+    CHECK(error.advice() == CM_ADVICE_FIX && error.http_status() == 0);
+    CHECK(!error.oauth_error() && !error.oauth_description() && !error.retry_after());
+    try {
+        cm::Config with_nul(std::string_view("i\0d", 3), "secret");
+        CHECK(false);
+    } catch (const std::invalid_argument &) {
+    }
+}
+
+void the_three_calls(const cm::Client &client) {
+    cm::Tokens tokens = log_in(client);
+    CHECK(tokens.token_type() == "bearer" && tokens.scope() == "write");
+    CHECK(tokens.expires_in() && tokens.expires_in()->count() > 40000 && *tokens.expires_at() > 1700000000);
+    const cm::Tokens kept = cm::Tokens::from_json(tokens.to_json());
+    CHECK(kept.access_token() == tokens.access_token() && kept.refresh_token() == tokens.refresh_token());
+    CHECK(!cm::Tokens::from_json("{\"access_token\":\"a\"}").expires_at());
+    CHECK(!cm::Tokens::from_json("{\"access_token\":\"a\"}").refresh_token());
+
+    // Moved into itself, in effect: the view is of the tokens that the result replaces.
+    tokens = client.refresh(*tokens.refresh_token());
+    CHECK(tokens.access_token() != kept.access_token());
+    client.logout(tokens.access_token());
+    fails(CM_STATUS_TOKEN_REJECTED, [&] { client.logout(tokens.access_token()); });
+    const cm::Error error = fails(CM_STATUS_LOGIN_REQUIRED, [&] { client.exchange_code("NoCode", uri); });
+    CHECK(error.http_status() == 400 && error.oauth_error() == "invalid_grant" && error.oauth_description());
+    const cm::Error copy = error;
+    CHECK(std::string_view(copy.what()) == error.what() && copy.advice() == CM_ADVICE_LOG_IN);
+}
+
+// A store that can be told to throw.
+class Own : public cm::CustomStore {
+  public:
+    std::optional<std::string> load() override {
+        if (throws)
+            throw std::runtime_error("the database is away");
+        return record;
+    }
+    bool save(std::string_view text, std::uint64_t number) override {
+        if (number <= generation)
+            return false;
+        record = std::string(text);
+        generation = number;
+        return true;
+    }
+    bool clear(std::uint64_t number) override {
+        record.reset();
+        generation = number;
+        return true;
+    }
+    bool try_lock(std::chrono::milliseconds hold) override {
+        CHECK(hold.count() >= 10000);
+        return lock.try_lock();
+    }
+    void unlock() override { lock.unlock(); }
+    std::mutex lock;
+    std::optional<std::string> record;
+    std::uint64_t generation = 0;
+    bool throws = false;
+};
+
+void sessions(const cm::Client &client, const cm::Store &store) {
+    cm::Session session(client, store);
+    CHECK(!session.health().logged_in() && !session.health().last_error());
+    fails(CM_STATUS_LOGIN_REQUIRED, [&] { session.tokens(); });
+    std::vector<std::uint64_t> changes;
+    session.on_change([&](std::uint64_t generation) {
+        changes.push_back(generation);
+        throw std::runtime_error("goes nowhere");
+    });
+    cm::Session moved = std::move(session);
+    moved.start(log_in(client));
+    const cm::Tokens tokens = moved.tokens();
+    const cm::Tokens fresh = moved.rejected(tokens);
+    CHECK(fresh.access_token() != tokens.access_token());
+    const cm::Health health = moved.health();
+    CHECK(health.logged_in() && health.saved() && health.failures() == 0);
+    CHECK(health.generation() == changes.back() && changes.size() == 2);
+    CHECK(*health.next_refresh() < *health.expires_at());
+    CHECK(moved.logout());
+    CHECK(!moved.logout());
+    moved.forget();
+    CHECK(moved.get() != nullptr);
+}
+
+void cancelled_from_another_thread() {
+    const cm::Client client(settings());
+    client.cancel();
+    const cm::Error error = fails(CM_STATUS_CANCELLED, [&] { client.refresh("r"); });
+    CHECK(error.advice() == CM_ADVICE_NONE);
+}
+
+} // namespace
+
+int main() {
+    std::vector<std::string> lines;
+    std::mutex guard;
+    cm::set_log(CM_LOG_LEVEL_INFO, [&](cm_log_level, std::string_view line) {
+        const std::lock_guard<std::mutex> lock(guard);
+        lines.emplace_back(line);
+        throw std::runtime_error("goes nowhere");
+    });
+    settings_are_checked_by_the_client();
+    const cm::Client client(settings());
+    the_three_calls(client);
+    sessions(client, cm::Store::memory());
+    const auto own = std::make_shared<Own>();
+    sessions(client, cm::Store::custom(own));
+    CHECK(own.use_count() == 1);
+    {
+        const cm::Store store = cm::Store::custom(own);
+        own->throws = true;
+        const cm::Error error = fails(CM_STATUS_STORE, [&] { cm::Session session(client, store); });
+        CHECK(std::string(error.what()).find("the database is away") != std::string::npos);
+    }
+    fails(CM_STATUS_STORE, [&] { cm::Session session(client, cm::Store::file("/nowhere/at/all")); });
+    std::thread(cancelled_from_another_thread).join();
+    cm::set_log(CM_LOG_LEVEL_OFF, nullptr);
+    CHECK(!lines.empty() && !cm::version().empty());
+    return 0;
+}
