@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header clean setup-ci
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall
 
 help:            # this list
 	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
@@ -62,8 +62,18 @@ deny:            # licences, duplicates and sources of all dependencies; needs c
 header:          # include/cmauth.h from bindings/c/src
 	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test header
 
+abi:             # at a release: the list of all that the header promises, bindings/c/abi.txt
+	CMAUTH_WRITE_ABI=1 cargo test --quiet --package cmauth-c --test abi
+
 clean:           # all that was built
 	cargo clean
+
+install:         # the library, headers, pkg-config, CMake and man page: PREFIX=/usr/local, LIBDIR, DESTDIR
+	cargo build --release --package cmauth-c
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install install
+
+uninstall:       # removes exactly that, with the same variables
+	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
 
 setup-ci:        # installs what tests need beside Rust, cc, make and Python 3
 	scripts/setup-ci

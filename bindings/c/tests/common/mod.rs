@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod user;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,243 @@
+//! What `make install` lays is found by pkg-config and CMake, also after the whole tree was moved, and is removed without
+//! a trace; and the source can be carried in another project.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::user::{run_with_user, tls_sandbox};
+use common::{library, root, run, sanitized, scratch};
+
+/// Whether the tools are there; said where they are not.
+fn has(tools: &[&str]) -> bool {
+    let missing = tools.iter().find(|tool| Command::new(tool).arg("--version").output().is_err());
+    let Some(missing) = missing else { return sanitized().is_none() };
+    assert!(std::env::var_os("CI").is_none(), "CI must have {missing}: see scripts/setup-ci");
+    eprintln!("SKIPPED: no {missing} here; `make setup-ci` installs it");
+    false
+}
+
+fn script(action: &str, prefix: &Path, destdir: &Path, libdir: &str) {
+    let target = library().parent().unwrap();
+    run(Command::new(root().join("scripts/install"))
+        .arg(action)
+        .env("PREFIX", prefix)
+        .env("DESTDIR", destdir)
+        .env("LIBDIR", prefix.join(libdir))
+        .env("CARGO_TARGET_DIR", target));
+}
+
+/// Installed at one place, then moved to another.
+fn moved_prefix(name: &str, libdir: &str) -> PathBuf {
+    let folder = scratch(name);
+    let (first, second) = (folder.join("first"), folder.join("second"));
+    for old in [&first, &second] {
+        let _ = fs::remove_dir_all(old);
+    }
+    script("install", &first, Path::new(""), libdir);
+    fs::rename(first, &second).unwrap();
+    second
+}
+
+/// Every file and link below a folder.
+fn tree(folder: &Path) -> Vec<String> {
+    let output = run(Command::new("find").args([".", "-not", "-type", "d"]).current_dir(folder));
+    let mut files: Vec<String> = String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+    files.sort();
+    files
+}
+
+fn runs(program: &Path, library: &Path, name: &str) {
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", library);
+    run_with_user(command, &tls_sandbox(), name);
+}
+
+#[test]
+fn install_lays_everything_and_uninstall_removes_exactly_that() {
+    if sanitized().is_some() {
+        return;
+    }
+    let destdir = scratch("install").join("root");
+    let _ = fs::remove_dir_all(&destdir);
+    fs::create_dir_all(destdir.join("usr/lib/cmake/other")).unwrap();
+    fs::create_dir_all(destdir.join("usr/include")).unwrap();
+    fs::write(destdir.join("usr/lib/cmake/other/otherConfig.cmake"), "").unwrap();
+    fs::write(destdir.join("usr/include/other.h"), "").unwrap();
+    let before = tree(&destdir);
+    // Twice: the second time over the first.
+    script("install", Path::new("/usr"), &destdir, "lib");
+    script("install", Path::new("/usr"), &destdir, "lib");
+    let version = env!("CARGO_PKG_VERSION");
+    for file in [
+        &format!("lib/libcmauth.so.{version}"),
+        "lib/libcmauth.so.0",
+        "lib/libcmauth.so",
+        "lib/libcmauth.a",
+        "include/cmauth.h",
+        "include/cmauth.hpp",
+        "lib/pkgconfig/cmauth.pc",
+        "lib/cmake/cmauth/cmauthConfig.cmake",
+        "lib/cmake/cmauth/cmauthConfigVersion.cmake",
+        "share/man/man3/cmauth.3",
+        "share/licenses/cmauth/LICENSE-MIT",
+        "share/licenses/cmauth/LICENSE-APACHE",
+    ] {
+        let path = destdir.join("usr").join(file);
+        // A link counts by what it leads to.
+        assert!(fs::metadata(&path).is_ok_and(|metadata| metadata.len() > 0), "{file}");
+        let text = fs::read(&path).unwrap();
+        if !file.contains("libcmauth") {
+            let text = String::from_utf8(text).unwrap();
+            assert!(!text.contains('@') || file.ends_with(".h") || file.ends_with(".hpp"), "{file}: {text}");
+            assert!(!text.contains(&*destdir.to_string_lossy()), "{file} has the folder of the package in it");
+        }
+    }
+    script("uninstall", Path::new("/usr"), &destdir, "lib");
+    assert_eq!(tree(&destdir), before);
+    assert!(!destdir.join("usr/lib/cmake/cmauth").exists() && !destdir.join("usr/share").exists());
+}
+
+#[test]
+fn the_man_page_is_well_formed() {
+    if !has(&["man"]) {
+        return;
+    }
+    let prefix = moved_prefix("install-man", "lib");
+    let page = prefix.join("share/man/man3/cmauth.3");
+    let output =
+        run(Command::new("man").args(["--warnings", "-l"]).arg(page).env("MANWIDTH", "120").env("LC_ALL", "C"));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for piece in [
+        "cm_session_tokens",
+        "#include <cmauth.h>",
+        "if (cm_client_new(config, &client, &error)) goto cleanup;",
+        "\\nand paste",
+    ] {
+        assert!(text.contains(piece), "{piece} is not in {text}");
+    }
+}
+
+#[test]
+fn the_static_libraries_are_those_that_rustc_names() {
+    if sanitized().is_some() {
+        return;
+    }
+    let target = scratch("native-static-libs");
+    // rustc says it only where it compiles.
+    let mut clean = Command::new(env!("CARGO"));
+    run(clean.args(["clean", "--package", "cmauth-c", "--target-dir"]).arg(&target).current_dir(root()));
+    let output = run(Command::new(env!("CARGO"))
+        .args(["rustc", "--package", "cmauth-c", "--profile", "dev", "--target-dir"])
+        .arg(target)
+        .args(["--crate-type", "staticlib", "--", "--print", "native-static-libs"])
+        .current_dir(root()));
+    let told = String::from_utf8_lossy(&output.stderr);
+    let (_, named) = told.lines().find_map(|line| line.split_once("native-static-libs: ")).expect("rustc names them");
+    for file in ["scripts/install", "CMakeLists.txt"] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for library in named.split_whitespace() {
+            assert!(text.contains(library), "{file} does not have {library} of {named}");
+        }
+    }
+}
+
+#[test]
+fn pkg_config_finds_both_libraries_in_a_moved_prefix() {
+    if !has(&["pkg-config"]) {
+        return;
+    }
+    for libdir in ["lib", "lib/x86_64-linux-gnu"] {
+        let name = format!("install-pkg-config-{}", libdir.len());
+        let prefix = moved_prefix(&name, libdir);
+        let pkg_config = |arguments: &[&str]| {
+            let mut command = Command::new("pkg-config");
+            command.args(arguments).arg("cmauth").env("PKG_CONFIG_PATH", prefix.join(libdir).join("pkgconfig"));
+            let printed = String::from_utf8(run(&mut command).stdout).unwrap();
+            printed.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
+        for (compiler, source, standard) in
+            [("cc", "tests/c/story.c", "-std=c99"), ("c++", "tests/cpp/all.cpp", "-std=c++17")]
+        {
+            let link_static: Vec<String> = pkg_config(&["--static", "--libs"])
+                .into_iter()
+                .map(|flag| if flag == "-lcmauth" { "-l:libcmauth.a".to_owned() } else { flag })
+                .collect();
+            for (how, flags) in [("shared", pkg_config(&["--libs"])), ("static", link_static)] {
+                let program = scratch(&name).join(how);
+                run(Command::new(compiler)
+                    .args([standard, "-D_GNU_SOURCE", "-pthread"])
+                    .args(pkg_config(&["--cflags"]))
+                    .arg(root().join(source))
+                    .arg("-o")
+                    .arg(&program)
+                    .args(flags));
+                let found = if how == "shared" { prefix.join(libdir) } else { PathBuf::from("/nowhere") };
+                runs(&program, &found, &name);
+            }
+        }
+    }
+}
+
+fn cmake(project: &str, build: &Path, definitions: &[String]) {
+    let _ = fs::remove_dir_all(build);
+    run(Command::new("cmake")
+        .arg("-S")
+        .arg(root().join("tests/consumers").join(project))
+        .arg("-B")
+        .arg(build)
+        .args(definitions)
+        .arg(format!("-DSTORY_C={}", root().join("tests/c/story.c").display()))
+        .arg(format!("-DALL_CPP={}", root().join("tests/cpp/all.cpp").display())));
+    run(Command::new("cmake").arg("--build").arg(build));
+}
+
+#[test]
+fn cmake_finds_both_libraries_in_a_moved_prefix() {
+    if !has(&["cmake"]) {
+        return;
+    }
+    let prefix = moved_prefix("install-cmake", "lib");
+    let build = scratch("install-cmake").join("build");
+    cmake("find_package", &build, &[format!("-DCMAKE_PREFIX_PATH={}", prefix.display())]);
+    for program in ["story-cmauth", "all-cmauth"] {
+        runs(&build.join(program), &prefix.join("lib"), "install-cmake");
+    }
+    for program in ["story-static", "all-static"] {
+        runs(&build.join(program), Path::new("/nowhere"), "install-cmake");
+    }
+    // Another minor version is not taken for this one.
+    let config = fs::read_to_string(root().join("tests/consumers/find_package/CMakeLists.txt")).unwrap();
+    let other = scratch("install-cmake").join("other");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("CMakeLists.txt"), config.replace("cmauth 0.1", "cmauth 0.2")).unwrap();
+    let output = Command::new("cmake")
+        .arg("-S")
+        .arg(&other)
+        .arg("-B")
+        .arg(other.join("build"))
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cmauthConfig.cmake, version: 0.1.0"));
+}
+
+#[test]
+fn a_project_can_carry_the_source() {
+    if !has(&["cmake"]) {
+        return;
+    }
+    let build = scratch("install-vendored").join("build");
+    let target = library().parent().unwrap();
+    let definitions =
+        [format!("-DLIBCMAUTH={}", root().display()), format!("-DCMAUTH_TARGET_DIR={}", target.display())];
+    cmake("vendored", &build, &definitions);
+    for program in ["story-cmauth", "all-cmauth", "story-static", "all-static"] {
+        runs(&build.join(program), library(), "install-vendored");
+    }
+}
