@@ -60,7 +60,7 @@ fn name(line: &str) -> &str {
         return names().find(|word| word.starts_with("CM_")).unwrap_or(line);
     }
     if line.starts_with("typedef") {
-        return names().filter(|word| word.starts_with("cm_")).last().unwrap_or(line);
+        return names().rfind(|word| word.starts_with("cm_")).unwrap_or(line);
     }
     before.rsplit([' ', '*']).next().unwrap_or(line)
 }

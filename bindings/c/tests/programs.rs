@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use common::user::{CLIENT_ID, CLIENT_SECRET, run_with_user, run_with_user_trusting, tls_sandbox};
