@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall dist
 
 help:            # this list
 	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
@@ -75,6 +75,10 @@ install:         # the library, headers, pkg-config, CMake and man page: PREFIX=
 uninstall:       # removes exactly that, with the same variables
 	@PREFIX='$(PREFIX)' LIBDIR='$(LIBDIR)' DESTDIR='$(DESTDIR)' scripts/install uninstall
 
+dist: $(VENV)/installed-dist  # the library for Linux x86_64 with glibc 2.17 or later, checked
+	cargo build --package cmauth-sandbox
+	scripts/dist
+
 setup-ci:        # installs what tests need beside Rust, cc, make and Python 3
 	scripts/setup-ci
 
@@ -83,6 +87,10 @@ $(TARGET)/examples/login: examples/c/login.c include/cmauth.h | build
 	$(CC) $(CFLAGS_STRICT) -Iinclude $< -L$(TARGET)/release -lcmauth -o $@
 
 # Tools by name, in a venv of our own.
+$(VENV)/installed-dist: tests/requirements-dist.txt $(VENV)/installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
 $(VENV)/installed: tests/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
