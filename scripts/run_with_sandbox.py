@@ -3,8 +3,8 @@
 
     scripts/run_with_sandbox.py BUILD_FOLDER PROGRAM [ARGUMENT...]
 
-The program gets CMAUTH_BASE_URL, CMAUTH_CA_FILE, CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET, prints "open URL", and reads
-the URL that the browser came back to. Ends with the program's code.
+The program gets CMAUTH_BASE_URL, CMAUTH_CA_FILE, CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET, prints "open URL", and
+reads the URL that the browser came back to. Ends with the program's code.
 """
 
 from __future__ import annotations
