@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall dist deb
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall dist dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
@@ -78,6 +78,10 @@ uninstall:       # removes exactly that, with the same variables
 dist: $(VENV)/installed-dist  # the library for Linux x86_64 with glibc 2.17 or later, checked
 	cargo build --package cmauth-sandbox
 	scripts/dist
+
+dist-windows: $(VENV)/installed-dist  # the library for 64-bit Windows, tested under Wine
+	cargo build --package cmauth-sandbox
+	scripts/dist-windows
 
 deb:             # the Debian packages: built, checked by lintian, installed, used and removed
 	cargo build --package cmauth-sandbox

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -185,6 +186,12 @@ int main() {
     const cm::Client client(settings());
     the_three_calls(client);
     sessions(client, cm::Store::memory());
+    const auto folder = std::filesystem::temp_directory_path() /
+                        ("cmauth-all-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
+    CHECK(std::filesystem::create_directory(folder));
+    sessions(client, cm::Store::file((folder / "session").string()));
+    CHECK(!std::filesystem::exists(folder / "session"));
+    CHECK(std::filesystem::remove_all(folder) == 2);
     const auto own = std::make_shared<Own>();
     sessions(client, cm::Store::custom(own));
     CHECK(own.use_count() == 1);
