@@ -10,10 +10,10 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall dist dist-windows deb
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
-	@grep -E '^[a-z-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*# /\1#/' | \
+	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
 	  awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
 
 demo: build $(TARGET)/examples/login   # the C example against the stand-in server, with TLS; INTERACTIVE=1: you log in
@@ -78,6 +78,10 @@ uninstall:       # removes exactly that, with the same variables
 dist: $(VENV)/installed-dist  # the library for Linux x86_64 with glibc 2.17 or later, checked
 	cargo build --package cmauth-sandbox
 	scripts/dist
+
+dist-aarch64: $(VENV)/installed-dist  # the same for aarch64, tested under qemu
+	cargo build --package cmauth-sandbox
+	scripts/dist aarch64
 
 dist-windows: $(VENV)/installed-dist  # the library for 64-bit Windows, tested under Wine
 	cargo build --package cmauth-sandbox
