@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny docs header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -58,6 +58,12 @@ lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 deny:            # licences, duplicates and sources of all dependencies; needs cargo-deny
 	cargo deny check licenses bans sources
 	@cargo deny check advisories || echo "make deny: the advisories were NOT checked if the database could not be reached"
+
+docs:            # the HTML reference of the C API, in target/docs/c; needs doxygen
+	@command -v doxygen >/dev/null || { echo "docs: doxygen is missing; make setup-ci installs it" >&2; exit 1; }
+	@mkdir -p $(TARGET)/docs/c
+	OUT=$(TARGET)/docs/c VERSION=$$(sed -n '/^.workspace.package/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml) doxygen docs/c/Doxyfile
+	@echo "docs: $(TARGET)/docs/c/index.html"
 
 header:          # include/cmauth.h from bindings/c/src
 	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test header

@@ -95,6 +95,19 @@ fn the_examples_tell_the_story_and_show_no_token() {
 }
 
 #[test]
+fn the_examples_of_the_reference_run() {
+    let settings = compile(&root().join("examples/c/settings.c"), Link::Shared, "example-settings");
+    let printed = String::from_utf8(common::run(&mut program(&settings)).stdout).unwrap();
+    assert!(printed.contains("after cancel: CANCELLED"), "{printed}");
+    for (source, said) in [("calls", "logged out"), ("session", "logged out")] {
+        let name = format!("example-{source}");
+        let built = compile(&root().join(format!("examples/c/{source}.c")), Link::Shared, &name);
+        let printed = run_with_user(program(&built), &tls_sandbox(), &name);
+        assert!(printed.contains(said), "{source}: {printed}");
+    }
+}
+
+#[test]
 fn the_system_s_trust_counts_by_default_and_its_absence_is_said() {
     let built = compile(&root().join("examples/c/login.c"), Link::Shared, "system-trust");
     let sandbox = tls_sandbox();

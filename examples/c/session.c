@@ -1,0 +1,99 @@
+/* A recorder's session: kept in a file, used by threads, told of changes. For the sandbox, which it finds by
+ * CMAUTH_BASE_URL and CMAUTH_CA_FILE; the key is CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET; the file is CMAUTH_SESSION,
+ * or none. */
+
+#include <cmauth.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void reconnect_streams(void *context, uint64_t generation) {
+    (void)context;
+    printf("the tokens are others now (%llu)\n", (unsigned long long)generation);
+}
+
+static int give_up(cm_error *error) {
+    fprintf(stderr, "%s\n", cm_error_message(error));
+    cm_error_free(error);
+    return 1;
+}
+
+/* For the product's own status page. */
+static void show_health(const cm_session *session) {
+    cm_health *health = NULL;
+    if (cm_session_health(session, &health))
+        return;
+    printf("logged in: %d, generation %llu, ends %lld, next refresh %lld, saved: %d, failures: %u\n",
+           cm_health_logged_in(health), (unsigned long long)cm_health_generation(health),
+           (long long)cm_health_expires_at(health), (long long)cm_health_next_refresh(health), cm_health_saved(health),
+           (unsigned)cm_health_failures(health));
+    if (cm_health_last_error(health) != NULL)
+        printf("last error: %s\n", cm_error_message(cm_health_last_error(health)));
+    cm_health_free(health);
+}
+
+int main(void) {
+    cm_client *client = NULL;
+    cm_session *session = NULL;
+    cm_tokens *tokens = NULL, *fresh = NULL;
+    cm_error *error = NULL;
+    cm_config *config = cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET"));
+    cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
+    cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
+    cm_status status = cm_client_new(config, &client, &error);
+    cm_config_free(config);
+    if (status)
+        return give_up(error);
+
+    /* With the login of the last run, where there is a file. */
+    const char *file = getenv("CMAUTH_SESSION");
+    cm_store *store = file ? cm_store_file(file) : cm_store_memory();
+    status = cm_session_open(client, store, &session, &error);
+    cm_store_free(store); /* The session keeps it. */
+    if (status == CM_STATUS_STORE)
+        fprintf(stderr, "somebody must look at %s\n", file ? file : "the store");
+    if (status)
+        return give_up(error);
+    cm_session_on_change(session, reconnect_streams, NULL);
+
+    /* Before each request to the API. Without a login: show the page. */
+    status = cm_session_tokens(session, &tokens, &error);
+    if (status == CM_STATUS_LOGIN_REQUIRED) {
+        char address[4096];
+        cm_login *login = NULL;
+        cm_error_free(error);
+        if (cm_login_new(client, "https://example.com", &login, &error))
+            return give_up(error);
+        printf("open %s\n", cm_login_url(login));
+        fflush(stdout);
+        if (fgets(address, sizeof address, stdin) == NULL || cm_login_finish(login, address, &tokens, &error))
+            return give_up(error);
+        cm_login_free(login);
+        if (cm_session_start(session, tokens, &error))
+            return give_up(error);
+    } else if (status) {
+        return give_up(error);
+    }
+
+    /* The API answered 401: others, once for all threads. */
+    if (cm_session_rejected(session, tokens, &fresh, &error))
+        return give_up(error);
+    cm_tokens_free(tokens);
+    cm_tokens_free(fresh);
+    show_health(session);
+
+    status = cm_session_logout(session, &error);
+    if (status == CM_STATUS_OK) {
+        printf("logged out\n");
+    } else if (status == CM_STATUS_LOGIN_REQUIRED) {
+        printf("was logged out already\n");
+        cm_error_free(error);
+    } else {
+        fprintf(stderr, "the server could not be told: %s\n", cm_error_message(error));
+        cm_error_free(error);
+        if (cm_session_forget(session, &error)) /* Here at least. */
+            return give_up(error);
+    }
+    cm_session_free(session);
+    cm_client_free(client);
+    return 0;
+}
