@@ -50,6 +50,61 @@ static void ended_well(pid_t child) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static cm_session *session;
+
+/* As a camera that got a 401. */
+static void repair(void) {
+    cm_tokens *tokens = NULL, *others = NULL;
+    cm_error *failure = NULL;
+    if (cm_session_tokens(session, &tokens, &failure) || cm_session_rejected(session, tokens, &others, &failure)) {
+        fprintf(stderr, "pid %d: %s\n", (int)getpid(), cm_error_message(failure));
+        _exit(1);
+    }
+    cm_tokens_free(tokens);
+    cm_tokens_free(others);
+}
+
+static void *repair_until_stop(void *unused) {
+    (void)unused;
+    while (!stop)
+        repair();
+    return NULL;
+}
+
+/* Parent and children share a session by its file, and are forked while other threads refresh and hold its lock. */
+static void sessions(const cm_tokens *tokens) {
+    char folder[] = "/tmp/cmauth-fork-XXXXXX", file[64], lock[80];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(file, sizeof file, "%s/session", folder);
+    snprintf(lock, sizeof lock, "%s.lock", file);
+    cm_store *store = cm_store_file(file);
+    OK(cm_session_open(client, store, &session, &error));
+    cm_store_free(store);
+    OK(cm_session_start(session, tokens, &error));
+    stop = 0;
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_create(&threads[i], NULL, repair_until_stop, NULL) == 0);
+    for (int i = 0; i < CHILDREN; i++) {
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            alarm(60);
+            repair();
+            repair();
+            cm_session_free(session);
+            _exit(0);
+        }
+        ended_well(child);
+    }
+    stop = 1;
+    for (int i = 0; i < THREADS; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    OK(cm_session_forget(session, &error));
+    cm_session_free(session);
+    CHECK(unlink(lock) == 0 && rmdir(folder) == 0);
+}
+
 int main(void) {
     cm_client *made = client_from_environment();
     client = made;
@@ -73,6 +128,8 @@ int main(void) {
     stop = 1;
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
+
+    sessions(tokens);
 
     /* A cancelled client is cancelled in a child too; one that a child cancels goes on in the parent. */
     child = fork();

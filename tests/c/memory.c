@@ -126,13 +126,26 @@ int main(void) {
     remember_tokens(fresh);
     CHECK(cm_tokens_to_json(fresh) != NULL);
 
+    cm_store *store = cm_store_memory();
+    cm_session *session = NULL;
+    cm_tokens *handed_out = NULL, *others = NULL;
+    OK(cm_session_open(client, store, &session, &error));
+    OK(cm_session_start(session, fresh, &error));
+    OK(cm_session_tokens(session, &handed_out, &error));
+    OK(cm_session_rejected(session, handed_out, &others, &error));
+    remember_tokens(others);
+
     /* The search finds what is there: the tokens are still held. */
     quiet = 1;
     CHECK(search_everywhere() >= 6);
     quiet = 0;
 
     FAILS(cm_logout(client, cm_tokens_access_token(tokens), &error), CM_STATUS_TOKEN_REJECTED, CM_ADVICE_REFRESH);
-    OK(cm_logout(client, cm_tokens_access_token(fresh), &error));
+    OK(cm_session_logout(session, &error));
+    cm_tokens_free(handed_out);
+    cm_tokens_free(others);
+    cm_session_free(session);
+    cm_store_free(store);
     FAILS(cm_refresh(client, cm_tokens_refresh_token(fresh), &none, &error), CM_STATUS_LOGIN_REQUIRED,
           CM_ADVICE_LOG_IN);
     cm_tokens_free(fresh);
