@@ -37,6 +37,7 @@ test-c: build    # the C ABI: header, exported symbols, C and C++ programs
 test-python: build $(VENV)/installed  # the Python package, its types and its example
 	$(VENV)/bin/pip install --quiet --force-reinstall --no-deps ./bindings/python
 	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest bindings/python/tests
+	$(VENV)/bin/python scripts/simulate_refreshes.py 1000 >/dev/null
 
 test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
 	scripts/fuzz 3

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use cmauth_sandbox::Fault;
 use common::user::{CLIENT_ID, CLIENT_SECRET, run_with_user, run_with_user_trusting, tls_sandbox};
 use common::{Link, compile, program, root, scratch};
 
@@ -47,7 +48,12 @@ fn a_child_of_a_fork_has_connections_of_its_own() {
 
 #[test]
 fn signals_neither_break_calls_nor_end_the_process() {
-    run_both_links("tests/c/signals.c", "signals");
+    let built = compile(&root().join("tests/c/signals.c"), Link::Shared, "signals");
+    run_with_user(program(&built), &tls_sandbox(), "signals");
+    // Every kept connection is reset before its next call, which then writes into it.
+    let sandbox = tls_sandbox();
+    sandbox.set_faults(&[Fault::ResetIdle.always()]).unwrap();
+    run_with_user(program(&built), &sandbox, "signals-resets");
 }
 
 #[test]
