@@ -225,6 +225,34 @@ static void what_an_own_store_cannot_do_is_said_without_tokens(const cm_client *
     cm_tokens_free(tokens);
 }
 
+/* A session keeps what it needs: its client and its store can be freed while other threads are in its calls. */
+static void the_client_is_freed_while_its_session_works(void) {
+    cm_client *client = client_from_environment();
+    cm_store *store = cm_store_memory();
+    cm_session *session = open_session(client, store);
+    cm_tokens *tokens = log_in(client);
+    OK(cm_session_start(session, tokens, &error));
+    pthread_t threads[THREADS];
+    struct asker askers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        askers[i] = (struct asker){session, tokens, NULL};
+        CHECK(pthread_create(&threads[i], NULL, ask, &askers[i]) == 0);
+        if (i == THREADS / 2) {
+            cm_client_free(client);
+            cm_store_free(store);
+        }
+    }
+    for (int i = 0; i < THREADS; i++) {
+        CHECK(pthread_join(threads[i], NULL) == 0);
+        CHECK(same(askers[i].tokens, askers[0].tokens));
+    }
+    for (int i = 0; i < THREADS; i++)
+        cm_tokens_free(askers[i].tokens);
+    OK(cm_session_logout(session, &error));
+    cm_session_free(session);
+    cm_tokens_free(tokens);
+}
+
 int main(void) {
     cm_client *client = client_from_environment();
     the_story(client, cm_store_memory());
@@ -241,6 +269,7 @@ int main(void) {
     the_story(client, cm_store_custom(&own_callbacks, &own));
     CHECK(own.destroyed == 1);
 
+    the_client_is_freed_while_its_session_works();
     what_an_own_store_cannot_do_is_said_without_tokens(client);
     cm_client_free(client);
     return 0;
