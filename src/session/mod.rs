@@ -212,6 +212,8 @@ impl Session {
     /// Calls `callback` with the generation after each change: other tokens, or none any more, whoever caused it. It is called
     /// from the thread that noticed, outside all locks, so it may call the session; of two calls at once the larger
     /// generation is the later. Replaces the callback before.
+    ///
+    /// A callback that owns a clone of this session keeps it alive for ever: set another to end that.
     pub fn on_change(&self, callback: impl Fn(u64) + Send + Sync + 'static) {
         self.0.on_change.store(Some(Arc::new(Box::new(callback))));
     }
