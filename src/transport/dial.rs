@@ -205,6 +205,33 @@ mod tests {
         assert!(begun.elapsed() < Duration::from_millis(2000), "{:?}", begun.elapsed());
     }
 
+    /// `localhost` is ::1 and 127.0.0.1, in either order, and a server may listen on one of them only.
+    #[test]
+    fn localhost_is_reached_by_whichever_family_has_the_server() {
+        let reach = |listener: &TcpListener, families: &[&str]| {
+            let port = listener.local_addr().unwrap().port();
+            let known = families.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect();
+            connect(&target("localhost", port, Duration::from_secs(5)), known, stuck, &Stop::default())
+        };
+        let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
+        for families in [&["127.0.0.1"][..], &["::1", "127.0.0.1"], &["127.0.0.1", "::1"]] {
+            assert!(reach(&v4, families).is_ok(), "{families:?}");
+        }
+        // Nobody is there, or this machine has no IPv6 at all: an error at once, not a wait.
+        let begun = Instant::now();
+        let failure = reach(&v4, &["::1"]).unwrap_err();
+        assert!(matches!(failure, Fault::Connect(_)), "{failure:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        match TcpListener::bind("[::1]:0") {
+            Err(error) => eprintln!("SKIPPED: this machine has no IPv6 to listen on: {error}"),
+            Ok(v6) => {
+                for families in [&["::1"][..], &["::1", "127.0.0.1"], &["127.0.0.1", "::1"]] {
+                    assert!(reach(&v6, families).is_ok(), "{families:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn dead_addresses_end_at_the_deadline_and_refusing_ones_at_once() {
         let dead = Dead::new();
