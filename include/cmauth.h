@@ -352,6 +352,19 @@ cm_config *cm_config_new(const char *client_id,
                          const char *client_secret);
 
 /**
+ * Makes the settings for a machine that must not hold the key's secret, such as an operator's workstation: a public client
+ * (RFC 6749, section 2.1). It can begin logins, for a machine with the secret to finish (`cm_login_to_json`), and log out.
+ * Exchanges and refreshes are refused with `CM_STATUS_INVALID_ARGUMENT` before anything is sent.
+ *
+ * @param client_id  the key's id, without ':'; not NULL
+ * @return as `cm_config_new`
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_config *cm_config_new_public(const char *client_id);
+
+/**
  * Frees settings, and wipes the secret in them.
  *
  * @param config  the settings, or NULL
@@ -578,8 +591,8 @@ cm_status cm_logout(const cm_client *client,
                     cm_error **error);
 
 /*
- * Login: one login under way. Open its URL in the user's browser, give the URL that it comes back to to
- * `cm_login_finish`.
+ * Login: one login under way. Open its URL in the user's browser; then give the URL that it comes back to to
+ * `cm_login_finish`, or, for a login that listens on this machine, call `cm_login_wait`.
  */
 
 /**
@@ -599,6 +612,44 @@ cm_status cm_login_new(const cm_client *client,
                        const char *redirect_uri,
                        cm_login **login,
                        cm_error **error);
+
+/**
+ * Begins a login that comes back to this machine (RFC 8252): listens on 127.0.0.1, which no other machine reaches, with
+ * `http://127.0.0.1:PORT/` as its redirect URI. Open `cm_login_url` in the browser, then call `cm_login_wait`. Any number
+ * of them can run side by side. Sends nothing.
+ *
+ * @param client  the client; not NULL. It can be freed before the login.
+ * @param port    from 1 to 65535, or 0 for a free one; a key with a registered redirect URI may need that one's
+ * @param login   receives the login; not NULL
+ * @param error   receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: the port cannot be had
+ *
+ * Free the login with `cm_login_free`, which closes the port; an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_login_listen(const cm_client *client,
+                          int port,
+                          cm_login **login,
+                          cm_error **error);
+
+/**
+ * Takes over a login that another process or machine began, to finish it here: one shows the page, the other has the
+ * secret. Both clients must have the same id and server.
+ *
+ * @param client  the client; not NULL. It can be freed before the login.
+ * @param json    what `cm_login_to_json` gave there; not NULL
+ * @param login   receives the login, which does not listen; not NULL
+ * @param error   receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`, naming the key, where it holds no login of this client;
+ *         `CM_STATUS_LOGIN_REQUIRED`: it began more than an hour ago
+ *
+ * Free the login with `cm_login_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_login_from_json(const cm_client *client,
+                             const char *json,
+                             cm_login **login,
+                             cm_error **error);
 
 /**
  * Frees a login, and wipes the state in it.
@@ -653,6 +704,61 @@ cm_status cm_login_finish(const cm_login *login,
                           const char *redirected_url,
                           cm_tokens **tokens,
                           cm_error **error);
+
+/**
+ * Waits until the browser comes back to a login that listens, shows it a page that says how it went, and finishes the
+ * login. Whatever else comes to the port is answered with 400, and the wait goes on.
+ *
+ * @param login       a login from `cm_login_listen`; not NULL
+ * @param timeout_ms  how long the browser is waited for, more than 0; the exchange of the code has the client's time after
+ *                    it
+ * @param tokens      receives the tokens; not NULL
+ * @param error       receives the details of a failure; may be NULL
+ * @return `CM_STATUS_OK`, and the port is closed; `CM_STATUS_TIMEOUT`: nobody came; wait again, or give up;
+ *         `CM_STATUS_CANCELLED`: by `cm_login_cancel` or `cm_client_cancel`; `CM_STATUS_INVALID_ARGUMENT`: it does not listen,
+ *         is finished, or another thread waits for it; else as `cm_login_finish`
+ *
+ * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread; one waits. Since 0.1.
+ */
+CM_MUST_USE
+cm_status cm_login_wait(const cm_login *login,
+                        int64_t timeout_ms,
+                        cm_tokens **tokens,
+                        cm_error **error);
+
+/**
+ * Ends the wait for a login that listens, within 100 ms, and every later one; the exchange that may have begun with it.
+ * Other calls of the client go on.
+ *
+ * @param login  a login from `cm_login_listen`; any other, and NULL: nothing happens
+ *
+ * Any thread, also while another waits. Since 0.1.
+ */
+void cm_login_cancel(const cm_login *login);
+
+/**
+ * Sets the words on the page that the browser shows after a login that listens. Default: "You are logged in. You can
+ * close this page."
+ *
+ * @param login  a login from `cm_login_listen`; any other, and NULL: nothing happens
+ * @param text   plain text, in which lines stay lines; NULL or no UTF-8: nothing happens
+ *
+ * Any thread. Since 0.1.
+ */
+void cm_login_set_message(const cm_login *login,
+                          const char *text);
+
+/**
+ * The login as JSON, for `cm_login_from_json` in another process or on another machine, within an hour. The API key's
+ * secret is not in it, but the state is: as secret as a password.
+ *
+ * @param login  the login; NULL gives NULL
+ * @return the JSON, borrowed from the login
+ *
+ * Any thread. Since 0.1.
+ */
+CM_MUST_USE
+const char *cm_login_to_json(const cm_login *login);
 
 /*
  * Tokens: what the server gave, and until when. A refresh gives new ones.

@@ -145,6 +145,10 @@ class Config : public detail::Object<cm_config, cm_config_free> {
   public:
     Config(std::string_view client_id, std::string_view client_secret)
         : Object(Handle(cm_config_new(detail::Text(client_id), detail::Text(client_secret)))) {}
+    /* For a machine that must not hold the secret: it can begin logins. */
+    static Config without_secret(std::string_view client_id) {
+        return Config(Handle(cm_config_new_public(detail::Text(client_id))));
+    }
     Config &set_base_url(std::string_view url) {
         cm_config_set_base_url(get(), detail::Text(url));
         return *this;
@@ -189,6 +193,9 @@ class Config : public detail::Object<cm_config, cm_config_free> {
         cm_config_set_params_in_body(get(), in_body ? 1 : 0);
         return *this;
     }
+
+  private:
+    explicit Config(Handle handle) noexcept : Object(std::move(handle)) {}
 };
 
 /* What the server gave, and until when. Immutable; a refresh gives new ones. */
@@ -247,19 +254,45 @@ class Client : public detail::Object<cm_client, cm_client_free> {
     void cancel() const noexcept { cm_client_cancel(get()); }
 };
 
-/* One login under way. Used by one thread at a time. */
+/* One login under way. */
 class Login : public detail::Object<cm_login, cm_login_free> {
   public:
     Login(const Client &client, std::string_view redirect_uri) : Object(begin(client, redirect_uri)) {}
+    /* A login that comes back to this machine: open its url(), then wait(). */
+    static Login listen(const Client &client, int port = 0) {
+        return Login(detail::make<Handle>(
+            [&](auto out, auto error) { return cm_login_listen(client.get(), port, out, error); }));
+    }
+    /* One that another process or machine began. */
+    static Login from_json(const Client &client, std::string_view json) {
+        const detail::Text text(json);
+        return Login(detail::make<Handle>(
+            [&](auto out, auto error) { return cm_login_from_json(client.get(), text, out, error); }));
+    }
     std::string_view url() const { return cm_login_url(get()); }
+    /* Secret, and valid while the login lives. */
+    std::string_view to_json() const { return cm_login_to_json(get()); }
     bool is_redirect(std::string_view url) const { return cm_login_is_redirect(get(), detail::Text(url)) == 1; }
-    Tokens finish(std::string_view redirected_url) {
+    Tokens finish(std::string_view redirected_url) const {
         const detail::Text text(redirected_url);
         return Tokens(detail::make<Tokens::Handle>(
             [&](auto out, auto error) { return cm_login_finish(get(), text, out, error); }));
     }
+    /* For a login that listens: until the browser comes back. */
+    Tokens wait(std::chrono::milliseconds timeout) const {
+        return Tokens(detail::make<Tokens::Handle>(
+            [&](auto out, auto error) { return cm_login_wait(get(), timeout.count(), out, error); }));
+    }
+    /* From any thread: ends the wait. */
+    void cancel() const noexcept { cm_login_cancel(get()); }
+    /* The words on the page that the browser shows in the end. */
+    const Login &set_message(std::string_view text) const {
+        cm_login_set_message(get(), detail::Text(text));
+        return *this;
+    }
 
   private:
+    explicit Login(Handle handle) noexcept : Object(std::move(handle)) {}
     static Handle begin(const Client &client, std::string_view redirect_uri) {
         const detail::Text text(redirect_uri);
         return detail::make<Handle>([&](auto out, auto error) { return cm_login_new(client.get(), text, out, error); });

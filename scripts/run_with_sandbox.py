@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from pathlib import Path
 
 
@@ -40,8 +41,12 @@ def main() -> int:
                     if line.startswith("open "):
                         user = [sandbox, "user", "--ca-file", ca_file, line.split()[1]]
                         login = subprocess.run(user, stdout=subprocess.PIPE, text=True, check=True)
-                        program.stdin.write(login.stdout.strip() + "\n")
-                        program.stdin.flush()
+                        redirected = login.stdout.strip()
+                        if redirected.startswith("http://127.0.0.1:"):  # The program listens there itself.
+                            urllib.request.urlopen(redirected, timeout=30).close()
+                        else:
+                            program.stdin.write(redirected + "\n")
+                            program.stdin.flush()
                     else:
                         print(line, end="")
             server.stdin.close()

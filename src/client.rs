@@ -165,6 +165,10 @@ impl Client {
         deadline: Instant,
     ) -> Result<Tokens, Error> {
         let inner = &*self.0;
+        if inner.config.client_secret.expose().is_empty() {
+            let problem = "this client has none (Config::new_public); finish on the machine that has the secret";
+            return Err(Error::invalid_argument("client_secret", problem));
+        }
         let parameters = url::encode_query(parameters);
         let endpoint = format!("{}/oauth/token", self.base_url());
         let with_query = Zeroizing::new(format!("{endpoint}?{}", *parameters));

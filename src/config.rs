@@ -91,6 +91,15 @@ impl Config {
         config
     }
 
+    /// The settings for a machine that must not hold the key's secret, such as an operator's workstation: a public client
+    /// (RFC 6749, section 2.1). It can begin logins, for a machine that has the secret to finish
+    /// ([`Login::to_json`](crate::Login::to_json)), and log out; exchanges and refreshes are refused before anything is sent.
+    pub fn new_public(client_id: impl Into<String>) -> Self {
+        let mut config = Config::new(client_id, "none");
+        config.client_secret = Secret::new("");
+        config
+    }
+
     /// The server. Default [`DEFAULT_BASE_URL`]. Must be https; http only to a loopback host, for tests.
     pub fn set_base_url(&mut self, base_url: &str) -> &mut Self {
         match url::parse_base_url(base_url) {

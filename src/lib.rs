@@ -6,6 +6,7 @@
 //! | [`Config`] | the API key, the server, and the limits (time, trust, proxy); set up once, by one thread |
 //! | [`Client`] | a config made usable; immutable, shared by every thread: `exchange_code`, `refresh`, `logout` |
 //! | [`Login`] | one login under way: the page to open, and the check of the redirect that returns |
+//! | [`Loopback`] | a login of a desktop program in one call: it waits for the browser on this machine |
 //! | [`Tokens`] | what the server gave and until when; immutable, a refresh gives new ones |
 //! | [`Session`] | one logged-in user: hands out tokens that are valid now, refreshes once for all who wait |
 //! | [`Store`] | where a session's tokens outlive the process: [`MemoryStore`], [`FileStore`], or the host's own |
@@ -49,8 +50,10 @@ mod answer;
 mod client;
 mod config;
 mod error;
+mod interrupt;
 mod json;
 mod login;
+mod loopback;
 mod panic;
 mod secret;
 mod session;
@@ -62,7 +65,9 @@ mod url;
 pub use client::Client;
 pub use config::{Config, DEFAULT_BASE_URL};
 pub use error::{Advice, Error, Status};
+pub use interrupt::interruptible;
 pub use login::Login;
+pub use loopback::Loopback;
 pub use panic::catch_panic;
 pub use secret::Secret;
 pub use session::{Health, LoggedOut, Session};

@@ -10,14 +10,16 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::LOG;
 use crate::answer::is_oauth_code;
 use crate::client::{Client, check_redirect_uri};
 use crate::error::{Advice, Error, Status};
+use crate::json;
 use crate::secret::{Secret, redact};
-use crate::tokens::Tokens;
+use crate::tokens::{self, Tokens};
 use crate::url;
 
 /// A login under way (steps 2 to 4 of the guide, RFC 6749 section 4.1). Used up by the first exchange of which a byte
@@ -26,10 +28,18 @@ pub struct Login {
     client: Client,
     redirect_uri: String,
     state: Secret,
+    /// Unix seconds.
+    begun_at: i64,
     /// Holds the state, so it is wiped too.
     url: Secret,
     stage: AtomicU8,
 }
+
+/// How long a login that was kept as JSON can be finished, in seconds: long enough for a lost password.
+const OLDEST: i64 = 3600;
+
+/// How far the clock of the machine that began it may be ahead.
+const CLOCKS_DIFFER: i64 = 300;
 
 const OPEN: u8 = 0;
 const EXCHANGING: u8 = 1;
@@ -45,24 +55,7 @@ impl Login {
     /// [`InvalidArgument`](Status::InvalidArgument): the redirect URI has no http:// or https://, a fragment, or a
     /// parameter that the server will add (`code`, `state`, `error`, `error_description`).
     pub fn new(client: &Client, redirect_uri: &str) -> Result<Login, Error> {
-        check_redirect_uri(redirect_uri)?;
-        let bad = |problem: String| Error::invalid_argument("redirect_uri", problem);
-        if redirect_uri.contains('#') {
-            return Err(bad("leave out the fragment, '#' and what follows".to_owned()));
-        }
-        if !redirect_uri.is_ascii() {
-            return Err(bad("write it as browsers send it: other letters than ASCII percent-encoded".to_owned()));
-        }
-        if url::place(redirect_uri).is_none() {
-            return Err(bad("not a URL with a host and a port that can be".to_owned()));
-        }
-        let own_query = url::query_of(redirect_uri).unwrap_or_default();
-        for name in ["code", "state", "error", "error_description"] {
-            if url::query_values(own_query, name).is_ok_and(|values| !values.is_empty()) {
-                return Err(bad(format!("it has a parameter \"{name}\", which the server adds")));
-            }
-        }
-
+        check_login_uri(redirect_uri)?;
         let mut random = Zeroizing::new([0_u8; 32]);
         getrandom::getrandom(&mut *random).map_err(|error| {
             Error::new(
@@ -71,7 +64,15 @@ impl Login {
                 "check /dev/urandom and the sandbox of this process",
             )
         })?;
-        let state = Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*random));
+        Ok(Login::with_state(
+            client,
+            redirect_uri,
+            Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*random)),
+            tokens::unix_now(),
+        ))
+    }
+
+    fn with_state(client: &Client, redirect_uri: &str, state: Secret, begun_at: i64) -> Login {
         let config = client.config();
         let query = url::encode_query(&[
             ("scope", &config.scope),
@@ -80,13 +81,76 @@ impl Login {
             ("redirect_uri", redirect_uri),
             ("state", state.expose()),
         ]);
-        Ok(Login {
+        Login {
             url: Secret::new(format!("{}/oauth/authorize?{}", client.base_url(), *query)),
             client: client.clone(),
             redirect_uri: redirect_uri.to_owned(),
             state,
+            begun_at,
             stage: AtomicU8::new(OPEN),
-        })
+        }
+    }
+
+    /// The login as JSON, for another process or machine to finish: [`from_json`](Self::from_json) within an hour. The
+    /// API key's secret is not in it, but the state is, by which a redirect is known: as secret as a password.
+    pub fn to_json(&self) -> Secret {
+        let config = self.client.config();
+        let texts = [
+            ("base_url", config.base_url.as_str()),
+            ("client_id", &config.client_id),
+            ("redirect_uri", &self.redirect_uri),
+            ("state", self.state.expose()),
+        ];
+        // Each character can become six: growing would leave copies behind.
+        let room = texts.iter().map(|(key, text)| key.len() + 6 * text.len() + 8).sum::<usize>() + 64;
+        let mut object = Map::new();
+        for (key, text) in texts {
+            object.insert(key.to_owned(), text.into());
+        }
+        object.insert("begun_at".to_owned(), self.begun_at.into());
+        Secret::new(json::Wiped(Value::Object(object)).to_text(room))
+    }
+
+    /// A login from the JSON of [`to_json`](Self::to_json), to finish it here. Both clients must have the same id and
+    /// server. Keys it does not know are passed over.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Status::InvalidArgument), naming the key, where that is not what it was given;
+    /// [`LoginRequired`](Status::LoginRequired): it began more than an hour ago.
+    pub fn from_json(client: &Client, json: &str) -> Result<Login, Error> {
+        let bad = |problem: &str| Error::invalid_argument("json", problem);
+        let mut value = json::Wiped::parse(json.as_bytes())
+            .filter(|value| value.0.is_object())
+            .ok_or_else(|| bad("not a JSON object; give what to_json returned"))?;
+        let mut text = |key: &str| {
+            let text = value.take_text(key).ok().flatten().filter(|text| !text.is_empty());
+            text.ok_or_else(|| bad(&format!("\"{key}\" is missing, or not a string")))
+        };
+        let (base_url, client_id) = (text("base_url")?, text("client_id")?);
+        let (redirect_uri, state) = (text("redirect_uri")?, text("state")?);
+        let begun_at = value.0.get("begun_at").and_then(Value::as_i64);
+        let begun_at = begun_at.ok_or_else(|| bad("\"begun_at\" is missing, or not a whole number of seconds"))?;
+
+        for (key, there, here) in
+            [("client_id", &client_id, &client.config().client_id), ("base_url", &base_url, &client.config().base_url)]
+        {
+            if **there != *here {
+                return Err(bad(&format!("\"{key}\" is not the one of this client; both must have the same")));
+            }
+        }
+        check_login_uri(&redirect_uri).map_err(|_| bad("\"redirect_uri\" cannot be used"))?;
+        if state.len() < 43 || !state.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+            return Err(bad("\"state\" is not one of ours"));
+        }
+        let age = tokens::unix_now().saturating_sub(begun_at);
+        if !(-CLOCKS_DIFFER..=OLDEST).contains(&age) {
+            return Err(Error::new(
+                Status::LoginRequired,
+                "the login began more than an hour ago, or the clocks of the two machines differ",
+                "log in again",
+            ));
+        }
+        Ok(Login::with_state(client, &redirect_uri, Secret::from(state), begun_at))
     }
 
     /// The page to open in the user's browser (step 2 of the guide). The browser must follow redirects.
@@ -117,6 +181,12 @@ impl Login {
     /// server sent another error. [`InvalidArgument`](Status::InvalidArgument): there is no code in it, a parameter
     /// twice, or the login is finished already. Else as for [`Client::exchange_code`].
     pub fn finish(&self, redirected_url: &str) -> Result<Tokens, Error> {
+        let code = self.code_of(redirected_url)?;
+        self.exchange(&code)
+    }
+
+    /// The code in a redirect of this login.
+    pub(crate) fn code_of(&self, redirected_url: &str) -> Result<Zeroizing<String>, Error> {
         let bad = |problem: String| Error::invalid_argument("redirected_url", problem);
         let query = url::query_of(redirected_url.trim())
             .ok_or_else(|| bad("it has no query; give the whole URL that the browser came back to".to_owned()))?;
@@ -150,13 +220,16 @@ impl Login {
             let secrets = [self.state.expose(), code.as_deref().map_or("", String::as_str)];
             return Err(redirected_error(&error, description.as_deref().map(String::as_str), &secrets));
         }
-        let code =
-            code.filter(|code| !code.is_empty()).ok_or_else(|| bad("it has neither a code nor an error".to_owned()))?;
-        self.exchange(&code)
+        code.filter(|code| !code.is_empty()).ok_or_else(|| bad("it has neither a code nor an error".to_owned()))
+    }
+
+    /// Whether it can still be finished.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stage.load(Ordering::Acquire) != FINISHED
     }
 
     /// The exchange, at most one at a time and at most one that was sent.
-    fn exchange(&self, code: &str) -> Result<Tokens, Error> {
+    pub(crate) fn exchange(&self, code: &str) -> Result<Tokens, Error> {
         self.stage
             .compare_exchange(OPEN, EXCHANGING, Ordering::AcqRel, Ordering::Acquire)
             .map_err(|_| Error::invalid_argument("login", "it is already finished; begin a new one"))?;
@@ -174,6 +247,28 @@ impl fmt::Debug for Login {
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
+}
+
+/// Checks a redirect URI that this library will know again.
+fn check_login_uri(redirect_uri: &str) -> Result<(), Error> {
+    check_redirect_uri(redirect_uri)?;
+    let bad = |problem: String| Error::invalid_argument("redirect_uri", problem);
+    if redirect_uri.contains('#') {
+        return Err(bad("leave out the fragment, '#' and what follows".to_owned()));
+    }
+    if !redirect_uri.is_ascii() {
+        return Err(bad("write it as browsers send it: other letters than ASCII percent-encoded".to_owned()));
+    }
+    if url::place(redirect_uri).is_none() {
+        return Err(bad("not a URL with a host and a port that can be".to_owned()));
+    }
+    let own_query = url::query_of(redirect_uri).unwrap_or_default();
+    for name in ["code", "state", "error", "error_description"] {
+        if url::query_values(own_query, name).is_ok_and(|values| !values.is_empty()) {
+            return Err(bad(format!("it has a parameter \"{name}\", which the server adds")));
+        }
+    }
+    Ok(())
 }
 
 /// The error that came with the redirect (RFC 6749, section 4.1.2.1).

@@ -261,7 +261,8 @@ impl Inner {
                     // Just fetched: handed out even if its lifetime is 0 s.
                     _ => return Ok(tokens),
                 },
-                Err(error) if flight.shared => return Err(error),
+                // One that was interrupted was so for its leader alone.
+                Err(error) if flight.shared && error.status() != Status::Cancelled => return Err(error),
                 // A login, a logout: look again.
                 _ => {}
             }

@@ -95,7 +95,11 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
 
 /// The error for a call that was stopped.
 pub(super) fn cancelled() -> Error {
-    Error::new(Status::Cancelled, "the call was cancelled", "make a new client to call again")
+    Error::new(
+        Status::Cancelled,
+        "the call was cancelled",
+        "call again if you did not mean to; after cm_client_cancel, with a new client",
+    )
 }
 
 /// The error for an answer over the limit.

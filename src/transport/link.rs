@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{Buffers, NextTimeout, Transport, TransportAda
 use zeroize::Zeroizing;
 
 use super::buffers::WipedBuffers;
+use crate::interrupt;
 
 /// The call that this thread is making: how large its request is, and how far it went.
 #[derive(Clone, Copy, Debug, Default)]
@@ -264,12 +265,18 @@ impl Socket {
             if left == Some(Duration::ZERO) {
                 return Err(io::Error::other(ureq::Error::Timeout(self.reason)));
             }
-            set(&self.stream, left)?;
+            let slice = interrupt::slice();
+            set(&self.stream, slice.map_or(left, |slice| Some(left.map_or(slice, |left| left.min(slice)))))?;
             match run(&self.stream) {
                 // A signal, or the time is up: the next round tells.
                 Err(error)
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
-                        && self.deadline.is_some() => {}
+                        && (self.deadline.is_some() || slice.is_some()) =>
+                {
+                    if interrupt::is_asked() {
+                        return Err(io::Error::other("interrupted"));
+                    }
+                }
                 done => return done,
             }
         }

@@ -136,7 +136,7 @@ impl Settings {
 
     fn child(&self, parent: &Process) -> Process {
         let child = self.process(self.tls.as_deref().map(tls::for_child).map(Arc::new));
-        if parent.stop.is_set() {
+        if parent.stop.is_set_for_all() {
             child.stop();
         }
         child

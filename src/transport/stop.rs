@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::interrupt;
+
 /// The switch. Clones are the same one.
 #[derive(Clone, Default)]
 pub(super) struct Stop(Arc<Inner>);
@@ -28,7 +30,12 @@ pub(super) enum Waited<T> {
 }
 
 impl Stop {
+    /// Whether the call on this thread is to end: with all others, or alone.
     pub(super) fn is_set(&self) -> bool {
+        self.is_set_for_all() || interrupt::is_asked()
+    }
+
+    pub(super) fn is_set_for_all(&self) -> bool {
         self.0.stopped.load(Ordering::Acquire)
     }
 
@@ -50,7 +57,7 @@ impl Stop {
             if let Some(found) = look() {
                 return Waited::Found(found);
             }
-            if self.is_set() {
+            if self.is_set_for_all() {
                 return Waited::Stopped;
             }
             // A wait without an end is cut into hours: there is no call for it.
@@ -58,8 +65,18 @@ impl Stop {
             if left.is_zero() {
                 return Waited::TimeIsUp;
             }
-            let waited = self.0.changed.wait_timeout(guard, left);
-            guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let Some(slice) = interrupt::slice() else {
+                let waited = self.0.changed.wait_timeout(guard, left);
+                guard = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            };
+            let waited = self.0.changed.wait_timeout(guard, left.min(slice));
+            // Who is asked may take its time, or want to stop this itself.
+            drop(waited);
+            if interrupt::is_asked() {
+                return Waited::Stopped;
+            }
+            guard = self.lock();
         }
     }
 

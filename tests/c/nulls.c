@@ -70,6 +70,9 @@ static void config_functions(void) {
     refused_settings(cm_config_new(BAD_UTF8, "secret"), "client_id: it is not UTF-8");
     refused_settings(cm_config_new("id", BAD_UTF8), "client_secret: it is not UTF-8");
     refused_settings(cm_config_new("", ""), "client_id: it is empty");
+    refused_settings(cm_config_new_public(NULL), "client_id: it is NULL");
+    refused_settings(cm_config_new_public(BAD_UTF8), "client_id: it is not UTF-8");
+    refused_settings(cm_config_new_public("a:b"), "client_id: ");
 
     void (*text_setters[])(cm_config *, const char *) = {
         cm_config_set_base_url, cm_config_set_scope, cm_config_set_ca_file,
@@ -187,7 +190,39 @@ static void login_functions(void) {
     REFUSED(cm_login_finish(login, BAD_UTF8, &tokens, &error), tokens, "redirected_url: it is not UTF-8");
     REFUSED(cm_login_finish(login, "?", NULL, &error), NULL, "tokens: ");
     CHECK(cm_login_finish(login, NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    /* This one does not listen. */
+    REFUSED(cm_login_wait(login, 1, &tokens, &error), tokens, "login: it does not listen");
+    cm_login_cancel(login);
+    cm_login_set_message(login, "text");
+    CHECK_CONTAINS(cm_login_to_json(login), "\"state\"");
     cm_login_free(login);
+
+    REFUSED(cm_login_listen(NULL, 0, &login, &error), login, "client: it is NULL");
+    REFUSED(cm_login_listen(client, 0, NULL, &error), NULL, "login: ");
+    for (int bad = -1; bad < 70000; bad += 65537) {
+        login = SOMEWHERE;
+        REFUSED(cm_login_listen(client, bad, &login, &error), login, "port: ");
+    }
+    REFUSED(cm_login_wait(NULL, 1, &tokens, &error), tokens, "login: it is NULL");
+    cm_login_cancel(NULL);
+    cm_login_set_message(NULL, "text");
+    CHECK(cm_login_to_json(NULL) == NULL);
+    CHECK(cm_login_listen(client, 0, &login, NULL) == CM_STATUS_OK);
+    cm_login_set_message(login, NULL);
+    cm_login_set_message(login, BAD_UTF8);
+    REFUSED(cm_login_wait(login, 0, &tokens, &error), tokens, "timeout_ms: ");
+    REFUSED(cm_login_wait(login, -1, &tokens, &error), tokens, "timeout_ms: ");
+    REFUSED(cm_login_wait(login, 1, NULL, &error), NULL, "tokens: ");
+    CHECK(cm_login_wait(login, INT64_MAX, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    cm_login_free(login);
+
+    const char *no_logins[] = {NULL, BAD_UTF8, "", "{}", "[]", "null"};
+    for (size_t i = 0; i < sizeof no_logins / sizeof *no_logins; i++) {
+        login = SOMEWHERE;
+        REFUSED(cm_login_from_json(client, no_logins[i], &login, &error), login, "json: ");
+    }
+    REFUSED(cm_login_from_json(NULL, "{}", &login, &error), login, "client: it is NULL");
+    REFUSED(cm_login_from_json(client, "{}", NULL, &error), NULL, "login: ");
 }
 
 static void tokens_functions(void) {

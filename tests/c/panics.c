@@ -56,7 +56,7 @@ int main(void) {
     CHECK(cm_session_health(session, &health) == CM_STATUS_OK);
 
     setenv("CMAUTH_TEST_PANIC", "hunter2", 1);
-    CHECK(cm_config_new("id", "secret") == NULL);
+    CHECK(cm_config_new("id", "secret") == NULL && cm_config_new_public("id") == NULL);
     cm_config_set_base_url(config, "x");
     cm_config_set_scope(config, "x");
     cm_config_set_timeout_ms(config, 1);
@@ -75,6 +75,11 @@ int main(void) {
     CAUGHT(cm_logout(client, "a", &error), NULL);
     CAUGHT(cm_login_new(client, "https://example.com", &no_login, &error), no_login);
     CAUGHT(cm_login_finish(login, "?code=c", &none, &error), none);
+    CAUGHT(cm_login_listen(client, 0, &no_login, &error), no_login);
+    CAUGHT(cm_login_from_json(client, "{}", &no_login, &error), no_login);
+    CAUGHT(cm_login_wait(login, 1, &none, &error), none);
+    cm_login_cancel(login);
+    cm_login_set_message(login, "x");
     CAUGHT(cm_tokens_from_json("{}", &none, &error), none);
     CHECK(cm_store_memory() == NULL && cm_store_file("x") == NULL && cm_store_custom(NULL, NULL) == NULL);
     cm_store_reply_set_record(NULL, "x");
@@ -95,7 +100,7 @@ int main(void) {
     cm_health_free(health);
     CHECK(cm_refresh(client, "r", &none, NULL) == CM_STATUS_INTERNAL);
     cm_client_cancel(client);
-    CHECK(cm_login_url(login) == NULL);
+    CHECK(cm_login_url(login) == NULL && cm_login_to_json(login) == NULL);
     CHECK(cm_login_is_redirect(login, "https://example.com/?code=c") == 0);
     CHECK(cm_tokens_access_token(tokens) == NULL && cm_tokens_refresh_token(tokens) == NULL);
     CHECK(cm_tokens_token_type(tokens) == NULL && cm_tokens_scope(tokens) == NULL);

@@ -165,6 +165,25 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     CHECK(moved.get() != nullptr);
 }
 
+void logins_on_this_machine_and_in_two_halves(const cm::Client &client) {
+    const cm::Login login = cm::Login::listen(client);
+    fails(CM_STATUS_TIMEOUT, [&] { login.wait(std::chrono::milliseconds(1)); });
+    login.set_message("Done & dusted");
+    std::cout << "open " << login.url() << std::endl;
+    const cm::Tokens tokens = login.wait(std::chrono::seconds(60));
+    CHECK(!tokens.access_token().empty());
+    const cm::Login ended = cm::Login::listen(client);
+    std::thread canceller([&] { ended.cancel(); });
+    fails(CM_STATUS_CANCELLED, [&] { ended.wait(std::chrono::seconds(60)); });
+    canceller.join();
+
+    cm::Config config = cm::Config::without_secret(env("CMAUTH_CLIENT_ID"));
+    config.set_base_url(env("CMAUTH_BASE_URL")).set_ca_file(env("CMAUTH_CA_FILE"));
+    const cm::Login shown(cm::Client(config), uri);
+    const cm::Login taken = cm::Login::from_json(client, shown.to_json());
+    CHECK(taken.url() == shown.url());
+}
+
 void cancelled_from_another_thread() {
     const cm::Client client(settings());
     client.cancel();
@@ -185,6 +204,7 @@ int main() {
     settings_are_checked_by_the_client();
     const cm::Client client(settings());
     the_three_calls(client);
+    logins_on_this_machine_and_in_two_halves(client);
     sessions(client, cm::Store::memory());
     const auto folder = std::filesystem::temp_directory_path() /
                         ("cmauth-all-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));

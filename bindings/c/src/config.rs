@@ -43,6 +43,31 @@ pub unsafe extern "C" fn cm_config_new(client_id: *const c_char, client_secret: 
     })
 }
 
+/// Makes the settings for a machine that must not hold the key's secret, such as an operator's workstation: a public client
+/// (RFC 6749, section 2.1). It can begin logins, for a machine with the secret to finish (`cm_login_to_json`), and log out.
+/// Exchanges and refreshes are refused with `CM_STATUS_INVALID_ARGUMENT` before anything is sent.
+///
+/// @param client_id  the key's id, without ':'; not NULL
+/// @return as `cm_config_new`
+///
+/// Any thread. Since 0.1.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_new_public(client_id: *const c_char) -> *mut cm_config {
+    guard::value(std::ptr::null_mut(), || {
+        // SAFETY: a string as the conventions have it.
+        let config = match unsafe { guard::text_or_problem(client_id) } {
+            Ok(id) => Config::new_public(id),
+            Err(problem) => {
+                let mut config = Config::new_public("none");
+                config.reject("client_id", problem);
+                config
+            }
+        };
+        Box::into_raw(Box::new(cm_config(config)))
+    })
+}
+
 /// Frees settings, and wipes the secret in them.
 ///
 /// @param config  the settings, or NULL

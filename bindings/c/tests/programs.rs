@@ -37,6 +37,11 @@ fn a_session_with_each_kind_of_store() {
 }
 
 #[test]
+fn a_login_comes_back_to_this_machine() {
+    run_both_links("tests/c/listen.c", "listen");
+}
+
+#[test]
 fn everything_of_the_cpp_header() {
     run_both_links("tests/cpp/all.cpp", "all-cpp");
 }
@@ -72,6 +77,7 @@ fn nothing_leaks_and_no_memory_is_misused() {
         ("tests/c/story.c", "story-valgrind"),
         ("tests/c/threads.c", "threads-valgrind"),
         ("tests/c/session.c", "session-valgrind"),
+        ("tests/c/listen.c", "listen-valgrind"),
         ("tests/cpp/all.cpp", "all-cpp-valgrind"),
     ] {
         let built = compile(&root().join(source), Link::Shared, name);
@@ -105,7 +111,7 @@ fn the_examples_of_the_reference_run() {
     let settings = compile(&root().join("examples/c/settings.c"), Link::Shared, "example-settings");
     let printed = String::from_utf8(common::run(&mut program(&settings)).stdout).unwrap();
     assert!(printed.contains("after cancel: CANCELLED"), "{printed}");
-    for (source, said) in [("calls", "logged out"), ("session", "logged out")] {
+    for (source, said) in [("calls", "logged out"), ("session", "logged out"), ("desktop", "logged in twice")] {
         let name = format!("example-{source}");
         let built = compile(&root().join(format!("examples/c/{source}.c")), Link::Shared, &name);
         let printed = run_with_user(program(&built), &tls_sandbox(), &name);

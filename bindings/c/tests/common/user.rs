@@ -1,7 +1,8 @@
 //! A sandbox over TLS, and the user who logs in there for a program under test.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -40,7 +41,11 @@ pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: 
             let redirected =
                 user::log_in(url, &user::User { ca_pem: sandbox.ca_pem().map(str::to_owned), ..user::User::default() })
                     .unwrap();
-            writeln!(stdin, "{redirected}").unwrap();
+            match redirected.strip_prefix("http://127.0.0.1:") {
+                // The program listens there itself.
+                Some(place) => come_back(place),
+                None => writeln!(stdin, "{redirected}").unwrap(),
+            }
         }
         if line.starts_with("Press Enter") {
             writeln!(stdin).unwrap();
@@ -51,6 +56,16 @@ pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: 
     let status = child.wait().unwrap();
     assert!(status.success(), "{command:?}: {status}\n{printed}");
     printed
+}
+
+/// The browser follows the redirect to a program on this machine, and shows its page.
+fn come_back(place: &str) {
+    let (port, target) = place.split_once('/').unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
+    write!(stream, "GET /{target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200 OK"), "{page}");
 }
 
 pub fn tls_sandbox() -> Sandbox {

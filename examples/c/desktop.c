@@ -1,0 +1,76 @@
+/* The login of a desktop program: the browser comes back to a port of this machine, where the program waits for it. And
+ * the login of a workstation that must not hold the API key's secret: it shows the page, the recorder finishes. The key
+ * is CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET; for the sandbox, CMAUTH_BASE_URL and CMAUTH_CA_FILE. */
+
+#include <cmauth.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static cm_client *client_from(cm_config *config) {
+    cm_client *client = NULL;
+    cm_error *error = NULL;
+    cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
+    cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
+    if (cm_client_new(config, &client, &error))
+        fprintf(stderr, "%s\n", cm_error_message(error));
+    cm_error_free(error);
+    cm_config_free(config);
+    return client;
+}
+
+/* Another thread, a "Cancel" button, may call cm_login_cancel(login) meanwhile. */
+static cm_tokens *log_in_here(const cm_client *client) {
+    cm_login *login = NULL;
+    cm_tokens *tokens = NULL;
+    cm_error *error = NULL;
+    if (cm_login_listen(client, 0, &login, &error) == CM_STATUS_OK) {
+        cm_login_set_message(login, "The recorder is connected.\nYou can close this page.");
+        printf("open %s\n", cm_login_url(login)); /* Or by xdg-open, ShellExecute, ... */
+        fflush(stdout);
+        if (cm_login_wait(login, 5 * 60 * 1000, &tokens, &error) == CM_STATUS_TIMEOUT)
+            cm_login_cancel(login); /* Nobody came. */
+    }
+    if (error != NULL)
+        fprintf(stderr, "%s\n", cm_error_message(error));
+    cm_error_free(error);
+    cm_login_free(login);
+    return tokens;
+}
+
+static cm_tokens *log_in_from_workstation(const cm_client *workstation, const cm_client *recorder) {
+    cm_login *shown = NULL, *login = NULL;
+    cm_tokens *tokens = NULL;
+    cm_error *error = NULL;
+    char redirected[4096];
+    if (cm_login_new(workstation, "https://example.com", &shown, &error) == CM_STATUS_OK) {
+        printf("open %s\n", cm_login_url(shown));
+        fflush(stdout);
+        /* Both texts go to the recorder, over a connection that is as safe as one for a password. */
+        if (fgets(redirected, sizeof redirected, stdin) != NULL &&
+            cm_login_from_json(recorder, cm_login_to_json(shown), &login, &error) == CM_STATUS_OK)
+            (void)!cm_login_finish(login, redirected, &tokens, &error);
+    }
+    if (error != NULL)
+        fprintf(stderr, "%s\n", cm_error_message(error));
+    cm_error_free(error);
+    cm_login_free(shown);
+    cm_login_free(login);
+    return tokens;
+}
+
+int main(void) {
+    cm_client *recorder = client_from(cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET")));
+    cm_client *workstation = client_from(cm_config_new_public(getenv("CMAUTH_CLIENT_ID")));
+    if (recorder == NULL || workstation == NULL)
+        return 1;
+    cm_tokens *here = log_in_here(recorder);
+    cm_tokens *there = log_in_from_workstation(workstation, recorder);
+    int both = here != NULL && there != NULL;
+    if (both)
+        printf("logged in twice\n");
+    cm_tokens_free(here);
+    cm_tokens_free(there);
+    cm_client_free(workstation);
+    cm_client_free(recorder);
+    return both ? 0 : 1;
+}
