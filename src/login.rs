@@ -158,6 +158,11 @@ impl Login {
         self.url.expose()
     }
 
+    /// Where the browser comes back to.
+    pub fn redirect_uri(&self) -> &str {
+        &self.redirect_uri
+    }
+
     /// Whether `url` is the redirect of a login like this one: at the place of the redirect URI, with a `code` or an
     /// `error`. For a browser inside the product, to know when to stop showing pages and call
     /// [`finish`](Self::finish), which checks the rest.

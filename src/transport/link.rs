@@ -75,6 +75,14 @@ impl Progress {
     }
 }
 
+/// [`interrupt::is_asked`], whoever is asked may make calls of its own (a signal handler in Python).
+pub(super) fn is_asked_to_end() -> bool {
+    let progress = PROGRESS.get();
+    let asked = interrupt::is_asked();
+    PROGRESS.set(progress);
+    asked
+}
+
 /// A connection in use or kept.
 pub(super) struct Link {
     wire: Wire,
@@ -273,7 +281,7 @@ impl Socket {
                     if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
                         && (self.deadline.is_some() || slice.is_some()) =>
                 {
-                    if interrupt::is_asked() {
+                    if is_asked_to_end() {
                         return Err(io::Error::other("interrupted"));
                     }
                 }

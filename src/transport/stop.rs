@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::link::is_asked_to_end;
 use crate::interrupt;
 
 /// The switch. Clones are the same one.
@@ -32,7 +33,7 @@ pub(super) enum Waited<T> {
 impl Stop {
     /// Whether the call on this thread is to end: with all others, or alone.
     pub(super) fn is_set(&self) -> bool {
-        self.is_set_for_all() || interrupt::is_asked()
+        self.is_set_for_all() || is_asked_to_end()
     }
 
     pub(super) fn is_set_for_all(&self) -> bool {
@@ -73,7 +74,7 @@ impl Stop {
             let waited = self.0.changed.wait_timeout(guard, left.min(slice));
             // Who is asked may take its time, or want to stop this itself.
             drop(waited);
-            if interrupt::is_asked() {
+            if is_asked_to_end() {
                 return Waited::Stopped;
             }
             guard = self.lock();

@@ -1,4 +1,4 @@
-//! `cmauth.Client` and `cmauth.Login`, and the client's three calls as functions for scripts.
+//! `cmauth.Client`, and its three calls as functions for scripts.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
 
+use crate::login::Login;
 use crate::tokens::Tokens;
 use crate::{errors, text};
 
@@ -14,7 +15,11 @@ use crate::{errors, text};
 ///
 /// Immutable; make one and share it between threads, for it keeps connections open. It
 /// remembers no user. Its calls block until they return or raise `Error`, other threads
-/// running meanwhile; Ctrl-C takes effect when they end.
+/// running meanwhile; Ctrl-C ends one within 100 ms. Processes can inherit it by fork, or get it
+/// as a pickle, which holds the secret.
+///
+/// client_secret: `None` on a machine that must not hold it, such as an operator's workstation:
+///     the client can begin logins, for a machine that has it to finish (`Login.to_json`).
 ///
 /// Options, `None` standing for the default:
 ///
@@ -37,6 +42,10 @@ pub(crate) struct Client {
     client_id: String,
     /// For `repr`.
     base_url: String,
+    /// For pickles.
+    client_secret: Option<cmauth::Secret>,
+    /// The options that were given, for pickles.
+    options: Py<PyDict>,
 }
 
 #[pymethods]
@@ -48,7 +57,7 @@ impl Client {
     fn new(
         py: Python<'_>,
         client_id: &Bound<'_, PyString>,
-        client_secret: &Bound<'_, PyString>,
+        client_secret: Option<&Bound<'_, PyString>>,
         base_url: Option<&Bound<'_, PyString>>,
         scope: Option<&Bound<'_, PyString>>,
         timeout: Option<f64>,
@@ -61,8 +70,19 @@ impl Client {
         params_in_body: bool,
     ) -> PyResult<Client> {
         let client_id = text("client_id", client_id)?;
-        let client_secret = text("client_secret", client_secret)?;
-        let mut config = cmauth::Config::new(client_id.expose(), client_secret.expose());
+        let client_secret = client_secret.map(|secret| text("client_secret", secret)).transpose()?;
+        let mut config = match &client_secret {
+            Some(client_secret) => cmauth::Config::new(client_id.expose(), client_secret.expose()),
+            None => cmauth::Config::new_public(client_id.expose()),
+        };
+        let options = PyDict::new(py);
+        macro_rules! keep {
+            ($($name:ident)*) => {
+                $(if let Some(value) = &$name { options.set_item(stringify!($name), value)?; })*
+            };
+        }
+        keep!(base_url scope timeout connect_timeout ca_file proxy user_agent max_retries);
+        options.set_item("params_in_body", params_in_body)?;
         let mut shown_base_url = cmauth::DEFAULT_BASE_URL.to_owned();
         if let Some(base_url) = base_url {
             let base_url = text("base_url", base_url)?;
@@ -89,8 +109,10 @@ impl Client {
             if paths.is_instance_of::<PyString>() {
                 return Err(PyTypeError::new_err("add_ca_files: give a list of paths, not one path"));
             }
-            for path in paths.try_iter()? {
-                config.add_ca_file(path?.extract::<PathBuf>()?);
+            let paths = paths.try_iter()?.map(|path| path?.extract()).collect::<PyResult<Vec<PathBuf>>>()?;
+            options.set_item("add_ca_files", &paths)?;
+            for path in paths {
+                config.add_ca_file(path);
             }
         }
         if let Some(proxy) = proxy {
@@ -110,6 +132,8 @@ impl Client {
             core: errors::call(py, || cmauth::Client::new(&config))?,
             client_id: client_id.expose().to_owned(),
             base_url: shown_base_url,
+            client_secret,
+            options: options.unbind(),
         })
     }
 
@@ -159,10 +183,59 @@ impl Client {
     fn begin_login(&self, redirect_uri: &Bound<'_, PyString>) -> PyResult<Login> {
         let py = redirect_uri.py();
         let redirect_uri = text("redirect_uri", redirect_uri)?;
-        Ok(Login {
-            core: errors::call(py, || cmauth::Login::new(&self.core, redirect_uri.expose()))?,
-            redirect_uri: redirect_uri.expose().to_owned(),
-        })
+        errors::call(py, || cmauth::Login::new(&self.core, redirect_uri.expose())).map(Login::plain)
+    }
+
+    /// Begins a login that will come back to this machine, and listens for it.
+    ///
+    /// Open its `url` in the browser, then call its `wait`. It listens on 127.0.0.1 only.
+    ///
+    /// port: 0 takes a free one; a key with a registered redirect URI may need that one's.
+    ///
+    /// Raises `FixError` where the port cannot be had.
+    #[pyo3(signature = (port=0))]
+    fn listen(&self, py: Python<'_>, port: u16) -> PyResult<Login> {
+        errors::call(py, || cmauth::Loopback::listen(&self.core, port)).map(Login::listening)
+    }
+
+    /// A whole login on this machine: opens the browser, waits for it to come back, finishes.
+    ///
+    /// timeout: seconds that the user may take.
+    /// port: as for `listen`.
+    /// message: the words on the page that the browser shows after a login.
+    /// show: called with the URL of the page, in place of opening a browser: `show=print`.
+    ///
+    /// Raises `LoginError` where the user said no, `RetryError` where the time was up.
+    #[pyo3(signature = (*, timeout=300.0, port=0, message=None, show=None))]
+    fn login(
+        &self,
+        py: Python<'_>,
+        timeout: f64,
+        port: u16,
+        message: Option<&Bound<'_, PyString>>,
+        show: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Tokens> {
+        let login = self.listen(py, port)?;
+        if let Some(message) = message {
+            login.set_message(message)?;
+        }
+        match show {
+            Some(show) => _ = show.call1((login.url(),))?,
+            None => {
+                let browser = py.import("webbrowser")?.call_method1("open", (login.url(),))?;
+                if !browser.is_truthy()? {
+                    let problem = "no browser can be opened here; give show=print, and open the page yourself";
+                    return Err(errors::to_python(py, &cmauth::Error::invalid_argument("show", problem)));
+                }
+            }
+        }
+        login.wait(py, timeout)
+    }
+
+    /// What a pickle makes a client from.
+    fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> ((String, Option<String>), Bound<'py, PyDict>) {
+        let secret = self.client_secret.as_ref().map(|secret| secret.expose().to_owned());
+        ((self.client_id.clone(), secret), self.options.bind(py).clone())
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
@@ -176,49 +249,6 @@ impl Client {
 
     fn __repr__(&self) -> String {
         format!("Client(client_id={:?}, base_url={:?})", self.client_id, self.base_url)
-    }
-}
-
-/// One login under way, made by `Client.begin_login`.
-///
-/// It is used up by the first exchange that was sent; after a mismatch or an earlier failure it
-/// stays open.
-#[pyclass(module = "cmauth", frozen)]
-pub(crate) struct Login {
-    core: cmauth::Login,
-    /// For `repr`.
-    redirect_uri: String,
-}
-
-#[pymethods]
-impl Login {
-    /// The page to open in the user's browser, which must follow redirects.
-    #[getter]
-    fn url(&self) -> &str {
-        self.core.url()
-    }
-
-    /// Checks the URL that the browser came back to, and exchanges its code for tokens.
-    ///
-    /// Raises `LoginError` where the redirect belongs to another login or the user said no,
-    /// `FixError` where there is no code in it or the login is finished already; else what
-    /// `Client.exchange_code` raises.
-    fn finish(&self, redirected_url: &Bound<'_, PyString>) -> PyResult<Tokens> {
-        let py = redirected_url.py();
-        let redirected_url = text("redirected_url", redirected_url)?;
-        errors::call(py, || self.core.finish(redirected_url.expose())).map(Tokens)
-    }
-
-    /// Whether `url` is the redirect of a login like this one.
-    ///
-    /// For a browser inside the product, to know when to stop showing pages and call `finish`,
-    /// which checks the rest.
-    fn is_redirect(&self, url: &Bound<'_, PyString>) -> PyResult<bool> {
-        Ok(self.core.is_redirect(text("url", url)?.expose()))
-    }
-
-    fn __repr__(&self) -> String {
-        format!("Login(redirect_uri={:?}, url=[redacted])", self.redirect_uri)
     }
 }
 

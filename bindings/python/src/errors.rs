@@ -1,8 +1,12 @@
-//! From the core's errors to Python's exceptions: the one place that runs the core's calls and raises what they return.
+//! From the core's errors to Python's exceptions: the one place that runs the core's calls and raises what they return, or
+//! what a signal handler raised meanwhile: Ctrl-C.
 //!
 //! The exceptions themselves are Python classes, in `python/cmauth/_errors.py`.
 
-use cmauth::{Advice, Error, Status, catch_panic};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use cmauth::{Advice, Error, Status, catch_panic, interruptible};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -11,8 +15,42 @@ use pyo3::types::PyDict;
 /// Runs a call of the core, other Python threads running meanwhile. A panic of the core becomes
 /// `cmauth.InternalError`, with its place in the source and nothing else.
 pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
-    let result = py.detach(|| catch_panic(call)).and_then(|result| result);
-    result.map_err(|error| to_python(py, &error))
+    crate::logging::prepare(py);
+    let result = if is_main_thread(py)? {
+        let (result, raised) = py.detach(|| {
+            let raised = Rc::new(RefCell::new(None));
+            let handlers = raised.clone();
+            let ask = move || {
+                if handlers.borrow().is_some() {
+                    return true;
+                }
+                // A handler may call the library in its turn, which asks here too. Nobody can interrupt any more while
+                // the interpreter ends.
+                let failed = Python::try_attach(|py| py.check_signals().err()).flatten();
+                let stop = failed.is_some();
+                if stop {
+                    *handlers.borrow_mut() = failed;
+                }
+                stop
+            };
+            let result = interruptible(ask, || catch_panic(call));
+            (result, raised.take())
+        });
+        if let Some(raised) = raised {
+            return Err(raised);
+        }
+        result
+    } else {
+        py.detach(|| catch_panic(call))
+    };
+    result.and_then(|result| result).map_err(|error| to_python(py, &error))
+}
+
+/// Whether this is the thread in which Python runs signal handlers.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import(intern!(py, "threading"))?;
+    let main = threading.call_method0(intern!(py, "main_thread"))?.getattr(intern!(py, "ident"))?;
+    threading.call_method0(intern!(py, "get_ident"))?.eq(main)
 }
 
 /// The exception for an error of the core.

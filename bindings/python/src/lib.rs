@@ -6,6 +6,8 @@
 
 mod client;
 mod errors;
+mod logging;
+mod login;
 mod session;
 mod tokens;
 
@@ -23,7 +25,9 @@ mod _cmauth {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::client::{Client, Login, exchange_code, logout, refresh};
+    use crate::client::{Client, exchange_code, logout, refresh};
+    #[pymodule_export]
+    use crate::login::Login;
     #[pymodule_export]
     use crate::session::{FileStore, Health, MemoryStore, Session};
     #[pymodule_export]

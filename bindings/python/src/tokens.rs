@@ -7,7 +7,8 @@ use crate::{errors, text};
 
 /// What the server gave, and until when. Immutable; a refresh gives new ones.
 ///
-/// Its `repr` hides both tokens. Two are equal when all they hold is.
+/// Its `repr` hides both tokens. Two are equal when all they hold is. A pickle of it holds both
+/// tokens, as `to_json` does: as secret as a password.
 #[pyclass(module = "cmauth", frozen, eq)]
 #[derive(PartialEq)]
 pub(crate) struct Tokens(pub(crate) cmauth::Tokens);
@@ -66,6 +67,10 @@ impl Tokens {
         cmauth::Tokens::from_json(text("json", json)?.expose())
             .map(Tokens)
             .map_err(|error| errors::to_python(py, &error))
+    }
+
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyString>,))> {
+        Ok((py.get_type::<Tokens>().getattr("from_json")?, (self.to_json(py),)))
     }
 
     fn __repr__(&self) -> String {

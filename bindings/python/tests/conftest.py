@@ -19,6 +19,7 @@ from typing import Any
 import cmauth
 import pytest
 import redis
+from cmauth.testing import Sandbox
 
 WORKSPACE = Path(__file__).parents[3]
 
@@ -29,37 +30,19 @@ REFRESH_TOKEN = "bbbbbbbb-refresh:10003"
 CODE = "c0deAbCdEf"
 
 
-@dataclass
-class Sandbox:
-    program: str
-    url: str
-    ca_file: str
-
-    def user(self, url: str, *options: str) -> str:
-        """What a scripted user does with a login page: the URL the browser came back to."""
-        command = [self.program, "user", *options, "--ca-file", self.ca_file, url]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-        assert run.returncode == 0, run.stderr
-        return run.stdout.strip()
+@pytest.fixture(scope="session", autouse=True)
+def program() -> str:
+    """The stand-in server's program, for all who start it."""
+    return os.environ.setdefault(
+        "CMAUTH_SANDBOX", os.environ.get("CMAUTH_SANDBOX") or build_sandbox()
+    )
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    program = os.environ.get("CMAUTH_SANDBOX") or build_sandbox()
-    ca_file = str(tmp_path_factory.mktemp("sandbox") / "ca.pem")
-    # It ends when its stdin does, whatever becomes of these tests.
-    command = [program, "--tls", "--ca-out", ca_file, "--port", "0", "--until-eof"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        assert server.stdin
-        assert server.stdout
-        ready = server.stdout.readline().strip()
-        beginning = "cmauth-sandbox ready at "
-        assert ready.startswith(beginning), ready
-        threading.Thread(target=server.stdout.read, daemon=True).start()
-        yield Sandbox(program, ready[len(beginning) :], ca_file)
-        server.stdin.close()
+def sandbox(program: str) -> Iterator[Sandbox]:
+    """One for all tests that need none of their own."""
+    with Sandbox(program=program) as sandbox:
+        yield sandbox
 
 
 def build_sandbox() -> str:

@@ -44,7 +44,7 @@ def client(sandbox: Sandbox) -> cmauth.Client:
 
 def log_in(client: cmauth.Client, sandbox: Sandbox) -> cmauth.Tokens:
     login = client.begin_login(URI)
-    return login.finish(sandbox.user(login.url))
+    return login.finish(sandbox.visit(login.url))
 
 
 def some_tokens(expires_in: int = 1000, access_token: str = ACCESS_TOKEN) -> cmauth.Tokens:

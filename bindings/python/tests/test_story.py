@@ -30,7 +30,7 @@ def client(sandbox: Sandbox) -> cmauth.Client:
 
 def log_in(client: cmauth.Client, sandbox: Sandbox) -> cmauth.Tokens:
     login = client.begin_login(URI)
-    return login.finish(sandbox.user(login.url))
+    return login.finish(sandbox.visit(login.url))
 
 
 def ask(sandbox: Sandbox, path: str, token: str | None = None, body: bytes | None = None) -> object:
@@ -101,7 +101,7 @@ def test_a_user_who_says_no_is_asked_again(sandbox: Sandbox) -> None:
     )
     login = client.begin_login(URI)
     with pytest.raises(cmauth.LoginError) as caught:
-        login.finish(sandbox.user(login.url, "--deny"))
+        login.finish(sandbox.visit(login.url, deny=True))
     assert caught.value.status is cmauth.Status.ACCESS_DENIED
     assert caught.value.oauth_error == "access_denied"
 
@@ -147,7 +147,7 @@ def test_the_example_tells_the_story(sandbox: Sandbox) -> None:
         assert example.stdout
         lines = iter(example.stdout.readline, "")
         url = next(line.strip() for line in lines if line.startswith("http"))
-        told, complaints = example.communicate(sandbox.user(url) + "\n", timeout=30)
+        told, complaints = example.communicate(sandbox.visit(url) + "\n", timeout=30)
     assert example.returncode == 0, complaints
     for part in ("Logged in: access token ", "  camera ", "Refreshed: ", "Logged out"):
         assert part in told
@@ -169,7 +169,7 @@ def test_the_programs_of_the_readmes_log_in(sandbox: Sandbox) -> None:
         ) as run:
             assert run.stdout
             url = run.stdout.readline().split()[-1]
-            told, complaints = run.communicate(sandbox.user(url) + "\n", timeout=30)
+            told, complaints = run.communicate(sandbox.visit(url) + "\n", timeout=30)
         assert (run.returncode, complaints) == (0, "")
         # Both programs end with a logout; an error would have been told in a line of its own.
         assert told.count("\n") <= 1, told

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import ClassVar, Final, final
+from typing import Any, ClassVar, Final, final
 
 from typing_extensions import Self, Unpack
 
@@ -39,7 +39,11 @@ class Client:
 
     Immutable; make one and share it between threads, for it keeps connections open. It
     remembers no user. Its calls block until they return or raise `Error`, other threads
-    running meanwhile; Ctrl-C takes effect when they end.
+    running meanwhile; Ctrl-C ends one within 100 ms. Processes can inherit it by fork, or get it
+    as a pickle, which holds the secret.
+
+    client_secret: `None` on a machine that must not hold it, such as an operator's workstation:
+        the client can begin logins, for a machine that has it to finish (`Login.to_json`).
 
     Options, `None` standing for the default:
 
@@ -60,7 +64,7 @@ class Client:
     def __new__(
         cls,
         client_id: str,
-        client_secret: str,
+        client_secret: str | None,
         *,
         base_url: str | None = None,
         scope: str | None = None,
@@ -108,10 +112,37 @@ class Client:
 
         Raises `FixError` where that does not begin with http:// or https://.
         """
+    def listen(self, port: int = 0) -> Login:
+        """Begins a login that will come back to this machine, and listens for it.
+
+        Open its `url` in the browser, then call its `wait`. It listens on 127.0.0.1 only.
+
+        port: 0 takes a free one; a key with a registered redirect URI may need that one's.
+
+        Raises `FixError` where the port cannot be had.
+        """
+    def login(
+        self,
+        *,
+        timeout: float = 300.0,
+        port: int = 0,
+        message: str | None = None,
+        show: Callable[[str], object] | None = None,
+    ) -> Tokens:
+        """A whole login on this machine: opens the browser, waits for it to come back, finishes.
+
+        timeout: seconds that the user may take.
+        port: as for `listen`.
+        message: the words on the page that the browser shows after a login.
+        show: called with the URL of the page, in place of opening a browser: `show=print`.
+
+        Raises `LoginError` where the user said no, `RetryError` where the time was up.
+        """
+    def __getnewargs_ex__(self) -> tuple[tuple[str, str | None], dict[str, Any]]: ...
 
 @final
 class Login:
-    """One login under way, made by `Client.begin_login`.
+    """One login under way, made by `Client.begin_login` or `Client.listen`.
 
     It is used up by the first exchange that was sent; after a mismatch or an earlier failure it
     stays open.
@@ -127,6 +158,33 @@ class Login:
         `FixError` where there is no code in it or the login is finished already; else what
         `Client.exchange_code` raises.
         """
+    def wait(self, timeout: float = 300.0) -> Tokens:
+        """Waits until the browser comes back to a login that listens, and finishes it.
+
+        The browser is shown a page that says how it went. Whatever else comes to the port is
+        answered with 400, and the wait goes on; then the port is closed.
+
+        timeout: seconds that the browser may take; the exchange has the client's time after it.
+
+        Raises `RetryError` where nobody came, after which it can wait again, `CancelledError`
+        after `cancel`; else what `finish` raises.
+        """
+    def cancel(self) -> None:
+        """Ends `wait`, from another thread, within 100 ms."""
+    def set_message(self, message: str) -> None:
+        """The words on the page that the browser shows after a login that listens."""
+    def to_json(self) -> str:
+        """The login as JSON, for another process or machine to finish within an hour.
+
+        The API key's secret is not in it; what is there is as secret as a password.
+        """
+    @staticmethod
+    def from_json(client: Client, json: str) -> Login:
+        """A login from what `to_json` returned elsewhere, to finish it here.
+
+        Raises `FixError` where it is something else, or of another key or server than `client`,
+        `LoginError` where it began more than an hour ago.
+        """
     def is_redirect(self, url: str) -> bool:
         """Whether `url` is the redirect of a login like this one.
 
@@ -138,7 +196,8 @@ class Login:
 class Tokens:
     """What the server gave, and until when. Immutable; a refresh gives new ones.
 
-    Its `repr` hides both tokens. Two are equal when all they hold is.
+    Its `repr` hides both tokens. Two are equal when all they hold is. A pickle of it holds both
+    tokens, as `to_json` does: as secret as a password.
     """
 
     @property

@@ -1,0 +1,6 @@
+"""`python -m cmauth`: the command, where it is not on the PATH."""
+
+from cmauth._cli import main
+
+if __name__ == "__main__":
+    main()

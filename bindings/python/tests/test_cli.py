@@ -1,0 +1,214 @@
+"""The command `cmauth`, as a shell runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
+
+COMMAND = str(Path(sysconfig.get_path("scripts"), "cmauth"))
+
+
+@dataclass
+class Shell:
+    sandbox: Sandbox
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [COMMAND, *arguments],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, exit_code: int = 0, stdin: str = "") -> tuple[str, str]:
+        with self.start(*arguments) as process:
+            out, err = process.communicate(stdin, timeout=60)
+        assert process.returncode == exit_code, out + err
+        assert "Traceback" not in err
+        return out, err
+
+    def json(self, *arguments: str) -> Any:  # noqa: ANN401
+        return json.loads(self.run(*arguments, "--json")[0])
+
+    def log_in(self, *arguments: str) -> str:
+        """A login whose browser the test is."""
+        with self.start("login", *arguments) as process:
+            assert process.stderr
+            assert process.stderr.readline() == "Open this page and log in:\n"
+            self.sandbox.come_back(process.stderr.readline().strip())
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        return out
+
+
+@pytest.fixture
+def shell(cmauth_sandbox: Sandbox, tmp_path: Path) -> Shell:
+    environment = {
+        # A browser that does nothing: the test is the browser.
+        "BROWSER": "true %s",
+        "CMAUTH_BASE_URL": cmauth_sandbox.url,
+        "CMAUTH_CA_FILE": cmauth_sandbox.ca_file,
+        "CMAUTH_CLIENT_ID": CLIENT_ID,
+        "CMAUTH_CLIENT_SECRET": CLIENT_SECRET,
+        "CMAUTH_STATE_DIR": str(tmp_path / "state"),
+        "HOME": str(tmp_path),
+        "NO_PROXY": "localhost",
+        "PATH": os.environ["PATH"],
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+    return Shell(cmauth_sandbox, environment)
+
+
+def test_the_whole_story(shell: Shell) -> None:
+    shell.run("token", exit_code=3)
+    assert shell.run("status", exit_code=3)[0] == "Nobody is logged in.\n"
+    assert shell.log_in().startswith("Logged in. The access token ends 20")
+
+    [token] = shell.run("token")[0].splitlines()
+    assert shell.run("token")[0].strip() == token
+    status = shell.run("status")[0]
+    assert CLIENT_ID in status
+    assert shell.sandbox.url in status
+    assert token not in status
+
+    assert shell.run("refresh")[0].startswith("Refreshed. ")
+    assert shell.run("token")[0].strip() != token
+    # What ends is refreshed when it is asked for.
+    shell.sandbox.faults()
+    assert shell.run("logout")[0] == "Logged out.\n"
+    assert shell.run("logout")[0] == "Nobody was logged in.\n"
+    _, err = shell.run("token", exit_code=3)
+    assert err == "cmauth: nobody is logged in; run: cmauth login\n"
+
+
+def test_scripts_get_json(shell: Shell) -> None:
+    out = json.loads(shell.log_in("--json"))
+    assert out["logged_in"] is True
+    assert out["scope"] == "write"
+    assert shell.json("token")["token_type"] == "bearer"
+    status = shell.json("status")
+    assert status["client_id"] == CLIENT_ID
+    assert status["next_refresh"] < status["expires_at"]
+    assert shell.json("refresh")["expires_at"] >= out["expires_at"]
+    assert shell.json("logout") == {"told_server": True}
+    _, err = shell.run("refresh", "--json", exit_code=3)
+    error = json.loads(err)["error"]
+    assert (error["status"], error["advice"], error["exit_code"]) == (
+        "LOGIN_REQUIRED",
+        "LOG_IN",
+        3,
+    )
+
+
+def test_a_browser_on_another_machine(shell: Shell) -> None:
+    with shell.start("login", "--no-browser") as process:
+        assert process.stderr
+        assert process.stdin
+        process.stderr.readline()
+        ended = shell.sandbox.visit(process.stderr.readline().strip())
+        assert ended.startswith("http://127.0.0.1/?code=")
+        out, err = process.communicate(ended + "\n", timeout=60)
+    assert process.returncode == 0, out + err
+    assert shell.run("token")[0]
+
+
+def test_profiles_are_users_of_their_own(shell: Shell) -> None:
+    shell.log_in("--profile", "one")
+    shell.run("token", "--profile", "one")
+    shell.run("token", exit_code=3)
+    shell.run("token", "--profile", "../one", exit_code=2)
+    # What was said at the login is remembered; the secret is not.
+    for name in ("CMAUTH_CLIENT_ID", "CMAUTH_BASE_URL", "CMAUTH_CA_FILE"):
+        del shell.environment[name]
+    shell.run("token", "--profile", "one")
+    folder = Path(shell.environment["CMAUTH_STATE_DIR"])
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "one.session").stat().st_mode & 0o777 == 0o600
+    for file in folder.iterdir():
+        assert CLIENT_SECRET not in file.read_text()
+    del shell.environment["CMAUTH_CLIENT_SECRET"]
+    _, err = shell.run("refresh", "--profile", "one", exit_code=5)
+    assert "CMAUTH_CLIENT_SECRET" in err
+    # Neither needs it.
+    shell.run("status", "--profile", "one")
+    shell.run("logout", "--forget", "--profile", "one")
+    shell.run("status", "--profile", "one", exit_code=3)
+
+
+def test_the_secret_comes_from_the_keyring(shell: Shell, tmp_path: Path) -> None:
+    del shell.environment["CMAUTH_CLIENT_SECRET"]
+    (tmp_path / "kept.py").write_text(
+        "from keyring.backend import KeyringBackend\n"
+        "class Keyring(KeyringBackend):\n"
+        "    priority = 1\n"
+        "    def get_password(self, service, user):\n"
+        f"        ours = (service, user) == ('cmauth', {CLIENT_ID!r})\n"
+        f"        return {CLIENT_SECRET!r} if ours else None\n"
+        "    def set_password(self, *_): raise NotImplementedError\n"
+    )
+    shell.environment["PYTHONPATH"] = str(tmp_path)
+    shell.environment["PYTHON_KEYRING_BACKEND"] = "kept.Keyring"
+    shell.log_in()
+    shell.run("token")
+
+
+def test_failures_have_exit_codes_of_their_own(shell: Shell) -> None:
+    shell.log_in()
+    shell.sandbox.faults("status-503", for_ever=True)
+    _, err = shell.run("refresh", exit_code=4)
+    assert err.startswith("cmauth: ")
+    assert err.count("\n") == 1
+    shell.sandbox.faults()
+    shell.environment["CMAUTH_CLIENT_SECRET"] = "wrong"
+    shell.run("refresh", exit_code=5)
+    shell.environment["CMAUTH_BASE_URL"] = "http://example.com"
+    _, err = shell.run("refresh", exit_code=5)
+    assert "base_url" in err
+    shell.environment["CMAUTH_BASE_URL"] = shell.sandbox.url
+    shell.run("nonsense", exit_code=2)
+    shell.run(exit_code=2)
+    shell.run("login", "--client-secret", "x", exit_code=2)
+    (Path(shell.environment["CMAUTH_STATE_DIR"]) / "default.session").chmod(0o644)
+    _, err = shell.run("token", exit_code=5)
+    assert "default.session" in err
+
+
+def test_help_names_every_command_and_exit_code(shell: Shell) -> None:
+    out, _ = shell.run("--help")
+    for word in ("login", "status", "token", "refresh", "logout", "sandbox", "exit codes"):
+        assert word in out
+    assert shell.run("--version")[0].startswith("cmauth 0.")
+    module = [sys.executable, "-m", "cmauth", "--version"]
+    assert subprocess.check_output(module, text=True).startswith("cmauth 0.")
+
+
+def test_the_sandbox_is_run_or_how_to_get_it_is_said(shell: Shell, tmp_path: Path) -> None:
+    shell.environment["PATH"] = str(tmp_path)
+    _, err = shell.run("sandbox", exit_code=1)
+    assert "pip install ./tests/sandbox" in err
+    program = tmp_path / "cmauth-sandbox"
+    program.symlink_to(os.environ["CMAUTH_SANDBOX"])
+    assert shell.run("sandbox", "--version")[0].startswith("cmauth-sandbox 0.")
+
+
+def test_ctrl_c_ends_a_login(shell: Shell) -> None:
+    with shell.start("login") as process:
+        assert process.stderr
+        process.stderr.readline()
+        process.stderr.readline()
+        process.send_signal(2)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "cmauth: interrupted\n"
