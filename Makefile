@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-fuzz soak lint deny docs header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-c test-python test-browser test-wheels test-fuzz soak lint deny docs header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -26,7 +26,7 @@ build:           # libcmauth.so and libcmauth.a, and the stand-in server
 	cargo build --release
 	cargo build --package cmauth-sandbox
 
-test: lint test-rust test-c test-python test-fuzz  # everything
+test: lint test-rust test-c test-python test-browser test-wheels test-fuzz  # everything
 
 test-rust:       # the core and the stand-in server
 	cargo test --package cmauth --package cmauth-sandbox
@@ -38,6 +38,12 @@ test-python: build $(VENV)/installed  # the Python package, its types and its ex
 	$(VENV)/bin/pip install --quiet --force-reinstall --no-deps ./bindings/python
 	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest bindings/python/tests
 	$(VENV)/bin/python scripts/simulate_refreshes.py 1000 >/dev/null
+
+test-browser: $(VENV)/installed  # the pages, in Chromium; screenshots in target/screenshots
+	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest tests/browser
+
+test-wheels: $(VENV)/installed-dist  # what pip installs, in new venvs: the wheel, the sdist, the stand-in server
+	scripts/wheels
 
 test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
 	scripts/fuzz 3
@@ -60,11 +66,13 @@ deny:            # licences, duplicates and sources of all dependencies; needs c
 	cargo deny check licenses bans sources
 	@cargo deny check advisories || echo "make deny: the advisories were NOT checked if the database could not be reached"
 
-docs:            # the HTML reference of the C API, in target/docs/c; needs doxygen
+docs: $(VENV)/installed  # HTML: the C reference (needs doxygen), the Python one and its tutorial, in target/docs
 	@command -v doxygen >/dev/null || { echo "docs: doxygen is missing; make setup-ci installs it" >&2; exit 1; }
 	@mkdir -p $(TARGET)/docs/c
 	OUT=$(TARGET)/docs/c VERSION=$$(sed -n '/^.workspace.package/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml) doxygen docs/c/Doxyfile
-	@echo "docs: $(TARGET)/docs/c/index.html"
+	cd $(VENV) && bin/pip show --quiet cmauth 2>/dev/null || bin/pip install --quiet $(CURDIR)/bindings/python
+	$(VENV)/bin/python -m pdoc --output-directory $(TARGET)/docs/python docs/python/tutorial.py cmauth cmauth.testing '!cmauth._pytest'
+	@echo "docs: $(TARGET)/docs/c/index.html $(TARGET)/docs/python/index.html"
 
 header:          # include/cmauth.h from bindings/c/src
 	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test header

@@ -277,10 +277,10 @@ impl Page {
     fn to_http(&self) -> String {
         let (status, title, text) = match self {
             Page::LoggedIn(text) => {
-                ("200 OK", "Logged in", text.as_deref().unwrap_or("You are logged in. You can close this page."))
+                ("200 OK", "Logged in", text.as_deref().unwrap_or("You are logged in.\nYou can close this page."))
             }
-            Page::Denied => ("200 OK", "Not logged in", "You did not allow the access. You can close this page."),
-            Page::Failed => ("200 OK", "Not logged in", "The login did not work. The program that began it says why."),
+            Page::Denied => ("200 OK", "Not logged in", "You did not allow the access.\nYou can close this page."),
+            Page::Failed => ("200 OK", "Not logged in", "The login did not work.\nThe program that began it says why."),
             Page::NotForUs => ("400 Bad Request", "Not this page", "Nobody waits for this address."),
         };
         let mark = if matches!(self, Page::LoggedIn(_)) { "&#10003;" } else { "!" };

@@ -5,7 +5,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cmauth::{Client, Config, FileStore, LoggedOut, MemoryStore, Secret, Session, Status, Store, StoreError, Tokens};
+use cmauth::{
+    Client, Config, FileStore, LoggedOut, MemoryStore, Secret, Session, Status, Store, StoreError, Tokens,
+    interruptible,
+};
 use cmauth_sandbox::{Fault, Options, Sandbox};
 
 const REDIRECT_URI: &str = "https://example.com";
@@ -479,6 +482,33 @@ fn cancel_ends_the_wait_for_a_lock_and_for_somebody_else_s_refresh() {
     });
     // 100 ms are promised; the rest is for a machine that is busy with other tests.
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_leader_who_is_interrupted_leaves_the_others_to_go_on() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |config| _ = config.set_timeout(Duration::from_secs(20)));
+    let tokens = log_in(&sandbox, &client);
+    let session = Session::open(&client, MemoryStore::new()).unwrap();
+    session.start(&tokens).unwrap();
+    sandbox.set_faults(&[Fault::SilenceBeforeHead.once()]).unwrap();
+    let (stop, stopped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    thread::scope(|scope| {
+        let leader = scope.spawn({
+            let (session, tokens, stop) = (session.clone(), tokens.clone(), stop.clone());
+            move || interruptible(move || stop.load(Ordering::Acquire), || session.rejected(&tokens))
+        });
+        until("the leader's request", || refreshes(&sandbox) == 1);
+        let other = scope.spawn(|| {
+            stopped.store(true, Ordering::Release);
+            session.rejected(&tokens)
+        });
+        until("the other thread", || stopped.load(Ordering::Acquire));
+        stop.store(true, Ordering::Release);
+        assert_eq!(leader.join().unwrap().unwrap_err().status(), Status::Cancelled);
+        assert_ne!(other.join().unwrap().unwrap().access_token(), tokens.access_token());
+    });
+    assert_eq!(session.health().failures, 0);
 }
 
 #[test]

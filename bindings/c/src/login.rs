@@ -249,8 +249,8 @@ pub unsafe extern "C" fn cm_login_cancel(login: *const cm_login) {
     unsafe { guard::get(login, (), |login| _ = login.loopback().map(Loopback::cancel)) }
 }
 
-/// Sets the words on the page that the browser shows after a login that listens. Default: "You are logged in. You can
-/// close this page."
+/// Sets the words on the page that the browser shows after a login that listens. Default: "You are logged in." and
+/// "You can close this page."
 ///
 /// @param login  a login from `cm_login_listen`; any other, and NULL: nothing happens
 /// @param text   plain text, in which lines stay lines; NULL or no UTF-8: nothing happens

@@ -21,6 +21,9 @@ import pytest
 import redis
 from cmauth.testing import Sandbox
 
+# Tests replace it in their module.
+REDIS = redis.Redis
+
 WORKSPACE = Path(__file__).parents[3]
 
 # Secrets that no test may find where people look.
@@ -154,7 +157,7 @@ class RedisServer:
         self.process.wait()
 
     def client(self, **options: Any) -> redis.Redis:  # noqa: ANN401
-        return redis.Redis(port=self.port, socket_timeout=5, **options)
+        return REDIS(port=self.port, socket_timeout=5, **options)
 
 
 @pytest.fixture

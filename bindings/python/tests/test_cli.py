@@ -181,7 +181,7 @@ def test_failures_have_exit_codes_of_their_own(shell: Shell) -> None:
     shell.run(exit_code=2)
     shell.run("login", "--client-secret", "x", exit_code=2)
     (Path(shell.environment["CMAUTH_STATE_DIR"]) / "default.session").chmod(0o644)
-    _, err = shell.run("token", exit_code=5)
+    _, err = shell.run("token", exit_code=4)
     assert "default.session" in err
 
 

@@ -3,7 +3,9 @@
     import cmauth
 
     client = cmauth.Client("my.api.key", "its secret")
-    login = client.begin_login("https://example.com")
+    tokens = client.login()                    # opens the browser, and waits for it
+
+    login = client.begin_login("https://example.com")  # or by hand, for a web application
     print("open", login.url)
     tokens = login.finish(input("where did the browser go? "))
 

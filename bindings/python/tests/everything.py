@@ -1,0 +1,166 @@
+"""A program that uses everything of the package: for type checkers, and to be run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import sys
+from pathlib import Path
+
+import cmauth
+import httpx
+import redis
+import requests
+from cmauth.testing import Sandbox
+
+
+class OwnStore:
+    """A store of one's own: it need not derive from `cmauth.Store`."""
+
+    def __init__(self) -> None:
+        self.record: str | None = None
+        self.generation = 0
+        self.locked = False
+
+    def load(self) -> str | None:
+        return self.record
+
+    def save(self, record: str, generation: int, /) -> None:
+        if generation <= self.generation:
+            raise cmauth.StaleError("there is a newer one")
+        self.record, self.generation = record, generation
+
+    def clear(self, generation: int, /) -> None:
+        self.record, self.generation = None, generation
+
+    def try_lock(self, hold: float, /) -> bool:
+        assert hold > 0
+        free, self.locked = not self.locked, True
+        return free
+
+    def unlock(self) -> None:
+        self.locked = False
+
+
+def stores(folder: Path) -> list[cmauth.MemoryStore | cmauth.FileStore | cmauth.Store]:
+    # Neither is asked before a session is.
+    _keyring: cmauth.Store = cmauth.KeyringStore("recorder", "7", folder / "lock")
+    _redis: cmauth.Store = cmauth.RedisStore(redis.Redis(), "recorder:7")
+    return [cmauth.MemoryStore(), cmauth.FileStore(folder / "session"), OwnStore()]
+
+
+def what_an_error_says(error: cmauth.Error) -> str:
+    status: cmauth.Status = error.status
+    advice: cmauth.Advice = error.advice
+    later: float = error.retry_after or 60.0
+    http: int = error.http_status or 0
+    said = f"{error.oauth_error or ''} {error.oauth_description or ''}"
+    return f"{status.name} {advice.name} {http} {later} {error.request_sent} {said} {error.message}"
+
+
+def failures(client: cmauth.Client) -> list[str]:
+    lines: list[str] = []
+    try:
+        client.exchange_code("NoCode", "https://example.com")
+    except cmauth.LoginError as error:
+        lines.append(what_an_error_says(error))
+    for kind in (
+        cmauth.FixError,
+        cmauth.RefreshError,
+        cmauth.RetryError,
+        cmauth.InternalError,
+        cmauth.CancelledError,
+    ):
+        assert issubclass(kind, cmauth.Error)
+    return lines
+
+
+async def asynchronous(session: cmauth.Session, url: str, ca_file: str) -> int:
+    own = cmauth.AsyncSession(session)
+    tokens = await own.tokens()
+    fresh = await own.rejected(tokens)
+    await own.start(fresh)
+    health: cmauth.Health = own.health()
+    assert health.logged_in
+    import ssl
+
+    trust = ssl.create_default_context(cafile=ca_file)
+    async with httpx.AsyncClient(auth=cmauth.HttpxAuth(session), verify=trust) as api:
+        answer = await api.get(url)
+    return answer.status_code
+
+
+def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> None:
+    changes: list[int] = []
+    session.on_change(changes.append)
+    session.start(tokens)
+    assert session.tokens_at_hand() == session.tokens()
+    url = f"{sandbox.url}/rest/v2.4/cameras"
+    answer = requests.get(url, auth=cmauth.Auth(session), verify=sandbox.ca_file, timeout=30)
+    assert answer.status_code == 200
+    assert asyncio.run(asynchronous(session, url, sandbox.ca_file)) == 200
+    health = session.health()
+    facts: tuple[bool, int, int | None, int | None, int, cmauth.Error | None, bool] = (
+        health.logged_in,
+        health.generation,
+        health.expires_at,
+        health.next_refresh,
+        health.failures,
+        health.last_error,
+        health.saved,
+    )
+    assert facts[0]
+    session.on_change(None)
+    gone: bool = session.logout()
+    assert gone
+    session.forget()
+    assert changes
+
+
+def whole(sandbox: Sandbox, folder: Path) -> None:
+    logging.getLogger("cmauth").setLevel(logging.DEBUG)
+    with sandbox.client(timeout=20, max_retries=1) as client:
+        for store in stores(folder):
+            use(cmauth.Session(client, store), sandbox.log_in(client), sandbox)
+        tokens = sandbox.log_in(client)
+        kept = cmauth.Tokens.from_json(tokens.to_json())
+        copy: cmauth.Tokens = pickle.loads(pickle.dumps(kept))
+        assert copy == tokens
+        seconds: int | None = tokens.expires_in
+        at: int | None = tokens.expires_at
+        assert seconds is not None
+        assert at is not None
+        assert tokens.token_type
+        assert tokens.scope
+        assert failures(client)
+        login = client.begin_login("https://example.com")
+        assert not login.is_redirect("https://example.org/")
+        again = cmauth.Login.from_json(client, login.to_json())
+        assert again.finish(sandbox.visit(again.url)).access_token
+        listening = client.listen(port=0)
+        listening.set_message("done")
+        listening.cancel()
+        with contextlib.suppress(cmauth.CancelledError):
+            listening.wait(timeout=1.0)
+        with contextlib.suppress(cmauth.RetryError):
+            client.login(show=lambda _: None, timeout=0.1, port=0, message="done")
+        options: cmauth.Options = {"base_url": sandbox.url, "ca_file": sandbox.ca_file, "proxy": ""}
+        key = ("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345")
+        assert tokens.refresh_token
+        fresh = cmauth.refresh(*key, tokens.refresh_token, **options)
+        cmauth.logout(*key, fresh.access_token, **options)
+        with contextlib.suppress(cmauth.LoginError):
+            cmauth.exchange_code(*key, "NoCode", "https://example.com", **options)
+    assert sandbox.requests()
+    assert sandbox.fault_names()
+    assert cmauth.DEFAULT_BASE_URL.startswith("https://")
+    assert cmauth.__version__
+
+
+if __name__ == "__main__":
+    with Sandbox() as running:
+        running.advance(0)
+        whole(running, Path(sys.argv[1]))
+    print("all of it")

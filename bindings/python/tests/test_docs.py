@@ -1,0 +1,120 @@
+"""The tutorial and the reference: run, and made without a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import cmauth
+import pytest
+import redis
+from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
+from conftest import WORKSPACE, RedisServer
+
+TUTORIAL = WORKSPACE / "docs" / "python" / "tutorial.md"
+EVERYTHING = Path(__file__).parent / "everything.py"
+
+
+def pieces() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", TUTORIAL.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def test_every_piece_of_the_tutorial_runs(
+    cmauth_sandbox: Sandbox,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As the reader's machine has them: a key, a browser, a folder, a Redis, a trusted server.
+    monkeypatch.setenv("CMAUTH_CLIENT_ID", CLIENT_ID)
+    monkeypatch.setenv("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", cmauth_sandbox.ca_file)
+    monkeypatch.setenv("SSL_CERT_FILE", cmauth_sandbox.ca_file)
+    monkeypatch.setattr(
+        cmauth,
+        "Client",
+        functools.partial(
+            cmauth.Client, base_url=cmauth_sandbox.url, ca_file=cmauth_sandbox.ca_file, proxy=""
+        ),
+    )
+    monkeypatch.setattr(cmauth, "FileStore", lambda path: FILE_STORE(tmp_path / Path(path).name))
+    monkeypatch.setattr(redis, "Redis", redis_server.client)
+
+    def open_browser(url: str) -> bool:
+        threading.Thread(target=cmauth_sandbox.come_back, args=(url,)).start()
+        return True
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
+    there: dict[str, Any] = {"url": f"{cmauth_sandbox.url}/rest/v2.4/cameras"}
+    there["browser_came_back_to"] = lambda: cmauth_sandbox.visit(there["login"].url)
+
+    found = pieces()
+    assert len(found) >= 10
+    for piece in found:
+        exec(compile(piece, "tutorial.md", "exec"), there)
+        if "async def names" in piece:
+            assert asyncio.run(there["names"]())
+        if "def tokens_or_what_to_do" in piece:
+            assert isinstance(there["tokens_or_what_to_do"](), cmauth.Tokens)
+    assert there["cameras"]
+    there["test_my_product"](cmauth_sandbox)
+
+
+FILE_STORE = cmauth.FileStore
+
+
+def test_a_program_that_uses_everything_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(EVERYTHING), str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.stdout == "all of it\n", run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]])
+def test_a_program_that_uses_everything_is_typed(checker: list[str], tmp_path: Path) -> None:
+    # Not in the source tree, where checkers would find the package without its compiled module.
+    program = tmp_path / "everything.py"
+    program.write_text(EVERYTHING.read_text(encoding="utf-8"))
+    if checker == ["pyright"]:
+        strict = '{"typeCheckingMode": "strict", "reportMissingTypeStubs": false}'
+        (tmp_path / "pyrightconfig.json").write_text(strict)
+        checker = ["pyright", "--pythonpath", sys.executable]
+    command = [sys.executable, "-m", *checker, str(program)]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_everything_is_used_by_it() -> None:
+    program = EVERYTHING.read_text(encoding="utf-8")
+    for name in cmauth.__all__:
+        assert f"cmauth.{name}" in program, name
+        item = getattr(cmauth, name)
+        if isinstance(item, type) and item not in (cmauth.Status, cmauth.Advice, cmauth.Options):
+            for member in vars(item):
+                if not member.startswith("_") and not member.endswith("auth_flow"):
+                    assert f".{member}" in program or f"def {member}" in program, (name, member)
+
+
+def test_the_reference_has_all_that_is_public(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pdoc", "-o", str(tmp_path)]
+    command += [str(TUTORIAL.with_suffix(".py")), "cmauth", "cmauth.testing", "!cmauth._pytest"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    page = (tmp_path / "cmauth.html").read_text(encoding="utf-8")
+    for name in cmauth.__all__:
+        assert f'id="{name}"' in page, name
+    tutorial = (tmp_path / "tutorial.html").read_text(encoding="utf-8")
+    assert "A session takes care of that" in tutorial
+    assert (tmp_path / "cmauth" / "testing.html").exists()
+
+
+def test_help_is_enough() -> None:
+    command = [sys.executable, "-c", "import cmauth; help(cmauth)"]
+    text = subprocess.check_output(command, text=True)
+    for words in ("client.login()", "FileStore", "RetryError", "Ctrl-C"):
+        assert words in text, words

@@ -1,0 +1,223 @@
+"""The pages in a real browser: Chromium logs in at the sandbox, and comes back to a login that listens.
+
+Screenshots of every page, at desktop and phone size, light and dark, are left in <target>/screenshots.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cmauth
+import pytest
+from cmauth.testing import Sandbox
+from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+SCREENSHOTS = Path(os.environ.get("CARGO_TARGET_DIR", "target"), "screenshots")
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
+
+
+class Browser:
+    def __init__(self, driver: webdriver.Chrome, name: str) -> None:
+        self.driver = driver
+        self.name = name
+
+    def open(self, url: str) -> None:
+        self.driver.get(url)
+
+    def wait_for(self, words: str) -> None:
+        try:
+            WebDriverWait(self.driver, 20).until(lambda _: words in self.text())
+        except TimeoutException:
+            raise AssertionError(f"{words!r} is not there: {self.text()}") from None
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        file = "".join(c if c.isalnum() else "-" for c in f"{self.name} {words}".lower())
+        self.driver.save_screenshot(str(SCREENSHOTS / f"{file}.png"))
+        self.fits()
+
+    def text(self) -> str:
+        # Of whatever page is there at this moment.
+        found: str = self.driver.execute_script("return document.body ? document.body.innerText : ''")
+        return found
+
+    def fits(self) -> None:
+        """Nothing is wider than the window, and whatever is pressed is large enough for a thumb."""
+        script = "return [document.documentElement.scrollWidth, window.innerWidth]"
+        needed, there = self.driver.execute_script(script)
+        assert needed <= there
+        for button in self.driver.find_elements(By.CSS_SELECTOR, "button"):
+            assert button.size["height"] >= 40
+
+    def fill(self, name: str, password: str) -> None:
+        for field, value in (("username", name), ("password", password)):
+            place = self.driver.find_element(By.NAME, field)
+            place.clear()
+            place.send_keys(value)
+
+    def press(self, words: str) -> None:
+        for button in self.driver.find_elements(By.TAG_NAME, "button"):
+            if button.text == words:
+                button.click()
+                return
+        raise AssertionError(f"no button {words!r}: {self.text()}")
+
+    def keys(self, *keys: str) -> None:
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+
+@pytest.fixture(params=["desktop light", "phone dark"])
+def browser(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Browser]:
+    program, driver_program = shutil.which("chromium"), shutil.which("chromedriver")
+    if not program or not driver_program:
+        assert "CI" not in os.environ, "CI must have chromium and its driver: see scripts/setup-ci"
+        pytest.skip("chromium or its driver is not installed: make setup-ci")
+    size, scheme = request.param.split()
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    options.accept_insecure_certs = True
+    width, height = SIZES[size]
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--no-proxy-server",
+        f"--window-size={width},{height}",
+        f"--user-data-dir={tmp_path}",
+        *(["--force-dark-mode"] if scheme == "dark" else []),
+    ):
+        options.add_argument(argument)
+    if size == "phone":
+        metrics = {"width": width, "height": height, "pixelRatio": 2.0, "touch": True}
+        options.add_experimental_option("mobileEmulation", {"deviceMetrics": metrics})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(driver_program))
+    try:
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+        )
+        yield Browser(driver, request.param)
+    finally:
+        driver.quit()
+
+
+class Waiting:
+    """A login that waits for the browser, in a thread."""
+
+    def __init__(self, client: cmauth.Client, message: str | None = None) -> None:
+        self.login = client.listen()
+        if message:
+            self.login.set_message(message)
+        self.outcome: Any = None
+        self._thread = threading.Thread(target=self._wait)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        try:
+            self.outcome = self.login.wait(60)
+        except cmauth.Error as error:
+            self.outcome = error
+
+    def end(self) -> Any:
+        self._thread.join()
+        return self.outcome
+
+
+@pytest.fixture
+def begin(cmauth_sandbox: Sandbox) -> Iterator[Callable[..., Waiting]]:
+    client = cmauth_sandbox.client()
+    begun: list[Waiting] = []
+
+    def begin(message: str | None = None) -> Waiting:
+        begun.append(Waiting(client, message))
+        return begun[-1]
+
+    yield begin
+    for waiting in begun:
+        waiting.login.cancel()
+        waiting.end()
+
+
+def test_logs_in_and_the_second_time_without_the_login_page(browser: Browser, begin: Callable[..., Waiting]) -> None:
+    first = begin("Recorder 7 is connected.\nYou can close this page.")
+    browser.open(first.login.url)
+    browser.wait_for("Log in")
+    browser.fill("demo", "wrong")
+    browser.press("Log in")
+    browser.wait_for("not")
+    browser.fill("demo", "demo")
+    browser.press("Log in")
+    browser.wait_for("Approve")
+    # Going back and reloading do no harm.
+    browser.driver.back()
+    browser.driver.forward()
+    browser.driver.refresh()
+    browser.wait_for("Approve")
+    browser.press("Approve")
+    browser.wait_for("Recorder 7 is connected.")
+    assert first.end().refresh_token
+    assert "script" not in browser.driver.page_source
+
+    second = begin()
+    browser.open(second.login.url)
+    browser.wait_for("You are logged in.")
+    assert second.end().refresh_token
+    # The page is there no more, and a reload is nobody's.
+    browser.driver.refresh()
+    assert "You are logged in" not in browser.text()
+
+
+def test_denies(browser: Browser, begin: Callable[..., Waiting]) -> None:
+    waiting = begin()
+    browser.open(waiting.login.url)
+    browser.fill("demo", "demo")
+    browser.press("Log in")
+    browser.wait_for("Deny")
+    browser.press("Deny")
+    browser.wait_for("You did not allow the access.")
+    assert waiting.end().status is cmauth.Status.ACCESS_DENIED
+
+
+def test_logs_in_by_keyboard_alone(browser: Browser, begin: Callable[..., Waiting]) -> None:
+    waiting = begin()
+    browser.open(waiting.login.url)
+    browser.wait_for("Log in")
+    # The first field has the focus already.
+    browser.keys("demo", Keys.TAB, "demo", Keys.ENTER)
+    browser.wait_for("Approve")
+    focused = browser.driver.switch_to.active_element
+    for _ in range(10):
+        if focused.text == "Approve":
+            break
+        browser.keys(Keys.TAB)
+        focused = browser.driver.switch_to.active_element
+    assert focused.text == "Approve"
+    outline = "return getComputedStyle(document.activeElement).outlineStyle"
+    assert browser.driver.execute_script(outline) != "none"
+    browser.keys(Keys.ENTER)
+    browser.wait_for("You are logged in.")
+    assert waiting.end().access_token
+
+
+def test_error_pages_of_the_server_and_of_the_login(
+    browser: Browser, cmauth_sandbox: Sandbox, begin: Callable[..., Waiting]
+) -> None:
+    browser.open(f"{cmauth_sandbox.url}/oauth/authorize?response_type=code&client_id=nobody")
+    browser.fill("demo", "demo")
+    browser.press("Log in")
+    browser.wait_for("This login cannot go on")
+    waiting = begin()
+    port = waiting.login.url.split("127.0.0.1%3A")[1].split("%2F")[0]
+    browser.open(f"http://127.0.0.1:{port}/?code=x&state=forged")
+    browser.wait_for("Nobody waits for this address.")
+    waiting.login.cancel()
+    assert waiting.end().status is cmauth.Status.CANCELLED
