@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-browser test-wheels test-fuzz soak lint deny docs header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-c test-python test-browser test-wheels test-fuzz soak lint bench deny docs header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -61,6 +61,12 @@ lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.hpp' 'tests/c/*.h' 'examples/c/*.h')
+
+bench: build     # side by side with libcurl and the Python peers; needs nginx, libcurl, cJSON and valgrind (scripts/setup-bench)
+	cargo build --release --package cmauth --example floor
+	$(PYTHON) -m venv $(TARGET)/bench-venv
+	$(TARGET)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt ./bindings/python
+	$(PYTHON) bench/run.py $(TARGET) $(TARGET)/bench $(BENCH)
 
 deny:            # licences, duplicates and sources of all dependencies; needs cargo-deny
 	cargo deny check licenses bans sources

@@ -737,8 +737,8 @@ cm_status cm_login_wait(const cm_login *login,
 void cm_login_cancel(const cm_login *login);
 
 /**
- * Sets the words on the page that the browser shows after a login that listens. Default: "You are logged in. You can
- * close this page."
+ * Sets the words on the page that the browser shows after a login that listens. Default: "You are logged in." and
+ * "You can close this page."
  *
  * @param login  a login from `cm_login_listen`; any other, and NULL: nothing happens
  * @param text   plain text, in which lines stay lines; NULL or no UTF-8: nothing happens

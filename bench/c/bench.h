@@ -1,0 +1,127 @@
+/* What the C peers share: how they are run and measured. Each defines peer_open, peer_call and peer_close.
+ *
+ *     peer URL CA_FILE CALLS THREADS
+ *
+ * Prints one line of JSON: what CALLS refreshes by THREADS threads took, after one each that is not counted. */
+
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define CLIENT_ID "cameramanager.test"
+#define CLIENT_SECRET "qwertyuiopasdfghjklzxcvbnm12345"
+#define REFRESH_TOKEN "0f8fad5b-d9cb-469f-a165-70867728950e:10003"
+
+/* For the whole process. */
+static void *peer_open(const char *url, const char *ca_file);
+static void peer_close(void *peer);
+/* For one thread. */
+static void *peer_thread(void *peer);
+static void peer_thread_end(void *thread);
+/* One refresh: a new access token was read, or the program ends. */
+static void peer_call(void *thread);
+
+static double now(clockid_t clock) {
+    struct timespec at;
+    clock_gettime(clock, &at);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+static double cpu(void) {
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+/* Resident memory that is the process' own, in kB. */
+static long resident(void) {
+    char line[128];
+    long kilobytes = 0, value;
+    FILE *file = fopen("/proc/self/smaps_rollup", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "Private_Dirty: %ld", &value) == 1)
+            kilobytes += value;
+    if (file)
+        fclose(file);
+    return kilobytes;
+}
+
+struct work {
+    void *peer;
+    long calls;
+    float *took;
+    pthread_barrier_t *ready, *go;
+};
+
+static void *run(void *argument) {
+    struct work *work = argument;
+    void *thread = peer_thread(work->peer);
+    peer_call(thread);
+    pthread_barrier_wait(work->ready);
+    pthread_barrier_wait(work->go);
+    for (long i = 0; i < work->calls; i++) {
+        double begun = now(CLOCK_MONOTONIC);
+        peer_call(thread);
+        work->took[i] = (float)(now(CLOCK_MONOTONIC) - begun);
+    }
+    peer_thread_end(thread);
+    return NULL;
+}
+
+static int shorter(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv) {
+    if (argc != 5)
+        return 2;
+    long calls = atol(argv[3]), threads = atol(argv[4]);
+    double opening = now(CLOCK_MONOTONIC);
+    void *peer = peer_open(argv[1], argv[2]);
+    void *first = peer_thread(peer);
+    double opened = now(CLOCK_MONOTONIC);
+    peer_call(first);
+    double called = now(CLOCK_MONOTONIC);
+    peer_thread_end(first);
+    long one_client = resident();
+
+    pthread_barrier_t ready, go;
+    pthread_barrier_init(&ready, NULL, (unsigned)threads + 1);
+    pthread_barrier_init(&go, NULL, (unsigned)threads + 1);
+    pthread_t *ids = calloc((size_t)threads, sizeof *ids);
+    struct work *works = calloc((size_t)threads, sizeof *works);
+    float *took = calloc((size_t)(calls + threads), sizeof *took);
+    long each = calls / threads;
+    for (long i = 0; i < threads; i++) {
+        works[i] = (struct work){peer, each, took + i * each, &ready, &go};
+        pthread_create(&ids[i], NULL, run, &works[i]);
+    }
+    pthread_barrier_wait(&ready);
+    double used = cpu(), begun = now(CLOCK_MONOTONIC);
+    pthread_barrier_wait(&go);
+    for (long i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+    double wall = now(CLOCK_MONOTONIC) - begun;
+    used = cpu() - used;
+    calls = each * threads;
+    qsort(took, (size_t)calls, sizeof *took, shorter);
+    printf("{\"calls\": %ld, \"wall\": %.6f, \"cpu\": %.6f, \"latency\": %.7f, \"latency_99\": %.7f, \"open\": %.6f, "
+           "\"first_call\": %.6f, \"private_kb\": %ld, \"private_kb_end\": %ld}\n",
+           calls, wall, used, calls ? took[calls / 2] : 0, calls ? took[calls * 99 / 100] : 0, opened - opening,
+           called - opened, one_client, resident());
+    free(took);
+    free(works);
+    free(ids);
+    peer_close(peer);
+    return 0;
+}
+
+#endif
