@@ -5,7 +5,6 @@
 //! Security OAuth 2, which stands behind it.
 
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use crate::config::LONGEST_TEXT;
 use crate::error::{Advice, Error, Status};
@@ -13,6 +12,7 @@ use crate::json::{NotText, Wiped};
 use crate::secret::{Secret, redact};
 use crate::tokens::{Parts, Tokens};
 use crate::transport::Answer;
+use crate::wipe::Zeroizing;
 
 /// Which call an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use zeroize::Zeroizing;
 
 use crate::LOG;
 use crate::answer::{self, Call};
@@ -18,6 +17,7 @@ use crate::error::{Advice, Error, Status};
 use crate::tokens::{self, Tokens};
 use crate::transport::{Answer, Method, Request, Transport};
 use crate::url;
+use crate::wipe::Zeroizing;
 
 /// Talks to the server for one API key. Cheap to clone, used by any number of threads at once; clones share their
 /// connections.

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use serde_json::Value;
-use zeroize::{Zeroize, Zeroizing};
+
+use crate::wipe::Zeroizing;
 
 /// A JSON value whose texts are wiped from memory when it is dropped.
 pub(crate) struct Wiped(pub(crate) Value);
@@ -40,13 +41,15 @@ impl Wiped {
 
 impl Drop for Wiped {
     fn drop(&mut self) {
+        #[cfg(not(feature = "wiping-allocator"))]
         wipe(&mut self.0);
     }
 }
 
+#[cfg(not(feature = "wiping-allocator"))]
 fn wipe(value: &mut Value) {
     match value {
-        Value::String(text) => text.zeroize(),
+        Value::String(text) => zeroize::Zeroize::zeroize(text),
         Value::Array(values) => values.iter_mut().for_each(wipe),
         Value::Object(map) => map.values_mut().for_each(wipe),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

@@ -61,6 +61,7 @@ mod store;
 mod tokens;
 mod transport;
 mod url;
+mod wipe;
 
 pub use client::Client;
 pub use config::{Config, DEFAULT_BASE_URL};

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::LOG;
 use crate::answer::is_oauth_code;
@@ -21,6 +20,7 @@ use crate::json;
 use crate::secret::{Secret, redact};
 use crate::tokens::{self, Tokens};
 use crate::url;
+use crate::wipe::Zeroizing;
 
 /// A login under way (steps 2 to 4 of the guide, RFC 6749 section 4.1). Used up by the first exchange of which a byte
 /// was sent; after a mismatch or an earlier failure it stays open.
@@ -56,7 +56,7 @@ impl Login {
     /// parameter that the server will add (`code`, `state`, `error`, `error_description`).
     pub fn new(client: &Client, redirect_uri: &str) -> Result<Login, Error> {
         check_login_uri(redirect_uri)?;
-        let mut random = Zeroizing::new([0_u8; 32]);
+        let mut random = zeroize::Zeroizing::new([0_u8; 32]);
         getrandom::getrandom(&mut *random).map_err(|error| {
             Error::new(
                 Status::Internal,

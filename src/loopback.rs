@@ -11,14 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use zeroize::Zeroizing;
-
 use crate::LOG;
 use crate::client::Client;
 use crate::error::{Error, Status};
 use crate::interrupt::interruptible;
 use crate::login::Login;
 use crate::tokens::Tokens;
+use crate::wipe::Zeroizing;
 
 /// How often connections are looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -221,7 +220,7 @@ impl Visitor {
 
     /// Reads what is there.
     fn hear(&mut self) -> Heard {
-        let mut piece = Zeroizing::new([0; 2048]);
+        let mut piece = zeroize::Zeroizing::new([0; 2048]);
         loop {
             let room = piece.len().min(LONGEST_HEAD - self.head.len());
             if room == 0 {

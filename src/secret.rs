@@ -7,9 +7,9 @@ use std::fmt;
 
 use percent_encoding::utf8_percent_encode;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use crate::url::COMPONENT;
+use crate::wipe::Zeroizing;
 
 /// A text that is wiped from memory when dropped, compares in constant time and prints as `[redacted]`.
 #[derive(Clone)]

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use crate::error::Error;
 use crate::json;
 use crate::secret::{Secret, redact};
+use crate::wipe::Zeroizing;
 
 /// The tokens of one logged-in user, and when the access token ends. Cheap to clone: clones share one copy, which is
 /// wiped when the last of them goes.
@@ -35,6 +35,18 @@ impl From<Parts> for Tokens {
 }
 
 impl Tokens {
+    /// Tokens that the application kept in a form of its own; [`to_json`](Self::to_json) is the simpler way.
+    /// `expires_at` is in Unix seconds; `None`: never.
+    pub fn new(
+        access_token: Secret,
+        refresh_token: Option<Secret>,
+        token_type: String,
+        scope: Option<String>,
+        expires_at: Option<i64>,
+    ) -> Tokens {
+        Tokens::from(Parts { access_token, refresh_token, token_type, scope, expires_at })
+    }
+
     /// The token for `Authorization: Bearer …`. Opaque: CameraManager's look like `<UUID>:<zone>`.
     pub fn access_token(&self) -> &Secret {
         &self.0.access_token

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ureq::http::Uri;
-use zeroize::Zeroizing;
+
+use crate::wipe::Zeroizing;
 
 /// What is percent-encoded in a parameter: all but the unreserved characters of RFC 3986, section 2.3. The result
 /// means the same in a query and in a form body.

@@ -23,9 +23,15 @@ static void *peer_open(const char *url, const char *ca_file) {
     return client;
 }
 
-static void peer_close(void *peer) { cm_client_free(peer); }
-static void *peer_thread(void *peer) { return peer; }
-static void peer_thread_end(void *thread) { (void)thread; }
+static void peer_close(void *peer) {
+    cm_client_free(peer);
+}
+static void *peer_thread(void *peer) {
+    return peer;
+}
+static void peer_thread_end(void *thread) {
+    (void)thread;
+}
 
 static void peer_call(void *thread) {
     cm_tokens *tokens = NULL;

@@ -1,5 +1,5 @@
-/* What a user would write with libcurl and cJSON, with the same care: https with TLS 1.2 or later, certificates checked, time
- * limits, at most 64 KiB, no redirects, connections kept, one handle a thread, tokens wiped. */
+/* What a user would write with libcurl and cJSON, with the same care: https with TLS 1.2 or later, certificates
+ * checked, time limits, at most 64 KiB, no redirects, connections kept, one handle a thread, tokens wiped. */
 
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
@@ -121,7 +121,8 @@ static int read_tokens(const struct answer *answer, time_t begun, struct tokens 
     tokens->scope = text_of(json, "scope");
     tokens->expires_at = cJSON_IsNumber(lifetime) ? begun + (long long)lifetime->valuedouble : -1;
     cJSON *item;
-    cJSON_ArrayForEach(item, json) if (cJSON_IsString(item)) explicit_bzero(item->valuestring, strlen(item->valuestring));
+    cJSON_ArrayForEach(item, json) if (cJSON_IsString(item))
+        explicit_bzero(item->valuestring, strlen(item->valuestring));
     cJSON_Delete(json);
     return tokens->access_token && is_clean(tokens->access_token) && tokens->token_type &&
            strcasecmp(tokens->token_type, "bearer") == 0;

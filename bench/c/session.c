@@ -13,8 +13,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define JSON "{\"access_token\":\"7c9e6679-7425-40de-944b-e07fc1f90ae7:%05d\",\"refresh_token\":\"0f8fad5b-d9cb-469f-a165-" \
-             "70867728950e:10003\",\"token_type\":\"bearer\",\"scope\":\"write\",\"expires_at\":%lld}"
+#define JSON                                                                                                           \
+    "{\"access_token\":\"7c9e6679-7425-40de-944b-e07fc1f90ae7:%05d\",\"refresh_token\":\"0f8fad5b-d9cb-469f-a165-"     \
+    "70867728950e:10003\",\"token_type\":\"bearer\",\"scope\":\"write\",\"expires_at\":%lld}"
 
 static cm_session *session;
 static long calls;

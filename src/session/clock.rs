@@ -1,5 +1,6 @@
 //! Time as a session sees it: by both clocks, for each fails in its way.
 
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A look at the clocks every so often costs nothing and keeps all times within their types.
@@ -22,8 +23,7 @@ pub(super) struct Moment {
 
 impl Now {
     pub(super) fn read() -> Now {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        Now { clock: Instant::now(), wall: i64::try_from(wall).unwrap_or(i64::MAX) }
+        Now { clock: Instant::now(), wall: wall() }
     }
 
     /// The moment in `ms` milliseconds; at most [`FAR`] away.
@@ -37,6 +37,41 @@ impl Now {
     }
 }
 
+fn wall() -> i64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    i64::try_from(wall).unwrap_or(i64::MAX)
+}
+
+/// The clocks for those who look at every request: the wall clock is looked at every [`WALL_FOR`] only, for a look is a
+/// quarter of what handing out tokens costs, and it is there for those who set it, which can be noticed a moment later.
+pub(super) struct Glance {
+    since: Instant,
+    /// When the wall clock is looked at again, in ms after `since`, and what it showed.
+    until: AtomicU64,
+    wall: AtomicI64,
+}
+
+/// In ms.
+const WALL_FOR: u64 = 10;
+
+impl Glance {
+    pub(super) fn new() -> Glance {
+        Glance { since: Instant::now(), until: AtomicU64::new(0), wall: AtomicI64::new(0) }
+    }
+
+    pub(super) fn read(&self) -> Now {
+        let clock = Instant::now();
+        let elapsed = clock.saturating_duration_since(self.since).as_millis() as u64;
+        if elapsed < self.until.load(Ordering::Acquire) {
+            return Now { clock, wall: self.wall.load(Ordering::Relaxed) };
+        }
+        let wall = wall();
+        self.wall.store(wall, Ordering::Relaxed);
+        self.until.store(elapsed + WALL_FOR, Ordering::Release);
+        Now { clock, wall }
+    }
+}
+
 impl Moment {
     pub(super) fn earlier(self, other: Moment) -> Moment {
         Moment { clock: self.clock.min(other.clock), wall: self.wall.min(other.wall) }
@@ -46,6 +81,22 @@ impl Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glance_is_never_much_older_than_a_look() {
+        let glance = Glance::new();
+        for _ in 0..1000 {
+            let before = Now::read();
+            let now = glance.read();
+            let after = Now::read();
+            assert!(now.clock >= before.clock && now.clock <= after.clock);
+            // Half a second for a machine that is busy with other tests.
+            assert!(now.wall >= before.wall - 500 && now.wall <= after.wall, "{} {}", before.wall, now.wall);
+        }
+        glance.until.store(0, Ordering::Release);
+        glance.wall.store(0, Ordering::Relaxed);
+        assert!(glance.read().wall > 0, "it is looked at again");
+    }
 
     #[test]
     fn a_moment_has_come_when_either_clock_says_so() {

@@ -21,7 +21,7 @@ use crate::error::{Error, Status};
 use crate::store::record::Record;
 use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
-use clock::{Moment, Now};
+use clock::{Glance, Moment, Now};
 use flight::{Flight, Runway};
 use state::{Held, State, Want, record};
 
@@ -55,6 +55,7 @@ struct Inner {
     store: Arc<dyn Store>,
     /// Replaced by the leader of the flight alone.
     state: ArcSwap<State>,
+    glance: Glance,
     flights: Runway,
     on_change: ArcSwapOption<Callback>,
 }
@@ -109,6 +110,7 @@ impl Session {
             client: client.clone(),
             store,
             state: ArcSwap::default(),
+            glance: Glance::new(),
             flights: Runway::default(),
             on_change: ArcSwapOption::empty(),
         }));
@@ -166,7 +168,12 @@ impl Session {
     /// The tokens, if they are valid now and nothing need be done; never blocks. For event loops: where it gives
     /// `None`, call [`tokens`](Self::tokens) in a thread.
     pub fn tokens_at_hand(&self) -> Option<Tokens> {
-        self.0.state.load().ready(Now::read()).cloned()
+        self.with_tokens_at_hand(Tokens::clone)
+    }
+
+    /// [`tokens_at_hand`](Self::tokens_at_hand), only read: threads that read at once write nothing that they share.
+    pub fn with_tokens_at_hand<T>(&self, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
+        self.0.state.load().ready(self.0.glance.read()).map(read)
     }
 
     /// Other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed, once

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use zeroize::Zeroizing;
 
 use super::{Store, StoreError};
 use crate::secret::Secret;
+use crate::wipe::Zeroizing;
 
 /// No record is this large.
 const LARGEST: u64 = 256 * 1024;

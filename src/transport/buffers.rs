@@ -2,7 +2,8 @@
 //! are wiped: the output once it is handed on, the input as an answer is read, everything when the connection goes.
 
 use ureq::unversioned::transport::Buffers;
-use zeroize::{Zeroize, Zeroizing};
+
+use crate::wipe::Zeroizing;
 
 /// Two buffers, made when first used. A connection that waits for its next request has wiped them.
 pub(super) struct WipedBuffers {
@@ -34,7 +35,8 @@ impl WipedBuffers {
     pub(super) fn take_output(&mut self, amount: usize, to: &mut Vec<u8>) {
         let written = &mut self.output[..amount];
         to.extend_from_slice(written);
-        written.zeroize();
+        // It stays in use, so no compiler leaves this out.
+        written.fill(0);
     }
 
     fn ensure_input(&mut self) {
@@ -67,7 +69,7 @@ impl Buffers for WipedBuffers {
         if self.consumed > 0 {
             self.input.copy_within(self.consumed..self.filled, 0);
             let left = self.filled - self.consumed;
-            self.input[left..self.filled].zeroize();
+            self.input[left..self.filled].fill(0);
             (self.consumed, self.filled) = (0, left);
         }
         &mut self.input[self.filled..]
@@ -79,7 +81,7 @@ impl Buffers for WipedBuffers {
 
     fn input_consume(&mut self, amount: usize) {
         self.progress = amount > 0;
-        self.input[self.consumed..self.consumed + amount].zeroize();
+        self.input[self.consumed..self.consumed + amount].fill(0);
         self.consumed += amount;
         if self.consumed == self.filled {
             (self.consumed, self.filled) = (0, 0);

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConnection;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport, TransportAdapter};
-use zeroize::Zeroizing;
 
 use super::buffers::WipedBuffers;
 use crate::interrupt;
+use crate::wipe::Zeroizing;
 
 /// The call that this thread is making: how large its request is, and how far it went.
 #[derive(Clone, Copy, Debug, Default)]

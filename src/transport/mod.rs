@@ -20,12 +20,12 @@ use std::time::{Duration, Instant};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnector};
 use ureq::{Agent, Body, http};
-use zeroize::Zeroizing;
 
 use crate::LOG;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::url;
+use crate::wipe::Zeroizing;
 use connector::{LazyResolver, LinkConnector, NewConnection};
 use link::Progress;
 use stop::{Stop, Waited};

@@ -94,7 +94,7 @@ pub unsafe extern "C" fn cm_exchange_code(
             let client = guard::handle("client", client)?;
             let code = guard::text("code", code)?;
             let redirect_uri = guard::text("redirect_uri", redirect_uri)?;
-            Ok(cm_tokens::new(client.0.exchange_code(code, redirect_uri)?))
+            Ok(cm_tokens::new(&client.0.exchange_code(code, redirect_uri)?))
         })
     }
 }
@@ -123,7 +123,7 @@ pub unsafe extern "C" fn cm_refresh(
         guard::call("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
             let refresh_token = guard::text("refresh_token", refresh_token)?;
-            Ok(cm_tokens::new(client.0.refresh(refresh_token)?))
+            Ok(cm_tokens::new(&client.0.refresh(refresh_token)?))
         })
     }
 }

@@ -12,11 +12,11 @@ use crate::error::{cm_error, cm_status};
 ///
 /// # Safety
 /// `out` and `error` are NULL or point to a place for a pointer.
-pub(crate) unsafe fn call<T>(
+pub(crate) unsafe fn call<T, B: Into<Box<T>>>(
     name: &str,
     out: *mut *mut T,
     error: *mut *mut cm_error,
-    body: impl FnOnce() -> Result<T, Error>,
+    body: impl FnOnce() -> Result<B, Error>,
 ) -> cm_status {
     // SAFETY: as this function's.
     unsafe {
@@ -26,7 +26,7 @@ pub(crate) unsafe fn call<T>(
                 return Err(Error::invalid_argument(name, "the place for the result is NULL"));
             }
             let made = body()?;
-            *out = Box::into_raw(Box::new(made));
+            *out = Box::into_raw(made.into());
             Ok(())
         })
     }
@@ -152,7 +152,7 @@ mod tests {
     fn a_result_without_a_place_is_an_error_before_anything_is_done() {
         // SAFETY: NULL is allowed.
         let status =
-            unsafe { call::<u8>("client", std::ptr::null_mut(), std::ptr::null_mut(), || panic!("it was done")) };
+            unsafe { call::<u8, u8>("client", std::ptr::null_mut(), std::ptr::null_mut(), || panic!("it was done")) };
         assert_eq!(status, cm_status::InvalidArgument);
     }
 }

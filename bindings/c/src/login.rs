@@ -200,7 +200,7 @@ pub unsafe extern "C" fn cm_login_finish(
         guard::call("tokens", tokens, error, || {
             let login = guard::handle("login", login)?;
             let redirected_url = guard::text("redirected_url", redirected_url)?;
-            Ok(cm_tokens::new(login.login().finish(redirected_url)?))
+            Ok(cm_tokens::new(&login.login().finish(redirected_url)?))
         })
     }
 }
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn cm_login_wait(
             let loopback = guard::handle("login", login)?.loopback()?;
             let timeout = u64::try_from(timeout_ms).ok().filter(|timeout| *timeout > 0);
             let timeout = timeout.ok_or_else(|| Error::invalid_argument("timeout_ms", "not more than 0"))?;
-            Ok(cm_tokens::new(loopback.wait(Duration::from_millis(timeout))?))
+            Ok(cm_tokens::new(&loopback.wait(Duration::from_millis(timeout))?))
         })
     }
 }

@@ -87,7 +87,7 @@ pub unsafe extern "C" fn cm_session_start(
     unsafe {
         guard::done(error, || {
             let session = guard::handle("session", session)?;
-            session.0.start(guard::handle("tokens", tokens)?.core())
+            session.0.start(&guard::handle("tokens", tokens)?.core())
         })
     }
 }
@@ -112,7 +112,13 @@ pub unsafe extern "C" fn cm_session_tokens(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || Ok(cm_tokens::new(guard::handle("session", session)?.0.tokens()?)))
+        guard::call("tokens", tokens, error, || {
+            let session = &guard::handle("session", session)?.0;
+            match session.with_tokens_at_hand(cm_tokens::new) {
+                Some(tokens) => Ok(tokens),
+                None => Ok(cm_tokens::new(&session.tokens()?)),
+            }
+        })
     }
 }
 
@@ -139,7 +145,7 @@ pub unsafe extern "C" fn cm_session_rejected(
         guard::call("tokens", tokens, error, || {
             let session = guard::handle("session", session)?;
             let rejected = guard::handle("rejected", rejected)?;
-            Ok(cm_tokens::new(session.0.rejected(rejected.core())?))
+            Ok(cm_tokens::new(&session.0.rejected(&rejected.core())?))
         })
     }
 }

@@ -2,14 +2,12 @@
 
 use std::ffi::c_char;
 
-use zeroize::Zeroizing;
-
-/// A NUL-terminated copy of a text, wiped when its handle is freed.
-pub(crate) struct Text(Zeroizing<Vec<u8>>);
+/// A NUL-terminated copy of a text, wiped when its handle is freed, as all memory is here.
+pub(crate) struct Text(Vec<u8>);
 
 impl Text {
     pub(crate) fn new(text: &str) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() + 1));
+        let mut bytes = Vec::with_capacity(text.len() + 1);
         bytes.extend_from_slice(text.as_bytes());
         bytes.push(0);
         Text(bytes)

@@ -1,39 +1,96 @@
 //! Tokens: what the server gave, and until when. A refresh gives new ones.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 use std::ptr::null;
 use std::sync::OnceLock;
 
-use cmauth::Tokens;
+use cmauth::{Secret, Tokens};
 
 use crate::error::{cm_error, cm_status};
 use crate::guard;
-use crate::text::{Text, or_null};
+use crate::text::Text;
 
 /// The tokens of one logged-in user. Immutable: any number of threads may use them at once.
 pub struct cm_tokens {
-    tokens: Tokens,
-    access_token: Text,
-    refresh_token: Option<Text>,
-    token_type: Text,
-    scope: Option<Text>,
+    texts: Texts,
+    refresh_token: Option<u32>,
+    token_type: u32,
+    scope: Option<u32>,
+    expires_at: Option<i64>,
     json: OnceLock<Text>,
 }
 
+/// All texts, NUL-terminated, one after the other: the access token first, the others where their numbers say. In the handle
+/// itself where they fit, as those of CameraManager do, so that tokens are one piece of memory. Wiped with all that is
+/// freed.
+enum Texts {
+    Here([u8; HERE]),
+    Elsewhere(Box<[u8]>),
+}
+
+const HERE: usize = 160;
+
 impl cm_tokens {
-    pub(crate) fn new(tokens: Tokens) -> Self {
-        cm_tokens {
-            access_token: Text::new(tokens.access_token().expose()),
-            refresh_token: tokens.refresh_token().map(|token| Text::new(token.expose())),
-            token_type: Text::new(tokens.token_type()),
-            scope: tokens.scope().map(Text::new),
+    /// In its place at once: moving it about would cost more than all else that a session's fast path does.
+    pub(crate) fn new(tokens: &Tokens) -> Box<cm_tokens> {
+        let access_token = tokens.access_token().expose();
+        let refresh_token = tokens.refresh_token().map(Secret::expose);
+        let (token_type, scope) = (tokens.token_type(), tokens.scope());
+        let size = [Some(access_token), refresh_token, Some(token_type), scope];
+        let size = size.into_iter().flatten().map(|text| text.len() + 1).sum();
+        let mut made = Box::new(cm_tokens {
+            texts: if size <= HERE { Texts::Here([0; HERE]) } else { Texts::Elsewhere(vec![0; size].into()) },
+            refresh_token: None,
+            token_type: 0,
+            scope: None,
+            expires_at: tokens.expires_at(),
             json: OnceLock::new(),
-            tokens,
+        });
+        let bytes = match &mut made.texts {
+            Texts::Here(bytes) => &mut bytes[..],
+            Texts::Elsewhere(bytes) => &mut bytes[..],
+        };
+        let mut end = 0;
+        let mut put = |text: &str| {
+            let begin = end;
+            bytes[begin..begin + text.len()].copy_from_slice(text.as_bytes());
+            end = begin + text.len() + 1;
+            // An answer has at most 64 KiB.
+            begin as u32
+        };
+        put(access_token);
+        let refresh_token = refresh_token.map(&mut put);
+        let token_type = put(token_type);
+        let scope = scope.map(put);
+        (made.refresh_token, made.token_type, made.scope) = (refresh_token, token_type, scope);
+        made
+    }
+
+    /// The tokens as the core has them.
+    pub(crate) fn core(&self) -> Tokens {
+        Tokens::new(
+            Secret::new(self.text(0)),
+            self.refresh_token.map(|at| Secret::new(self.text(at))),
+            self.text(self.token_type).to_owned(),
+            self.scope.map(|at| self.text(at).to_owned()),
+            self.expires_at,
+        )
+    }
+
+    fn bytes(&self, at: u32) -> &[u8] {
+        match &self.texts {
+            Texts::Here(bytes) => &bytes[at as usize..],
+            Texts::Elsewhere(bytes) => &bytes[at as usize..],
         }
     }
 
-    pub(crate) fn core(&self) -> &Tokens {
-        &self.tokens
+    fn text(&self, at: u32) -> &str {
+        let text = CStr::from_bytes_until_nul(self.bytes(at)).ok().and_then(|text| text.to_str().ok());
+        text.unwrap_or_default()
+    }
+
+    fn as_ptr(&self, at: u32) -> *const c_char {
+        self.bytes(at).as_ptr().cast()
     }
 }
 
@@ -58,7 +115,7 @@ pub unsafe extern "C" fn cm_tokens_free(tokens: *mut cm_tokens) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *const c_char {
     // SAFETY: a handle as the conventions have it.
-    unsafe { guard::get(tokens, null(), |tokens| tokens.access_token.as_ptr()) }
+    unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(0)) }
 }
 
 /// The refresh token, for `cm_refresh`. It works until the user logs out.
@@ -71,7 +128,7 @@ pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *co
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *const c_char {
     // SAFETY: a handle as the conventions have it.
-    unsafe { guard::get(tokens, null(), |tokens| or_null(tokens.refresh_token.as_ref())) }
+    unsafe { guard::get(tokens, null(), |tokens| tokens.refresh_token.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
 /// The token type, "bearer" in the server's spelling.
@@ -84,7 +141,7 @@ pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *const c_char {
     // SAFETY: a handle as the conventions have it.
-    unsafe { guard::get(tokens, null(), |tokens| tokens.token_type.as_ptr()) }
+    unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(tokens.token_type)) }
 }
 
 /// What the tokens allow, as the server said it: "write", "read write".
@@ -97,7 +154,7 @@ pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *cons
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_char {
     // SAFETY: a handle as the conventions have it.
-    unsafe { guard::get(tokens, null(), |tokens| or_null(tokens.scope.as_ref())) }
+    unsafe { guard::get(tokens, null(), |tokens| tokens.scope.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
 /// When the access token ends, counted from before the request was sent.
@@ -110,7 +167,7 @@ pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_c
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
     // SAFETY: a handle as the conventions have it.
-    unsafe { guard::get(tokens, 0, |tokens| tokens.tokens.expires_at().unwrap_or(i64::MAX)) }
+    unsafe { guard::get(tokens, 0, |tokens| tokens.expires_at.unwrap_or(i64::MAX)) }
 }
 
 /// How long the access token still lives, by this machine's clock.
@@ -123,7 +180,7 @@ pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
     // SAFETY: a handle as the conventions have it.
-    unsafe { guard::get(tokens, 0, |tokens| tokens.tokens.expires_in().unwrap_or(i64::MAX)) }
+    unsafe { guard::get(tokens, 0, |tokens| tokens.core().expires_in().unwrap_or(i64::MAX)) }
 }
 
 /// The tokens as JSON, for you to keep: as secret as the tokens in it.
@@ -141,7 +198,7 @@ pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c
     // SAFETY: a handle as the conventions have it.
     unsafe {
         guard::get(tokens, null(), |tokens| {
-            tokens.json.get_or_init(|| Text::new(tokens.tokens.to_json().expose())).as_ptr()
+            tokens.json.get_or_init(|| Text::new(tokens.core().to_json().expose())).as_ptr()
         })
     }
 }
@@ -163,6 +220,6 @@ pub unsafe extern "C" fn cm_tokens_from_json(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || Ok(cm_tokens::new(Tokens::from_json(guard::text("json", json)?)?)))
+        guard::call("tokens", tokens, error, || Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?)))
     }
 }
