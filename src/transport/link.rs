@@ -242,6 +242,15 @@ impl Write for Wire {
     }
 }
 
+/// A patience that the next call will have too, so that the system need not be told again: the largest power of two, in
+/// milliseconds, that is no longer. Whoever waits for longer looks at the clock, and goes on.
+fn rounded(left: Duration) -> Duration {
+    match left.as_millis() as u64 {
+        short @ 0..64 => Duration::from_millis(short + 1),
+        long => Duration::from_millis(1 << long.ilog2()),
+    }
+}
+
 /// A TCP socket whose reads and writes end at a deadline.
 pub(super) struct Socket {
     /// Shared with the handle by which ureq's agent shuts it down from another thread.
@@ -249,11 +258,20 @@ pub(super) struct Socket {
     deadline: Option<Instant>,
     /// What ureq wants to be told when the deadline passes.
     reason: ureq::Timeout,
+    /// The patience that the system was told, for reads and for writes.
+    read_patience: Cell<Option<Duration>>,
+    write_patience: Cell<Option<Duration>>,
 }
 
 impl Socket {
     pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        Socket { stream, deadline: None, reason: ureq::Timeout::Global }
+        Socket {
+            stream,
+            deadline: None,
+            reason: ureq::Timeout::Global,
+            read_patience: Cell::default(),
+            write_patience: Cell::default(),
+        }
     }
 
     fn set_timeout(&mut self, timeout: NextTimeout) {
@@ -265,6 +283,7 @@ impl Socket {
     /// Runs one read or write, each time with what is left of the time, until it is done or the deadline passes.
     fn within_deadline(
         &self,
+        told: &Cell<Option<Duration>>,
         set: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
         mut run: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
@@ -274,7 +293,11 @@ impl Socket {
                 return Err(io::Error::other(ureq::Error::Timeout(self.reason)));
             }
             let slice = interrupt::slice();
-            set(&self.stream, slice.map_or(left, |slice| Some(left.map_or(slice, |left| left.min(slice)))))?;
+            let patience = slice.map_or(left, |slice| Some(left.map_or(slice, |left| left.min(slice)))).map(rounded);
+            if told.get() != patience {
+                set(&self.stream, patience)?;
+                told.set(patience);
+            }
             match run(&self.stream) {
                 // A signal, or the time is up: the next round tells.
                 Err(error)
@@ -299,13 +322,13 @@ impl Socket {
 
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.within_deadline(TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
+        self.within_deadline(&self.read_patience, TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.within_deadline(TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
+        self.within_deadline(&self.write_patience, TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
