@@ -259,58 +259,19 @@ pub(super) struct Socket {
     /// What ureq wants to be told when the deadline passes.
     reason: ureq::Timeout,
     /// The patience that the system was told, for reads and for writes.
-    read_patience: Cell<Option<Duration>>,
-    write_patience: Cell<Option<Duration>>,
+    read_patience: Option<Duration>,
+    write_patience: Option<Duration>,
 }
 
 impl Socket {
     pub(super) fn new(stream: Arc<TcpStream>) -> Self {
-        Socket {
-            stream,
-            deadline: None,
-            reason: ureq::Timeout::Global,
-            read_patience: Cell::default(),
-            write_patience: Cell::default(),
-        }
+        Socket { stream, deadline: None, reason: ureq::Timeout::Global, read_patience: None, write_patience: None }
     }
 
     fn set_timeout(&mut self, timeout: NextTimeout) {
         self.deadline =
             if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) };
         self.reason = timeout.reason;
-    }
-
-    /// Runs one read or write, each time with what is left of the time, until it is done or the deadline passes.
-    fn within_deadline(
-        &self,
-        told: &Cell<Option<Duration>>,
-        set: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
-        mut run: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        loop {
-            let left = self.deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return Err(io::Error::other(ureq::Error::Timeout(self.reason)));
-            }
-            let slice = interrupt::slice();
-            let patience = slice.map_or(left, |slice| Some(left.map_or(slice, |left| left.min(slice)))).map(rounded);
-            if told.get() != patience {
-                set(&self.stream, patience)?;
-                told.set(patience);
-            }
-            match run(&self.stream) {
-                // A signal, or the time is up: the next round tells.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
-                        && (self.deadline.is_some() || slice.is_some()) =>
-                {
-                    if is_asked_to_end() {
-                        return Err(io::Error::other("interrupted"));
-                    }
-                }
-                done => return done,
-            }
-        }
     }
 
     fn is_quiet(&self) -> bool {
@@ -320,15 +281,54 @@ impl Socket {
     }
 }
 
+/// Runs one read or write, each time with what is left of the time, until it is done or the deadline passes. `told` is
+/// the patience that the system knows.
+fn within(
+    deadline: Option<Instant>,
+    reason: ureq::Timeout,
+    told: &mut Option<Duration>,
+    set: impl Fn(Option<Duration>) -> io::Result<()>,
+    mut run: impl FnMut() -> io::Result<usize>,
+) -> io::Result<usize> {
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Err(io::Error::other(ureq::Error::Timeout(reason)));
+        }
+        let slice = interrupt::slice();
+        let patience = [left, slice].into_iter().flatten().min().map(rounded);
+        if *told != patience {
+            set(patience)?;
+            *told = patience;
+        }
+        match run() {
+            // A signal, or the time is up: the next round tells.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
+                    && patience.is_some() =>
+            {
+                if is_asked_to_end() {
+                    return Err(io::Error::other("interrupted"));
+                }
+            }
+            done => return done,
+        }
+    }
+}
+
 impl Read for Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.within_deadline(&self.read_patience, TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
+        let mut stream = &*self.stream;
+        let set = |patience| self.stream.set_read_timeout(patience);
+        within(self.deadline, self.reason, &mut self.read_patience, set, || stream.read(buffer))
     }
 }
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.within_deadline(&self.write_patience, TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
+        let mut stream = &*self.stream;
+        let set = |patience| self.stream.set_write_timeout(patience);
+        within(self.deadline, self.reason, &mut self.write_patience, set, || stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
