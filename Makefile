@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-browser test-wheels test-fuzz soak lint bench deny docs header abi clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-c test-python test-browser test-wheels test-fuzz soak lint bench deny docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -85,6 +85,9 @@ header:          # include/cmauth.h from bindings/c/src
 
 abi:             # at a release: the list of all that the header promises, bindings/c/abi.txt
 	CMAUTH_WRITE_ABI=1 cargo test --quiet --package cmauth-c --test abi
+
+instructions:    # what calls cost, bench/instructions.txt, where they must cost more or need cost less
+	CMAUTH_WRITE_INSTRUCTIONS=1 cargo test --quiet --package cmauth-c --test instructions
 
 clean:           # all that was built
 	cargo clean

@@ -24,27 +24,32 @@ pub fn catch_panic<T>(body: impl FnOnce() -> T) -> Result<T, Error> {
         let others = panic::take_hook();
         panic::set_hook(Box::new(move |panic| on_panic(panic, &others)));
     });
-    let outer = CATCHING.replace(true);
-    let result = panic::catch_unwind(AssertUnwindSafe(|| {
-        #[cfg(feature = "panic-test")]
-        if let Ok(data) = std::env::var("CMAUTH_TEST_PANIC") {
-            panic!("{data}");
-        }
-        body()
-    }));
-    let result = result.map_err(|payload| {
-        let place = PLACE.take();
-        // Dropping what a panic carries can panic again.
-        let mut carried = Some(payload);
-        while let Some(payload) = carried {
-            carried = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).err();
-        }
-        place
-    });
-    CATCHING.set(outer);
-    result.map_err(|place| {
-        Error::new(Status::Internal, format!("a bug in libcmauth, caught at {place}"), "report this line")
+    // One look at the thread's own: it is a good part of what a getter costs.
+    CATCHING.with(|catching| {
+        let outer = catching.replace(true);
+        let result = panic::catch_unwind(AssertUnwindSafe(|| {
+            #[cfg(feature = "panic-test")]
+            if let Ok(data) = std::env::var("CMAUTH_TEST_PANIC") {
+                panic!("{data}");
+            }
+            body()
+        }));
+        let result = result.map_err(carried_by);
+        catching.set(outer);
+        result
     })
+}
+
+/// The error for a panic; drops what it carries.
+#[cold]
+fn carried_by(payload: Box<dyn std::any::Any + Send>) -> Error {
+    let place = PLACE.take();
+    // Dropping what a panic carries can panic again.
+    let mut carried = Some(payload);
+    while let Some(payload) = carried {
+        carried = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))).err();
+    }
+    Error::new(Status::Internal, format!("a bug in libcmauth, caught at {place}"), "report this line")
 }
 
 fn on_panic(panic: &PanicHookInfo<'_>, others: &dyn Fn(&PanicHookInfo<'_>)) {

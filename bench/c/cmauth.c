@@ -36,7 +36,7 @@ static void peer_thread_end(void *thread) {
 static void peer_call(void *thread) {
     cm_tokens *tokens = NULL;
     cm_error *error = NULL;
-    if (cm_refresh(thread, REFRESH_TOKEN, &tokens, &error))
+    if (cm_refresh(thread, refresh_token(), &tokens, &error))
         give_up(error);
     if (cm_tokens_expires_in(tokens) <= 0 || strlen(cm_tokens_access_token(tokens)) != 42)
         exit(1);

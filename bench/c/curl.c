@@ -135,7 +135,7 @@ static void peer_call(void *argument) {
     struct tokens tokens = {0};
     char url[1024];
     long status = 0;
-    char *token = curl_easy_escape(curl, REFRESH_TOKEN, 0);
+    char *token = curl_easy_escape(curl, refresh_token(), 0);
     snprintf(url, sizeof url, "%s/oauth/token?grant_type=refresh_token&scope=write&refresh_token=%s", thread->peer->url,
              token);
     curl_free(token);

@@ -44,6 +44,29 @@ static void tokens_survive_json(const cm_tokens *tokens) {
     cm_tokens_free(kept);
 }
 
+/* Short ones are kept in the handle itself, long ones beside it. */
+static void texts_of_every_length_come_back(void) {
+    char access[300], refresh[300], json[1024];
+    for (int length = 1; length < 299; length++) {
+        cm_tokens *tokens = NULL, *kept = NULL;
+        memset(access, 'a', sizeof access);
+        memset(refresh, 'r', sizeof refresh);
+        access[length] = refresh[299 - length] = 0;
+        snprintf(json, sizeof json, "{\"access_token\":\"%s\",\"refresh_token\":\"%s\",\"scope\":\"write\"}", access,
+                 refresh);
+        OK(cm_tokens_from_json(json, &tokens, &error));
+        OK(cm_tokens_from_json(cm_tokens_to_json(tokens), &kept, &error));
+        cm_tokens_free(tokens);
+        CHECK(strcmp(cm_tokens_access_token(kept), access) == 0);
+        CHECK(strcmp(cm_tokens_refresh_token(kept), refresh) == 0);
+        CHECK(strcmp(cm_tokens_token_type(kept), "bearer") == 0);
+        CHECK(strcmp(cm_tokens_scope(kept), "write") == 0);
+        CHECK(cm_tokens_expires_at(kept) == INT64_MAX && cm_tokens_expires_in(kept) == INT64_MAX);
+        cm_tokens_free(kept);
+        refresh[299 - length] = 'r';
+    }
+}
+
 static void errors_say_what_the_server_said_without_secrets(const cm_client *client) {
     cm_tokens *tokens = NULL;
     CHECK(cm_exchange_code(client, "NoCode", REDIRECT_URI, &tokens, &error) == CM_STATUS_LOGIN_REQUIRED);
@@ -61,6 +84,7 @@ int main(void) {
     cm_client *client = client_from_environment();
     a_login_checks_its_redirect_and_finishes_once(client);
     errors_say_what_the_server_said_without_secrets(client);
+    texts_of_every_length_come_back();
 
     cm_tokens *tokens = log_in(client), *fresh = NULL, *none = NULL;
     tokens_say_what_the_server_gave(tokens);

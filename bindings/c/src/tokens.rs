@@ -1,6 +1,7 @@
 //! Tokens: what the server gave, and until when. A refresh gives new ones.
 
 use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
 use std::ptr::null;
 use std::sync::OnceLock;
 
@@ -23,12 +24,13 @@ pub struct cm_tokens {
 /// All texts, NUL-terminated, one after the other: the access token first, the others where their numbers say. In the handle
 /// itself where they fit, as those of CameraManager do, so that tokens are one piece of memory. Wiped with all that is
 /// freed.
-enum Texts {
-    Here([u8; HERE]),
-    Elsewhere(Box<[u8]>),
+struct Texts {
+    /// What nobody has written is never read; to clear it first would be a quarter of a session's fast path.
+    here: [MaybeUninit<u8>; HERE],
+    elsewhere: Option<Box<[u8]>>,
 }
 
-const HERE: usize = 160;
+const HERE: usize = 128;
 
 impl cm_tokens {
     /// In its place at once: moving it about would cost more than all else that a session's fast path does.
@@ -36,25 +38,32 @@ impl cm_tokens {
         let access_token = tokens.access_token().expose();
         let refresh_token = tokens.refresh_token().map(Secret::expose);
         let (token_type, scope) = (tokens.token_type(), tokens.scope());
-        let size = [Some(access_token), refresh_token, Some(token_type), scope];
-        let size = size.into_iter().flatten().map(|text| text.len() + 1).sum();
+        let texts = [Some(access_token), refresh_token, Some(token_type), scope];
+        let size = texts.into_iter().flatten().map(|text| text.len() + 1).sum();
         let mut made = Box::new(cm_tokens {
-            texts: if size <= HERE { Texts::Here([0; HERE]) } else { Texts::Elsewhere(vec![0; size].into()) },
+            texts: Texts {
+                here: [const { MaybeUninit::uninit() }; HERE],
+                elsewhere: (size > HERE).then(|| vec![0; size].into()),
+            },
             refresh_token: None,
             token_type: 0,
             scope: None,
             expires_at: tokens.expires_at(),
             json: OnceLock::new(),
         });
-        let bytes = match &mut made.texts {
-            Texts::Here(bytes) => &mut bytes[..],
-            Texts::Elsewhere(bytes) => &mut bytes[..],
+        let place = match &mut made.texts {
+            Texts { elsewhere: Some(bytes), .. } => bytes.as_mut_ptr(),
+            Texts { here, .. } => here.as_mut_ptr().cast(),
         };
         let mut end = 0;
         let mut put = |text: &str| {
             let begin = end;
-            bytes[begin..begin + text.len()].copy_from_slice(text.as_bytes());
-            end = begin + text.len() + 1;
+            end += text.len() + 1;
+            // SAFETY: `place` has at least `size` bytes, which is what all texts and their NULs need.
+            unsafe {
+                place.add(begin).copy_from_nonoverlapping(text.as_ptr(), text.len());
+                place.add(end - 1).write(0);
+            }
             // An answer has at most 64 KiB.
             begin as u32
         };
@@ -77,20 +86,18 @@ impl cm_tokens {
         )
     }
 
-    fn bytes(&self, at: u32) -> &[u8] {
-        match &self.texts {
-            Texts::Here(bytes) => &bytes[at as usize..],
-            Texts::Elsewhere(bytes) => &bytes[at as usize..],
-        }
-    }
-
     fn text(&self, at: u32) -> &str {
-        let text = CStr::from_bytes_until_nul(self.bytes(at)).ok().and_then(|text| text.to_str().ok());
-        text.unwrap_or_default()
+        // SAFETY: `at` is where `new` wrote a text, which was UTF-8, and a NUL.
+        unsafe { CStr::from_ptr(self.as_ptr(at)) }.to_str().unwrap_or_default()
     }
 
+    /// The text at one of the numbers.
     fn as_ptr(&self, at: u32) -> *const c_char {
-        self.bytes(at).as_ptr().cast()
+        let place = match &self.texts {
+            Texts { elsewhere: Some(bytes), .. } => bytes.as_ptr(),
+            Texts { here, .. } => here.as_ptr().cast(),
+        };
+        place.wrapping_add(at as usize).cast()
     }
 }
 
