@@ -12,6 +12,7 @@ mod link;
 mod stop;
 mod tls;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 use std::sync::{Arc, Mutex};
@@ -313,21 +314,21 @@ impl Transport {
     }
 
     /// What this process uses.
-    fn process(&self) -> Process {
+    fn process(&self) -> Cow<'_, Process> {
         let id = std::process::id();
         if self.owner.id == id {
-            return self.owner.clone();
+            return Cow::Borrowed(&self.owner);
         }
         let Ok(mut child) = self.child.try_lock() else {
             // Another thread of this child has it, or had it when this process was forked from a child: never wait.
-            return self.settings.child(&self.owner);
+            return Cow::Owned(self.settings.child(&self.owner));
         };
         match &*child {
-            Some(process) if process.id == id => process.clone(),
+            Some(process) if process.id == id => Cow::Owned(process.clone()),
             _ => {
                 let process = self.settings.child(&self.owner);
                 *child = Some(process.clone());
-                process
+                Cow::Owned(process)
             }
         }
     }
