@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 
 use crate::config::Config;
@@ -21,7 +22,7 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     }
     let replaced = config.ca_file.as_deref().map(|path| read_pem("ca_file", path)).transpose()?;
 
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::new(Status::Internal, format!("no TLS version can be used: {error}"), "report this"))?;
@@ -47,6 +48,21 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     };
     settings.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(settings)
+}
+
+/// ring, with the AES of 128 bits first, as browsers have it: its SHA-256 is done by the processor, and a handshake with it
+/// needs a tenth less than with the SHA-384 of the other.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
+    provider
 }
 
 /// The same settings with a session cache of its own: the cache's lock must not be shared with a forked child.
