@@ -42,9 +42,9 @@ def interrupt():
 if sys.argv[2] == "here":
     # The signal arrives in another thread: nothing in the waiting one is interrupted by it.
     threading.Thread(target=interrupt).start()
-else:
-    print("ready", flush=True)
 try:
+    if sys.argv[2] == "there":
+        print("ready", flush=True)
     calls[sys.argv[1]]()
 except KeyboardInterrupt:
     after = time.monotonic() - begun[0] if begun else 0
