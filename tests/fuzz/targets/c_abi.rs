@@ -19,7 +19,8 @@ fuzz_target!(|data: &[u8]| {
     let at = |i: usize| -> *const c_char { texts[i].as_ref().map_or(null(), |text| text.as_ptr()) };
     // SAFETY: strings as the header wants them, NULL included, and handles that the library gave.
     unsafe {
-        let config = cm_config_new(at(0), at(1));
+        let public = data.len() % 7 == 0;
+        let config = if public { cm_config_new_public(at(0)) } else { cm_config_new(at(0), at(1)) };
         if data.first().is_some_and(|byte| byte % 2 == 0) {
             cm_config_set_scope(config, at(2));
             cm_config_set_user_agent(config, at(3));
@@ -36,6 +37,12 @@ fuzz_target!(|data: &[u8]| {
             let _ = cm_login_is_redirect(login, at(6));
             let _ = cm_login_finish(login, at(6), &mut tokens, &mut error);
             read(error);
+            let mut taken = null_mut();
+            if cm_login_from_json(client, at(9), &mut taken, &mut error) == cm_status::Ok {
+                assert!(!cm_login_to_json(taken).is_null());
+            }
+            read(error);
+            cm_login_free(taken);
             let _ = cm_exchange_code(client, at(7), at(5), &mut tokens, &mut error);
             read(error);
             let _ = cm_refresh(client, at(7), &mut tokens, &mut error);
