@@ -25,7 +25,12 @@ impl Waiting {
     fn new(steps: Vec<Step>) -> Waiting {
         let server = Server::start(steps);
         let client = server.client_with(|config| _ = config.set_max_retries(0));
-        let login = Arc::new(Loopback::listen(&client, 0).unwrap());
+        Waiting::of(server, &client)
+    }
+
+    /// The same for a client of another server.
+    fn of(server: Server, client: &Client) -> Waiting {
+        let login = Arc::new(Loopback::listen(client, 0).unwrap());
         let mut waiting = Waiting { server, login, thread: None };
         waiting.wait();
         waiting
@@ -188,15 +193,11 @@ fn a_failed_exchange_is_said_to_the_user_and_closes_the_port() {
 
 #[test]
 fn an_exchange_that_was_not_sent_can_be_tried_again_by_reloading_the_page() {
-    let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
     // Nobody listens at the server for a moment.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut config = Config::new(ID, SECRET);
     config.set_base_url(&format!("http://127.0.0.1:{port}")).set_proxy(Some("")).set_max_retries(0);
-    waiting.login.cancel();
-    let _ = waiting.result();
-    waiting.login = Arc::new(Loopback::listen(&Client::new(&config).unwrap(), 0).unwrap());
-    waiting.wait();
+    let mut waiting = Waiting::of(Server::start(vec![]), &Client::new(&config).unwrap());
     let redirect = waiting.redirect();
     assert!(waiting.get(&redirect).contains("The login did not work"));
     assert_eq!(waiting.result().unwrap_err().status(), Status::Network);
@@ -216,11 +217,12 @@ fn an_exchange_that_was_not_sent_can_be_tried_again_by_reloading_the_page() {
 #[test]
 fn nobody_comes_and_then_somebody_does() {
     let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
+    waiting.get("/"); // It is answered, so the thread waits.
     let busy = waiting.login.wait(Duration::from_millis(1)).unwrap_err();
-    // The thread may not wait yet, and then this one did.
-    assert!(matches!(busy.status(), Status::InvalidArgument | Status::Timeout), "{busy}");
+    assert_eq!(busy.status(), Status::InvalidArgument);
+    assert!(busy.message().contains("another thread waits"), "{busy}");
     waiting.login.cancel();
-    let _ = waiting.result();
+    assert_eq!(waiting.result().unwrap_err().status(), Status::Cancelled);
 
     let client = waiting.server.client();
     let login = Loopback::listen(&client, 0).unwrap();
@@ -271,11 +273,7 @@ fn a_cancelled_exchange_ends_alone() {
     let mut config = Config::new(ID, SECRET);
     config.set_base_url(&format!("http://{}", listener.local_addr().unwrap())).set_proxy(Some(""));
     let client = Client::new(&config).unwrap();
-    let mut waiting = Waiting::new(vec![]);
-    waiting.login.cancel();
-    let _ = waiting.result();
-    waiting.login = Arc::new(Loopback::listen(&client, 0).unwrap());
-    waiting.wait();
+    let mut waiting = Waiting::of(Server::start(vec![]), &client);
     let mut browser = TcpStream::connect((Ipv4Addr::LOCALHOST, waiting.login.port())).unwrap();
     let request = format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\n\r\n", waiting.redirect(), waiting.login.port());
     browser.write_all(request.as_bytes()).unwrap();

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
+
+#include "measure.h"
 
 #define CLIENT_ID "cameramanager.test"
 #define CLIENT_SECRET "qwertyuiopasdfghjklzxcvbnm12345"
@@ -32,32 +32,6 @@ static void peer_thread_end(void *thread);
 /* One refresh: a new access token was read, or the program ends. */
 static void peer_call(void *thread);
 
-static double now(clockid_t clock) {
-    struct timespec at;
-    clock_gettime(clock, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static double cpu(void) {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
-/* Resident memory that is the process' own, in kB. */
-static long resident(void) {
-    char line[128];
-    long kilobytes = 0, value;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "Private_Dirty: %ld", &value) == 1)
-            kilobytes += value;
-    if (file)
-        fclose(file);
-    return kilobytes;
-}
-
 struct work {
     void *peer;
     long calls;
@@ -72,9 +46,9 @@ static void *run(void *argument) {
     pthread_barrier_wait(work->ready);
     pthread_barrier_wait(work->go);
     for (long i = 0; i < work->calls; i++) {
-        double begun = now(CLOCK_MONOTONIC);
+        double begun = now();
         peer_call(thread);
-        work->took[i] = (float)(now(CLOCK_MONOTONIC) - begun);
+        work->took[i] = (float)(now() - begun);
     }
     peer_thread_end(thread);
     return NULL;
@@ -89,14 +63,14 @@ int main(int argc, char **argv) {
     if (argc != 5)
         return 2;
     long calls = atol(argv[3]), threads = atol(argv[4]);
-    double opening = now(CLOCK_MONOTONIC);
+    double opening = now();
     void *peer = peer_open(argv[1], argv[2]);
     void *first = peer_thread(peer);
-    double opened = now(CLOCK_MONOTONIC);
+    double opened = now();
     peer_call(first);
-    double called = now(CLOCK_MONOTONIC);
+    double called = now();
     peer_thread_end(first);
-    long one_client = resident();
+    long one_client = private_kb();
 
     pthread_barrier_t ready, go;
     pthread_barrier_init(&ready, NULL, (unsigned)threads + 1);
@@ -110,18 +84,18 @@ int main(int argc, char **argv) {
         pthread_create(&ids[i], NULL, run, &works[i]);
     }
     pthread_barrier_wait(&ready);
-    double used = cpu(), begun = now(CLOCK_MONOTONIC);
+    double used = cpu(), begun = now();
     pthread_barrier_wait(&go);
     for (long i = 0; i < threads; i++)
         pthread_join(ids[i], NULL);
-    double wall = now(CLOCK_MONOTONIC) - begun;
+    double wall = now() - begun;
     used = cpu() - used;
     calls = each * threads;
     qsort(took, (size_t)calls, sizeof *took, shorter);
     printf("{\"calls\": %ld, \"wall\": %.6f, \"cpu\": %.6f, \"latency\": %.7f, \"latency_99\": %.7f, \"open\": %.6f, "
            "\"first_call\": %.6f, \"private_kb\": %ld, \"private_kb_end\": %ld}\n",
            calls, wall, used, calls ? took[calls / 2] : 0, calls ? took[calls * 99 / 100] : 0, opened - opening,
-           called - opened, one_client, resident());
+           called - opened, one_client, private_kb());
     free(took);
     free(works);
     free(ids);

@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
+
+#include "measure.h"
 
 #define JSON                                                                                                           \
     "{\"access_token\":\"7c9e6679-7425-40de-944b-e07fc1f90ae7:%05d\",\"refresh_token\":\"0f8fad5b-d9cb-469f-a165-"     \
@@ -19,31 +20,6 @@
 
 static cm_session *session;
 static long calls;
-
-static double now(void) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
-}
-
-static double cpu(void) {
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
-    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
-}
-
-static long private_kb(void) {
-    char line[128];
-    long kilobytes = 0, value;
-    FILE *file = fopen("/proc/self/smaps_rollup", "r");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "Private_Dirty: %ld", &value) == 1)
-            kilobytes += value;
-    if (file)
-        fclose(file);
-    return kilobytes;
-}
 
 static void check(cm_status status, cm_error *error) {
     if (status != CM_STATUS_OK) {

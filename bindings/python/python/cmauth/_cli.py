@@ -323,7 +323,9 @@ def _token(options: argparse.Namespace) -> int:
 
 def _refresh(options: argparse.Namespace) -> int:
     session = _open(options)
-    tokens = session.rejected(session.tokens())
+    at_hand = session.tokens_at_hand()
+    # What has ended is refreshed by asking for it.
+    tokens = session.rejected(at_hand) if at_hand else session.tokens()
     _say(
         options,
         f"Refreshed. The new access token ends {_when(tokens.expires_at)}.",

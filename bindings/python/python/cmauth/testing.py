@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 CLIENT_ID = "cameramanager.test"
 CLIENT_SECRET = "qwertyuiopasdfghjklzxcvbnm12345"
 _READY = "cmauth-sandbox ready at "
+# Not by the environment's proxy.
+_HERE = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def _planned(name: str, times: int, for_ever: bool) -> dict[str, object]:
@@ -101,7 +103,7 @@ class Sandbox:
 
     def come_back(self, url: str, *, deny: bool = False) -> str:
         """For a login that listens: a user logs in, and the browser comes back; its last page."""
-        with urllib.request.urlopen(self.visit(url, deny=deny), timeout=60) as page:
+        with _HERE.open(self.visit(url, deny=deny), timeout=60) as page:
             text: str = page.read().decode()
         return text
 
@@ -135,10 +137,8 @@ class Sandbox:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
-        # Not by the environment's proxy.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=60) as answer:
+            with _HERE.open(request, timeout=60) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             with error:
