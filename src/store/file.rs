@@ -147,6 +147,10 @@ impl Store for FileStore {
             let _ = held.file.unlock();
         }
     }
+
+    fn allows_background(&self) -> bool {
+        true
+    }
 }
 
 impl fmt::Debug for FileStore {

@@ -40,8 +40,24 @@ pub trait Store: Send + Sync {
     /// `hold`; a lock that ends with the process that holds it need not expire.
     fn try_lock(&self, hold: Duration) -> Result<bool, StoreError>;
 
-    /// Gives the lock back. Not called but after a `try_lock` that gave `true`.
+    /// Gives the lock back. Called only after a `try_lock` that returned `true`, and from the same thread.
+    ///
+    /// The lock may have expired meanwhile, and another session that uses this very object may hold it now: a store whose
+    /// lock can expire must release only the lock that this thread acquired.
     fn unlock(&self);
+
+    /// The generation of the last `save` or `clear`, where the store keeps it (also after a `clear`); 0 where it does
+    /// not. A new login gets a larger one, so that a store which tracks generations accepts it. Called with the lock
+    /// held.
+    fn generation(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    /// Whether a session may call this store from a thread of its own, and not only from the threads that call the
+    /// session. If so, no caller ever waits for this store or for the server longer than it must.
+    fn allows_background(&self) -> bool {
+        false
+    }
 }
 
 /// Why a store could not do it.
@@ -114,6 +130,10 @@ impl Store for MemoryStore {
 
     fn unlock(&self) {
         self.owner.store(0, Ordering::Release);
+    }
+
+    fn allows_background(&self) -> bool {
+        true
     }
 }
 
