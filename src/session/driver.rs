@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::action::{Action, Event, Job, Limits, Outcome};
+use super::caller::{Caller, Purpose, Step, too_slow};
 use super::clock::Now;
 use super::leader::Leader;
-use super::policy::MOMENT;
-use super::single_flight::{Flight, Leadership, Purpose};
-use super::state::{Answer, State, Want};
+use super::single_flight::{Flight, Leadership};
+use super::state::{State, Want};
 use crate::client::random_bits;
 use crate::error::{Error, Status};
 use crate::panic::catch_panic;
@@ -22,62 +22,33 @@ use crate::tokens::Tokens;
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// Gets tokens, by leading a flight or by waiting for one. A caller that can have tokens which have not ended waits a
-    /// moment at most, since the flight began: the next one does not wait again for the same thing.
+    /// Gets tokens, by leading a flight or by waiting for one.
     pub(super) fn provide(self: &Arc<Self>, want: &Want) -> Result<Tokens, Error> {
-        let deadline = Instant::now() + self.client.timeout();
+        let timeout = self.client.timeout();
+        let (begun, deadline) = (Now::read(), Instant::now() + timeout);
+        let caller = Caller { want: want.clone(), deadline: begun.boot.saturating_add(ms(timeout)) };
+        let mut step = caller.look(&self.state.load(), begun);
         loop {
-            let now = Now::read();
-            let state = self.state.load_full();
-            match state.answer(want, now) {
-                Answer::Tokens(tokens) => return Ok(tokens),
-                Answer::Failed(error) => return Err(error),
-                Answer::Work => {}
-            }
-            let spare = match want {
-                Want::Valid => state.alive(now),
-                Want::Other(_) => None,
+            let purpose = match step {
+                Step::Return(result) => return result,
+                Step::LeadOrJoin(purpose) => purpose,
             };
-            let purpose = if spare.is_some() { Purpose::Early } else { Purpose::Needed };
             let flight = match self.flights.lead_or_join(&self.client, purpose) {
                 Err(flight) => flight,
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
                         let result = self.lead(leadership, want, deadline);
-                        return result.or_else(|error| self.spare(want, error));
+                        return result.or_else(|error| caller.instead_of(error, &self.state.load(), Now::read()));
                     }
                 },
             };
-            let until = match purpose {
-                Purpose::Early => deadline.min(flight.began + Duration::from_millis(MOMENT.unsigned_abs())),
-                _ => deadline,
-            };
-            match self.client.wait(until, || flight.result.get().cloned())? {
-                Some(Ok(Some(tokens))) if want.is_met_by(&tokens) => return Ok(tokens),
-                // An early flight gives up sooner than those who need its tokens would.
-                Some(Err(_)) if flight.purpose == Purpose::Early && spare.is_none() => {}
-                // Its leader was interrupted, and its leader alone.
-                Some(Err(error)) if error.status() == Status::Cancelled && !self.store.allows_background() => {}
-                Some(Err(error)) => return self.spare(want, error),
-                // A login, a logout, or the very tokens that were rejected: look again.
-                Some(Ok(_)) => {}
-                None => match spare {
-                    Some(tokens) if !self.state.load().is_over(Now::read()) => return Ok(tokens.clone()),
-                    Some(_) => {}
-                    None => return Err(too_slow()),
-                },
-            }
-        }
-    }
-
-    /// The tokens at hand in place of an error that need not concern the caller yet.
-    fn spare(&self, want: &Want, error: Error) -> Result<Tokens, Error> {
-        match want {
-            Want::Valid if !matches!(error.status(), Status::LoginRequired | Status::Cancelled) => {
-                self.state.load().alive(Now::read()).cloned().ok_or(error)
-            }
-            _ => Err(error),
+            let now = Now::read();
+            let wait = caller.wait_until(flight.began, &self.state.load(), now) - now.boot;
+            let until = Instant::now() + Duration::from_millis(wait.max(0).unsigned_abs());
+            let result = self.client.wait(until, || flight.result.get().cloned())?;
+            let is_interruptible = !self.store.allows_background();
+            step = caller.waited(flight.purpose, result, is_interruptible, &self.state.load(), Now::read());
         }
     }
 
@@ -130,7 +101,6 @@ impl Inner {
 
     /// Carries out what a leader decides, until it has finished.
     fn run(&self, job: Job, deadline: Instant) -> Result<Outcome, Error> {
-        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         let timeout = self.client.timeout();
         let hold = timeout + HOLD_MARGIN;
         let left = deadline.saturating_duration_since(Instant::now());
@@ -193,6 +163,6 @@ fn take<T>(place: &std::sync::Mutex<Option<T>>) -> Option<T> {
     place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
 }
 
-fn too_slow() -> Error {
-    Error::new(Status::Timeout, "the tokens were not refreshed within the call's time", "try again later")
+fn ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,6 +6,7 @@
 //! held: the state is replaced whole, by the leader alone.
 
 mod action;
+mod caller;
 mod clock;
 mod driver;
 mod leader;

@@ -4,30 +4,21 @@
 //! begins its own.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
+use super::caller::Purpose;
+use super::clock::Now;
 use crate::client::Client;
 use crate::error::{Error, Status};
 use crate::tokens::Tokens;
-
-/// What a flight is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Newer tokens, before the current ones end: who waits can do without them.
-    Early,
-    /// Tokens that somebody cannot do without.
-    Needed,
-    /// A login or the end of one: others wait for its end, and then look again.
-    Exclusive,
-}
 
 /// One thread at work, and the others who wait for it.
 pub(super) struct Flight {
     process: u32,
     pub(super) purpose: Purpose,
-    pub(super) began: Instant,
+    /// By the boot clock.
+    pub(super) began: i64,
     /// The tokens; none after an [`Exclusive`](Purpose::Exclusive) one.
     pub(super) result: OnceLock<Result<Option<Tokens>, Error>>,
 }
@@ -40,7 +31,7 @@ impl SingleFlight {
     /// Becomes the leader of a new flight, or gives the one under way.
     pub(super) fn lead_or_join(&self, client: &Client, purpose: Purpose) -> Result<Leadership, Arc<Flight>> {
         let process = std::process::id();
-        let flight = Arc::new(Flight { process, purpose, began: Instant::now(), result: OnceLock::new() });
+        let flight = Arc::new(Flight { process, purpose, began: Now::read().boot, result: OnceLock::new() });
         loop {
             let present = self.0.load();
             if let Some(present) = present.as_ref() {

@@ -69,12 +69,6 @@ pub(crate) enum Want {
     Other(Tokens),
 }
 
-impl Want {
-    pub(crate) fn is_met_by(&self, tokens: &Tokens) -> bool {
-        !matches!(self, Want::Other(rejected) if rejected.access_token() == tokens.access_token())
-    }
-}
-
 /// What a caller gets.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -193,11 +187,6 @@ impl State {
     /// The tokens, if they have not ended.
     pub(crate) fn alive(&self, now: Now) -> Option<&Tokens> {
         self.current.as_ref().filter(|current| !current.is_over(now)).map(Current::tokens)
-    }
-
-    /// Whether the tokens have ended; so do none.
-    pub(crate) fn is_over(&self, now: Now) -> bool {
-        self.alive(now).is_none()
     }
 
     /// What a caller gets without asking anybody.

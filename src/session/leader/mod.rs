@@ -4,18 +4,20 @@
 //! `driver` carries the actions out; the simulation (tests/simulation) does so in a world of its own. The order of the
 //! steps is what keeps a login: lock, load, decide, ask the server, save, and only then publish.
 
+mod login;
+mod refresh;
+
 use std::sync::Arc;
 
 use super::action::{Action, Event, Job, Limits, LoggedOut, Outcome};
 use super::clock::Now;
 use super::policy;
-use super::state::{Answer, Current, Holder, NewTokens, State, Want};
+use super::state::{Answer, Current, Holder, State, Want};
 use crate::LOG;
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::record::Record;
-use crate::tokens::Tokens;
 
 /// How often a lock that somebody else has is asked for, in milliseconds; half of it at random.
 const LOCK_POLL: i64 = 20;
@@ -93,12 +95,24 @@ pub(crate) struct Leader {
     generation: u64,
     /// A logout has refreshed once.
     refreshed: bool,
+    /// The store had newer tokens than those that were to be saved.
+    overtaken: bool,
 }
 
 impl Leader {
     pub(crate) fn new(job: Job, holder: Arc<Holder>, limits: Limits, state: Arc<State>) -> Leader {
         let generation = state.generation;
-        Leader { job, holder, limits, state, stage: Stage::Begun, locked_at: 0, generation, refreshed: false }
+        Leader {
+            job,
+            holder,
+            limits,
+            state,
+            stage: Stage::Begun,
+            locked_at: 0,
+            generation,
+            refreshed: false,
+            overtaken: false,
+        }
     }
 
     /// What is known of the user now; published after each step. New tokens are in it once they are stored.
@@ -125,7 +139,7 @@ impl Leader {
             (S::SavingNew { record, again }, Event::Saved(result)) => {
                 self.saved_new(result, record, again, now, random)
             }
-            (S::SavingAgain { record }, Event::Saved(result)) => self.saved_again(result, record, now, random),
+            (S::SavingAgain { record }, Event::Saved(result)) => self.saved_again(result, *record, now, random),
             (S::ReadingGeneration { record, again }, Event::GenerationRead(result)) => {
                 self.generation_read(result, record, again, now, random)
             }
@@ -259,11 +273,15 @@ impl Leader {
             }
         }
         match (&self.job, &self.state.current) {
-            (Job::Provide(_), Some(current)) => {
+            // Once: a store whose holders overtake each other again and again gets no request for each.
+            (Job::Provide(_), Some(current)) if self.overtaken => {
                 let tokens = current.tokens().clone();
                 self.unlock(Ok(Outcome::Tokens(tokens)))
             }
-            _ => self.proceed(now),
+            _ => {
+                self.overtaken = true;
+                self.proceed(now)
+            }
         }
     }
 
@@ -305,251 +323,6 @@ impl Leader {
             return self.unlock(Err(refusal));
         }
         self.refresh(reason, now)
-    }
-
-    fn refresh(&mut self, reason: Reason, now: Now) -> Action {
-        let Some(current) = &self.state.current else {
-            return self.unlock(Err(nobody()));
-        };
-        let Some(refresh_token) = current.tokens().refresh_token().cloned() else {
-            if reason == Reason::LogOut {
-                // With an access token that has ended there is nothing left to end.
-                return self.clear(Outcome::LoggedOut(LoggedOut::AlreadyGone));
-            }
-            let what = "the access token ended and there is no refresh token";
-            return self.unlock(Err(Error::new(Status::LoginRequired, what, "log in again")));
-        };
-        let scope = current.tokens().scope().map(str::to_owned);
-        let earliest = self.state.refreshed_at.map_or(i64::MIN, |at| at.saturating_add(policy::MIN_INTERVAL));
-        if reason == Reason::Ended && now.boot < earliest {
-            return self.pace(earliest, now);
-        }
-        if now.boot > self.limits.last_start() {
-            return self.unlock(Err(no_time()));
-        }
-        if now.boot >= self.locked_at.saturating_add(self.limits.hold) {
-            // The machine slept: a lease has ended, and somebody else may be refreshing.
-            self.stage = Stage::Relocking;
-            return Action::Unlock;
-        }
-        self.refreshed |= reason == Reason::LogOut;
-        self.stage = Stage::Refreshing { reason, begun: now };
-        Action::Refresh { refresh_token, scope }
-    }
-
-    fn refreshed(&mut self, tokens: Tokens, reason: Reason, begun: Now, random: u64) -> Action {
-        let Some(current) = &self.state.current else {
-            return self.unlock(Err(nobody()));
-        };
-        let because_rejected = reason == Reason::Rejected;
-        let new = NewTokens {
-            tokens: tokens.or_scope(current.tokens().scope()),
-            // A login of 0.1 has no number yet.
-            login: current.record.login.unwrap_or(random),
-            generation: self.state.generation + 1,
-            rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
-        };
-        self.save_new(new.into_record(&self.holder, begun, random).into(), false)
-    }
-
-    /// Saves the server's new tokens, before anybody sees them.
-    fn save_new(&mut self, record: Box<Record>, again: bool) -> Action {
-        self.stage = Stage::SavingNew { record: record.clone(), again };
-        Action::Save(record)
-    }
-
-    fn saved_new(
-        &mut self,
-        result: Result<(), StoreError>,
-        record: Box<Record>,
-        again: bool,
-        now: Now,
-        random: u64,
-    ) -> Action {
-        let tokens = record.tokens.clone();
-        let fresh =
-            State { refreshed_at: Some(now.boot), ..self.state.replaced_by(*record.clone(), &self.holder, now) };
-        match result {
-            Ok(()) => {
-                log::info!(target: LOG, "session: refreshed, generation {}", record.generation);
-                self.state = Arc::new(fresh);
-            }
-            Err(StoreError::Newer) if !again => {
-                self.stage = Stage::LoadingNewer { refused: Some(record) };
-                return Action::Load;
-            }
-            // The old ones ended with the refresh: these are the only good ones.
-            Err(failure) => {
-                let mut secrets = fresh.current.as_ref().map(Current::secrets).unwrap_or_default().to_vec();
-                secrets.extend(self.state.current.as_ref().map(Current::secrets).unwrap_or_default());
-                let error = failure.to_error("save the tokens", &secrets);
-                log::error!(target: LOG, "session: {}: {error}", error.status().name());
-                let unsaved = State { unsaved: true, failures: self.state.failures, ..fresh };
-                self.state = Arc::new(unsaved.after_store_failure(&error, now, random));
-            }
-        }
-        match self.job {
-            Job::LogOut => {
-                self.stage = Stage::EndingTokens;
-                Action::EndTokens { access_token: tokens.access_token().clone() }
-            }
-            _ => self.unlock(Ok(Outcome::Tokens(tokens))),
-        }
-    }
-
-    fn refresh_failed(&mut self, error: Error, now: Now, random: u64) -> Action {
-        match error.status() {
-            // Definite: the store was read under its lock, so this is the newest refresh token there is.
-            Status::LoginRequired => {
-                let generation = self.state.generation + 1;
-                self.stage = Stage::ClearingEnded { error, generation };
-                return Action::Clear(generation);
-            }
-            Status::Cancelled => {}
-            _ => self.state = Arc::new(self.state.after_failure(&error, now, random)),
-        }
-        self.unlock(Err(error))
-    }
-
-    fn cleared_ended(&mut self, result: Result<(), StoreError>, error: Error, generation: u64, now: Now) -> Action {
-        match result {
-            // Somebody refreshed or logged in meanwhile.
-            Err(StoreError::Newer) => {
-                self.stage = Stage::LoadingNewer { refused: None };
-                return Action::Load;
-            }
-            Err(failure) => log::warn!(target: LOG, "session: {}", self.store_error(&failure, "be cleared")),
-            Ok(()) => {}
-        }
-        log::info!(target: LOG, "session: the server has ended the login");
-        self.state = Arc::new(State { last_error: Some(error.clone()), ..State::nobody(generation, now) });
-        match self.job {
-            Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
-            _ => self.unlock(Err(error)),
-        }
-    }
-
-    fn save_again(&mut self, record: Box<Record>) -> Action {
-        self.stage = Stage::SavingAgain { record: record.clone() };
-        Action::Save(record)
-    }
-
-    fn saved_again(&mut self, result: Result<(), StoreError>, record: Box<Record>, now: Now, random: u64) -> Action {
-        match result {
-            Ok(()) => {
-                log::info!(target: LOG, "session: saved, generation {}", record.generation);
-                let refreshed_at = self.state.refreshed_at;
-                let replaced = self.state.replaced.clone();
-                let back_off = self.state.back_off.clone();
-                let saved = State { replaced, refreshed_at, back_off, ..State::of(*record, &self.holder, now) };
-                self.state = Arc::new(saved.with_new_limit(now));
-            }
-            Err(StoreError::Newer) => {
-                self.stage = Stage::LoadingNewer { refused: None };
-                return Action::Load;
-            }
-            Err(failure) => {
-                let error = self.store_error(&failure, "save the tokens");
-                let unsaved = State { unsaved: true, ..State::clone(&self.state) };
-                self.state = Arc::new(unsaved.after_store_failure(&error, now, random));
-            }
-        }
-        self.proceed(now)
-    }
-
-    fn read_generation(&mut self, record: Option<Box<Record>>, again: bool) -> Action {
-        self.stage = Stage::ReadingGeneration { record, again };
-        Action::ReadGeneration
-    }
-
-    fn generation_read(
-        &mut self,
-        result: Result<u64, StoreError>,
-        record: Option<Box<Record>>,
-        again: bool,
-        now: Now,
-        random: u64,
-    ) -> Action {
-        match (result, &self.job) {
-            (Ok(generation), _) => self.generation = self.generation.max(generation),
-            (Err(failure), Job::Start(_)) => {
-                let error = self.store_error(&failure, "be read");
-                return self.unlock(Err(error));
-            }
-            // The store says itself whether it takes the next step.
-            (Err(_), _) => {}
-        }
-        if let Some(mut record) = record {
-            record.generation = record.generation.max(self.generation + 1);
-            return if again { self.save_new(record, true) } else { self.save_again(record) };
-        }
-        match &self.job {
-            Job::Start(tokens) => {
-                let new = NewTokens {
-                    tokens: tokens.clone(),
-                    login: random,
-                    // Newer than all refreshes of an earlier login, also by a process that slept through the change and
-                    // with a store that forgot the generation.
-                    generation: (self.generation + 1).max(now.wall.unsigned_abs()),
-                    rejections: 0,
-                };
-                let record = Box::new(new.into_record(&self.holder, now, random));
-                self.stage = Stage::SavingLogin { record: record.clone() };
-                Action::Save(record)
-            }
-            _ => self.clear(Outcome::Forgotten),
-        }
-    }
-
-    fn saved_login(&mut self, result: Result<(), StoreError>, record: Record, now: Now) -> Action {
-        let state = State::of(record, &self.holder, now);
-        match result {
-            Ok(()) => {
-                log::info!(target: LOG, "session: logged in, generation {}", state.generation);
-                self.state = Arc::new(state);
-                self.unlock(Ok(Outcome::Started))
-            }
-            Err(failure) => {
-                let secrets = state.current.as_ref().map(Current::secrets).unwrap_or_default();
-                self.unlock(Err(failure.to_error("save the tokens", &secrets)))
-            }
-        }
-    }
-
-    fn clear(&mut self, outcome: Outcome) -> Action {
-        let generation = self.generation.max(self.state.generation) + 1;
-        self.stage = Stage::Clearing { outcome, generation };
-        Action::Clear(generation)
-    }
-
-    fn cleared(&mut self, result: Result<(), StoreError>, outcome: Outcome, generation: u64, now: Now) -> Action {
-        let result = match (result, &outcome) {
-            // What is there now is somebody else's login.
-            (Ok(()), _) | (Err(StoreError::Newer), Outcome::LoggedOut(_)) => Ok(outcome),
-            (Err(failure), Outcome::LoggedOut(_)) => Err(self.store_error(&failure, "be cleared")),
-            (Err(failure), _) => {
-                let error = self.store_error(&failure, "be cleared");
-                return self.unlock(Err(error));
-            }
-        };
-        log::info!(target: LOG, "session: logged out");
-        self.state = Arc::new(State::nobody(generation, now));
-        self.unlock(result)
-    }
-
-    fn tokens_ended(&mut self, result: Result<(), Error>, now: Now, random: u64) -> Action {
-        match result {
-            Ok(()) => self.clear(Outcome::LoggedOut(LoggedOut::Confirmed)),
-            Err(error) if error.status() == Status::TokenRejected && !self.refreshed => {
-                self.refresh(Reason::LogOut, now)
-            }
-            Err(error) => {
-                if error.status() != Status::Cancelled {
-                    self.state = Arc::new(self.state.after_failure(&error, now, random));
-                }
-                self.unlock(Err(error))
-            }
-        }
     }
 
     fn pace(&mut self, until: i64, now: Now) -> Action {
