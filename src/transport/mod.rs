@@ -9,17 +9,17 @@ mod connector;
 mod dial;
 mod fault;
 mod link;
+mod per_process;
+mod process;
 mod stop;
 mod tls;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnector};
 use ureq::{Agent, Body, http};
 
 use crate::LOG;
@@ -27,9 +27,10 @@ use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::url;
 use crate::wipe::Zeroizing;
-use connector::{LazyResolver, LinkConnector, NewConnection};
 use link::Progress;
-use stop::{Stop, Waited};
+use per_process::PerProcess;
+use process::{Process, Settings};
+use stop::Waited;
 
 /// ureq takes no longer ones than 64 KiB, nor does any server.
 const LONGEST_URL: usize = 60 * 1024;
@@ -43,9 +44,6 @@ const OUTPUT_BUFFER: usize = 4 * 1024;
 
 /// How long a body is waited for that only helps the log.
 const BODY_FOR_THE_LOG: Duration = Duration::from_millis(500);
-
-/// After this a wait looks for itself.
-const WAIT_SLICE: Duration = Duration::from_millis(100);
 
 /// Kept connections, and for how long: many threads of a recorder may refresh at once, and servers of this kind close
 /// idle connections after 20 s or later.
@@ -102,53 +100,10 @@ pub(crate) struct Transport {
     server: String,
     connect_timeout: Duration,
     settings: Settings,
-    /// What the process that made this uses.
-    owner: Process,
-    /// What a forked child uses. The parent never locks it, so no child finds it locked.
-    child: Mutex<Option<Process>>,
-}
-
-/// Connections, and the switch that ends the calls on them. They belong to one process: a child must neither touch its
-/// parent's connections, nor wait for a lock that another thread of its parent may have held when it was made.
-#[derive(Clone)]
-struct Process {
-    id: u32,
-    agent: Agent,
-    stop: Stop,
-}
-
-/// What a [`Process`] is made from.
-struct Settings {
-    config: ureq::config::Config,
-    tls: Option<Arc<rustls::ClientConfig>>,
-}
-
-impl Settings {
-    fn process(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Process {
-        let stop = Stop::default();
-        let connector = NewConnection
-            .chain(SocksConnector::default())
-            .chain(ConnectProxyConnector::default())
-            .chain(LinkConnector { has_proxy: self.config.proxy().is_some(), tls, stop: stop.clone() });
-        let resolver = LazyResolver { stop: stop.clone() };
-        let agent = Agent::with_parts(self.config.clone(), connector, resolver);
-        Process { id: std::process::id(), agent, stop }
-    }
-
-    fn child(&self, parent: &Process) -> Process {
-        let child = self.process(self.tls.as_deref().map(tls::for_child).map(Arc::new));
-        if parent.stop.is_set_for_all() {
-            child.stop();
-        }
-        child
-    }
-}
-
-impl Process {
-    fn stop(&self) {
-        self.stop.set();
-        self.agent.clone().shutdown();
-    }
+    /// The process that made this, and what it uses.
+    owner: (u32, Arc<Process>),
+    /// What a forked child uses.
+    child: PerProcess<Arc<Process>>,
 }
 
 impl Transport {
@@ -194,8 +149,8 @@ impl Transport {
                 .build(),
             tls,
         };
-        let owner = settings.process(settings.tls.clone());
-        Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: Mutex::new(None) })
+        let owner = (std::process::id(), Process::first(&settings));
+        Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: PerProcess::new() })
     }
 
     /// Sends the request and waits for the whole answer, until `deadline`.
@@ -255,16 +210,11 @@ impl Transport {
     }
 
     /// Waits until `look` finds something, in vain until `deadline`, or until the calls are ended.
-    pub(crate) fn wait<T>(&self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
-        loop {
-            // In slices: in the child of a fork two threads may for once have got different switches.
-            let slice = deadline.min(Instant::now() + WAIT_SLICE);
-            match self.process().stop.wait(Some(slice), &mut look) {
-                Waited::Found(found) => return Ok(Some(found)),
-                Waited::Stopped => return Err(fault::cancelled()),
-                Waited::TimeIsUp if Instant::now() >= deadline => return Ok(None),
-                Waited::TimeIsUp => {}
-            }
+    pub(crate) fn wait<T>(&self, deadline: Instant, look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
+        match self.process().stop.wait(Some(deadline), look) {
+            Waited::Found(found) => Ok(Some(found)),
+            Waited::Stopped => Err(fault::cancelled()),
+            Waited::TimeIsUp => Ok(None),
         }
     }
 
@@ -313,24 +263,14 @@ impl Transport {
         read(request.method, response.map_err(Failed::Exchange)?)
     }
 
-    /// What this process uses.
-    fn process(&self) -> Cow<'_, Process> {
-        let id = std::process::id();
-        if self.owner.id == id {
-            return Cow::Borrowed(&self.owner);
+    /// What this process uses: the same for all its threads, so that one cancel reaches all calls.
+    fn process(&self) -> Arc<Process> {
+        let (id, owner) = &self.owner;
+        if *id == std::process::id() {
+            return Arc::clone(owner);
         }
-        let Ok(mut child) = self.child.try_lock() else {
-            // Another thread of this child has it, or had it when this process was forked from a child: never wait.
-            return Cow::Owned(self.settings.child(&self.owner));
-        };
-        match &*child {
-            Some(process) if process.id == id => Cow::Owned(process.clone()),
-            _ => {
-                let process = self.settings.child(&self.owner);
-                *child = Some(process.clone());
-                Cow::Owned(process)
-            }
-        }
+        let make = |parent: Option<&Arc<Process>>| Process::child_of(parent.unwrap_or(owner), &self.settings);
+        Arc::clone(&self.child.get_or_make(make))
     }
 }
 
