@@ -16,7 +16,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::buffers::WipedBuffers;
-use super::dial::{self, Target};
+use super::dial::{Dialler, Target};
 use super::fault::Fault;
 use super::link::{Link, Progress, Socket, Wire};
 use super::stop::Stop;
@@ -38,7 +38,7 @@ impl Resolver for LazyResolver {
         let direct = config.proxy().is_none_or(|proxy| proxy.uri() != uri && proxy.is_no_proxy(uri));
         if !direct {
             let target = target(uri, deadline(timeout));
-            let addresses = dial::addresses(&target, dial::system_look_up, &self.stop);
+            let addresses = Dialler::new(&self.stop).addresses(&target);
             for address in addresses.map_err(|fault| fault.into_ureq(timeout.reason))?.into_iter().take(16) {
                 found.push(address);
             }
@@ -88,7 +88,7 @@ impl<In: Transport> Connector<In> for LinkConnector {
             None => {
                 let target = target(details.uri, deadline);
                 let known = details.addrs.iter().copied().collect();
-                let stream = dial::connect(&target, known, dial::system_look_up, &self.stop).map_err(to_ureq)?;
+                let stream = Dialler::new(&self.stop).connect(&target, known).map_err(to_ureq)?;
                 let stream = Arc::new(stream);
                 let handle: Weak<dyn ShutdownHandle> = Arc::downgrade(&stream) as _;
                 (details.register_shutdown)(handle)?;
@@ -98,7 +98,7 @@ impl<In: Transport> Connector<In> for LinkConnector {
         let tls = match &self.tls {
             Some(config) if details.needs_tls() => {
                 let name = ServerName::try_from(bare_host(details.uri).to_owned())
-                    .map_err(|error| to_ureq(Fault::LookUp(io::Error::other(error))))?;
+                    .map_err(|error| to_ureq(Fault::LookUp(error.to_string())))?;
                 let tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
                 Some(Box::new(tls))
             }

@@ -12,6 +12,7 @@ mod link;
 mod per_process;
 mod process;
 mod stop;
+mod threads;
 mod tls;
 
 use std::fmt;

@@ -45,6 +45,11 @@ impl Stop {
         self.wake();
     }
 
+    /// Whether both are the same switch.
+    pub(super) fn is(&self, other: &Stop) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Lets every waiter look again.
     pub(super) fn wake(&self) {
         drop(self.lock());
