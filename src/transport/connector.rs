@@ -18,7 +18,11 @@ use ureq::unversioned::transport::{
 use super::buffers::WipedBuffers;
 use super::dial::{Dialler, Target};
 use super::fault::Fault;
-use super::link::{Link, Progress, Socket, Wire};
+use super::idle;
+use super::link::{Link, Wire};
+use super::process::Process;
+use super::progress::Progress;
+use super::socket::Socket;
 use super::stop::Stop;
 
 /// Looks up nothing for a direct connection, which [`LinkConnector`] does itself; for ureq's proxy connectors it
@@ -53,6 +57,9 @@ impl fmt::Debug for LazyResolver {
     }
 }
 
+/// The URL of a request that only makes ureq look through its kept connections.
+pub(super) const NOWHERE: &str = "http://kept-connections.invalid/";
+
 /// The first of the chain: makes nothing, and notes that ureq has no kept connection.
 #[derive(Debug)]
 pub(super) struct NewConnection;
@@ -60,7 +67,10 @@ pub(super) struct NewConnection;
 impl Connector<()> for NewConnection {
     type Out = ();
 
-    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, ureq::Error> {
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, ureq::Error> {
+        if *details.uri == NOWHERE {
+            return Err(ureq::Error::ConnectionFailed);
+        }
         Progress::set_dialled();
         Ok(None)
     }
@@ -72,6 +82,10 @@ pub(super) struct LinkConnector {
     pub(super) has_proxy: bool,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) stop: Stop,
+    /// What the connections are part of.
+    pub(super) process: Weak<Process>,
+    /// Each of them holds it.
+    pub(super) open: Arc<()>,
 }
 
 impl<In: Transport> Connector<In> for LinkConnector {
@@ -110,7 +124,8 @@ impl<In: Transport> Connector<In> for LinkConnector {
             left.after = at.saturating_duration_since(Instant::now()).into();
         }
         let to_proxy = self.has_proxy && details.config.proxy().is_none();
-        let link = Link::open(wire, tls, buffers, left, !to_proxy)?;
+        let link = Link::open(wire, tls, buffers, left, !to_proxy, self.open.clone())?;
+        idle::watch(&self.process);
         if !to_proxy {
             Progress::set_connected();
         }

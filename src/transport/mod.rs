@@ -8,9 +8,12 @@ mod buffers;
 mod connector;
 mod dial;
 mod fault;
+mod idle;
 mod link;
 mod per_process;
 mod process;
+mod progress;
+mod socket;
 mod stop;
 mod threads;
 mod tls;
@@ -28,9 +31,9 @@ use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::url;
 use crate::wipe::Zeroizing;
-use link::Progress;
 use per_process::PerProcess;
 use process::{Process, Settings};
+use progress::Progress;
 use stop::Waited;
 
 /// ureq takes no longer ones than 64 KiB, nor does any server.
@@ -47,7 +50,7 @@ const OUTPUT_BUFFER: usize = 4 * 1024;
 const BODY_FOR_THE_LOG: Duration = Duration::from_millis(500);
 
 /// Kept connections, and for how long: many threads of a recorder may refresh at once, and servers of this kind close
-/// idle connections after 20 s or later.
+/// idle connections after 20 s or later. See `idle` for who closes them.
 const KEPT_CONNECTIONS: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(15);
 
@@ -110,6 +113,10 @@ pub(crate) struct Transport {
 impl Transport {
     /// Reads the CA files and the system's trust; nothing is sent.
     pub(crate) fn new(config: &Config) -> Result<Transport, Error> {
+        Transport::with(config, KEPT_FOR)
+    }
+
+    fn with(config: &Config, kept_for: Duration) -> Result<Transport, Error> {
         let https = config.base_url.starts_with("https:");
         // Without https no certificate is looked at, and a machine without any can still talk to a loopback server.
         let tls = if https { Some(Arc::new(tls::settings(config)?)) } else { None };
@@ -146,9 +153,10 @@ impl Transport {
                 .max_response_header_size(HEAD_LIMIT - 1)
                 .max_idle_connections(KEPT_CONNECTIONS)
                 .max_idle_connections_per_host(KEPT_CONNECTIONS)
-                .max_idle_age(KEPT_FOR)
+                .max_idle_age(idle::usable_for(kept_for))
                 .build(),
             tls,
+            kept_for,
         };
         let owner = (std::process::id(), Process::first(&settings));
         Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: PerProcess::new() })
@@ -239,7 +247,7 @@ impl Transport {
             return Err(Failed::NoTime);
         }
         let authorization = sensitive(request.authorization)?;
-        let kept_for = if fresh { Duration::ZERO } else { KEPT_FOR };
+        let kept_for = if fresh { Duration::ZERO } else { idle::usable_for(self.settings.kept_for) };
         let connect = self.connect_timeout.min(left);
 
         // Both kinds of builder have the same names but share no type.

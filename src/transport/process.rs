@@ -3,12 +3,14 @@
 //! The child of a fork makes its own: it must neither touch its parent's connections, nor wait for a lock that another
 //! thread of its parent may have held when it was made.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ureq::Agent;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnector};
 
-use super::connector::{LazyResolver, LinkConnector, NewConnection};
+use super::connector::{LazyResolver, LinkConnector, NOWHERE, NewConnection};
+use super::idle;
 use super::stop::Stop;
 use super::tls;
 
@@ -16,11 +18,16 @@ use super::tls;
 pub(super) struct Settings {
     pub(super) config: ureq::config::Config,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
+    /// How long a connection that is not used stays open.
+    pub(super) kept_for: Duration,
 }
 
 pub(super) struct Process {
     pub(super) agent: Agent,
     pub(super) stop: Stop,
+    pub(super) kept_for: Duration,
+    /// Each open connection holds it, and so does the connector.
+    open: Weak<()>,
 }
 
 impl Process {
@@ -39,19 +46,45 @@ impl Process {
     }
 
     fn new(settings: &Settings, tls: Option<Arc<rustls::ClientConfig>>) -> Arc<Process> {
-        let stop = Stop::default();
-        let connector = NewConnection
-            .chain(SocksConnector::default())
-            .chain(ConnectProxyConnector::default())
-            .chain(LinkConnector { has_proxy: settings.config.proxy().is_some(), tls, stop: stop.clone() });
-        let resolver = LazyResolver { stop: stop.clone() };
-        let agent = Agent::with_parts(settings.config.clone(), connector, resolver);
-        Arc::new(Process { agent, stop })
+        Arc::new_cyclic(|process| {
+            let (stop, open) = (Stop::default(), Arc::new(()));
+            let connector = NewConnection
+                .chain(SocksConnector::default())
+                .chain(ConnectProxyConnector::default())
+                .chain(LinkConnector {
+                    has_proxy: settings.config.proxy().is_some(),
+                    tls,
+                    stop: stop.clone(),
+                    process: process.clone(),
+                    open: open.clone(),
+                });
+            let resolver = LazyResolver { stop: stop.clone() };
+            let agent = Agent::with_parts(settings.config.clone(), connector, resolver);
+            Process { agent, stop, kept_for: settings.kept_for, open: Arc::downgrade(&open) }
+        })
+    }
+
+    /// Whether a connection is open, in use or kept.
+    pub(super) fn has_connections(&self) -> bool {
+        self.open.strong_count() > 1
+    }
+
+    /// Closes the connections that were kept for too long.
+    pub(super) fn close_idle(&self) {
+        // ureq does it when a request wants a connection, and in no other way; this request ends there.
+        let _ = self.agent.get(NOWHERE).config().proxy(None).https_only(false).build().call();
     }
 
     /// Ends all calls, those to come included.
     pub(super) fn stop(&self) {
         self.stop.set();
         self.agent.clone().shutdown();
+        idle::look_again();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        idle::look_again();
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::link::is_asked_to_end;
+use super::progress::is_asked_to_end;
 use crate::interrupt;
 
 /// The switch. Clones are the same one.
