@@ -328,8 +328,9 @@ mod tests {
         static GATE: Gate = Gate::closed();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (stop, other_client) = (Stop::default(), Stop::default());
+        let (stop, other_client, third_client) = (Stop::default(), Stop::default(), Stop::default());
         let first = dialler(&stop, |_| GATE.pass());
+        let third = Dialler { threads: first.threads.clone(), ..dialler(&third_client, |_| GATE.pass()) };
         let second = Dialler { threads: first.threads.clone(), ..dialler(&other_client, |_| GATE.pass()) };
         let hurried = || first.connect(&target("slow.invalid", 443, Duration::from_millis(100)), Vec::new());
         let long = target("slow.invalid", port, Duration::from_secs(60));
@@ -337,12 +338,15 @@ mod tests {
         assert!(matches!(hurried(), Err(Fault::TimeIsUp)));
         thread::scope(|scope| {
             let patient = scope.spawn(|| second.connect(&long, Vec::new()));
+            let cancelled = scope.spawn(|| third.connect(&long, Vec::new()));
             for call in (0..30).map(|_| scope.spawn(hurried)).collect::<Vec<_>>() {
                 assert!(matches!(call.join().unwrap(), Err(Fault::TimeIsUp)));
             }
-            while !first.threads.is_waiting(&other_client) {
+            while !first.threads.is_waiting(&other_client) || !first.threads.is_waiting(&third_client) {
                 thread::yield_now();
             }
+            third_client.set();
+            assert!(matches!(cancelled.join().unwrap(), Err(Fault::Stopped)));
             GATE.open.store(true, Ordering::Relaxed);
             assert_eq!(patient.join().unwrap().unwrap().peer_addr().unwrap(), listener.local_addr().unwrap());
         });
