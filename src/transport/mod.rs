@@ -29,6 +29,7 @@ use ureq::{Agent, Body, http};
 use crate::LOG;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
+use crate::proxy;
 use crate::url;
 use crate::wipe::Zeroizing;
 use per_process::PerProcess;
@@ -124,9 +125,9 @@ impl Transport {
             ProxyChoice::None => None,
             // A proxy would carry what must not leave this machine unencrypted.
             ProxyChoice::FromEnvironment if !https => None,
-            ProxyChoice::FromEnvironment => ureq::Proxy::try_from_env(),
+            ProxyChoice::FromEnvironment => proxy::from_environment(&config.base_url)?,
             ProxyChoice::Url(url) => {
-                Some(ureq::Proxy::new(url.expose()).map_err(|_| Error::invalid_argument("proxy", "not a proxy URL"))?)
+                Some(proxy::parse(url.expose()).map_err(|problem| Error::invalid_argument("proxy", problem))?)
             }
         };
         if !https && proxy.as_ref().is_some_and(|proxy| !url::is_loopback(proxy.host())) {
@@ -135,9 +136,8 @@ impl Transport {
                 "secrets cross a network over https:// only: set that base URL",
             ));
         }
-        let uri: Option<http::Uri> = config.base_url.parse().ok();
-        let by_proxy = proxy.as_ref().is_some_and(|proxy| uri.is_some_and(|uri| !proxy.is_no_proxy(&uri)));
-        let server = if by_proxy { format!("{} through the proxy", config.base_url) } else { config.base_url.clone() };
+        let server =
+            if proxy.is_some() { format!("{} through the proxy", config.base_url) } else { config.base_url.clone() };
         let settings = Settings {
             config: ureq::config::Config::builder()
                 .http_status_as_error(false)
