@@ -17,6 +17,7 @@ use crate::error::{Error, Status};
 use crate::panic::catch_panic;
 use crate::store::Store;
 use crate::tokens::Tokens;
+use crate::transport::Transport;
 
 /// What a holder of the store's lock needs beside the time of its request, generously.
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
@@ -60,10 +61,14 @@ impl Inner {
         if !self.store.allows_background() {
             return Err(leadership);
         }
+        let Some(thread_place) = Transport::refresh_place() else {
+            return Err(leadership);
+        };
         let flight = leadership.flight();
         let place = Arc::new(std::sync::Mutex::new(Some(leadership)));
         let (inner, want, taken) = (self.clone(), want.clone(), place.clone());
         let work = move || {
+            let _thread_place = thread_place;
             let Some(leadership) = take(&taken) else { return };
             let deadline = Instant::now() + inner.client.timeout();
             let _ = catch_panic(|| inner.lead(leadership, &want, deadline));

@@ -166,8 +166,17 @@ impl State {
 
     /// The state of `record`, which replaces what this one has. A pause of the server goes on: other tokens do not end it.
     pub(crate) fn replaced_by(&self, record: Record, holder: &Holder, now: Now) -> State {
-        let replaced = self.current.as_ref().map(|current| current.tokens().access_token().clone());
-        State { replaced, ..State::of(record, holder, now) }.with_pauses_of(self, now)
+        let mut new = State::of(record, holder, now);
+        if let (Some(old), Some(current)) = (&self.current, &mut new.current) {
+            if current.is(old.tokens()) {
+                // Another holder wrote down the same tokens: what is known here of their end still counts.
+                current.ends_at =
+                    current.ends_at.zip(old.ends_at).map(|(new, old)| new.earlier(old)).or(current.ends_at);
+            } else {
+                new.replaced = Some(old.tokens().access_token().clone());
+            }
+        }
+        new.with_pauses_of(self, now)
     }
 
     /// The state after another holder of the store ended the login.
@@ -175,8 +184,9 @@ impl State {
         State::nobody(self.generation + 1, now).with_pauses_of(self, now)
     }
 
+    /// Only an answer of the server ends a row of failures.
     fn with_pauses_of(self, before: &State, now: Now) -> State {
-        let back_off = before.back_off.clone().filter(|back_off| now.boot < back_off.until);
+        let back_off = before.back_off.clone();
         let last_error = back_off.as_ref().map(|back_off| back_off.error.clone());
         let (refreshed_at, rejected_at) = (before.refreshed_at, before.rejected_at);
         State { back_off, last_error, refreshed_at, rejected_at, ..self }.with_new_limit(now)

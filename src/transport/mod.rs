@@ -36,6 +36,7 @@ use per_process::PerProcess;
 use process::{Process, Settings};
 use progress::Progress;
 use stop::Waited;
+pub(crate) use threads::RefreshPlace;
 
 /// ureq takes no longer ones than 64 KiB, nor does any server.
 const LONGEST_URL: usize = 60 * 1024;
@@ -225,6 +226,11 @@ impl Transport {
             Waited::Stopped => Err(fault::cancelled()),
             Waited::TimeIsUp => Ok(None),
         }
+    }
+
+    /// The right to run a thread that refreshes a session, where there is one left.
+    pub(crate) fn refresh_place() -> Option<RefreshPlace> {
+        threads::Threads::of_this_process().refresh_place()
     }
 
     /// Lets all who [`wait`](Self::wait) look again.

@@ -1,4 +1,5 @@
-//! The threads on which names are looked up and connections made: how many there may be, and look-ups that calls share.
+//! The threads on which names are looked up, connections made and sessions refreshed: how many there may be, and look-ups
+//! that calls share.
 //!
 //! A process has at most [`MOST_THREADS`] threads of this library at once, those of all clients together: the one of
 //! `idle`, and those here. A call that needs one more waits for a free place until its deadline. While a host is looked
@@ -15,6 +16,9 @@ use crate::panic::catch_panic;
 /// Threads of this library that a process has at most.
 pub(super) const MOST_THREADS: usize = 64;
 
+/// How many of them may refresh a session. Each needs another one for its connection.
+const MOST_REFRESHES: usize = 24;
+
 /// The threads of this process.
 #[derive(Clone)]
 pub(super) struct Threads(Arc<Inner>);
@@ -27,6 +31,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     taken: usize,
+    refreshes: usize,
     look_ups: Vec<Arc<LookUp>>,
     /// Clients whose calls wait for a place or for a look-up.
     waiting: Vec<Stop>,
@@ -67,6 +72,17 @@ impl Threads {
             state.wake_later(stop);
         }
         place
+    }
+
+    /// A place for a thread that refreshes a session; `None`: all are taken, and the caller does it itself.
+    pub(super) fn refresh_place(&self) -> Option<RefreshPlace> {
+        let mut state = self.state();
+        if state.refreshes >= MOST_REFRESHES {
+            return None;
+        }
+        let place = self.take_place(&mut state)?;
+        state.refreshes += 1;
+        Some(RefreshPlace { threads: self.clone(), _place: place })
     }
 
     /// How to come by the addresses of `host`; `None` as for [`place`](Self::place).
@@ -143,6 +159,18 @@ impl Drop for Place {
     }
 }
 
+/// The right to run a thread that refreshes a session.
+pub(crate) struct RefreshPlace {
+    threads: Threads,
+    _place: Place,
+}
+
+impl Drop for RefreshPlace {
+    fn drop(&mut self) {
+        self.threads.change(|state| state.refreshes -= 1);
+    }
+}
+
 /// The duty to look a host up for all that wait for it. It goes to the thread that looks up, so that the call which began
 /// it can end sooner.
 pub(super) struct Lead {
@@ -185,6 +213,17 @@ mod tests {
         assert!(threads.place(&stop).is_none());
         drop((first, third));
         assert!(threads.place(&stop).is_some());
+    }
+
+    #[test]
+    fn refreshes_leave_places_for_their_connections() {
+        let (threads, stop) = (Threads::at_most(MOST_THREADS), Stop::default());
+        let refreshes: Vec<_> = std::iter::from_fn(|| threads.refresh_place()).collect();
+        assert_eq!(refreshes.len(), MOST_REFRESHES);
+        let connections: Vec<_> = (0..MOST_REFRESHES).map(|_| threads.place(&stop)).collect();
+        assert!(connections.iter().all(Option::is_some));
+        drop(refreshes);
+        assert!(threads.refresh_place().is_some());
     }
 
     #[test]

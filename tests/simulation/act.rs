@@ -99,9 +99,6 @@ impl World {
                 Checks::forgotten(self);
             }
         }
-        if let Operation::Save(record) = &operation {
-            self.checks.saved(number, record, self.processes[process].machine);
-        }
         let store = &mut self.stores[number];
         let event = match operation {
             Operation::Lock => {

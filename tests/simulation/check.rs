@@ -11,7 +11,6 @@ use crate::session::action::Job;
 use crate::session::clock::Now;
 use crate::session::policy::MOMENT;
 use crate::session::state::Want;
-use crate::store::record::Record;
 use crate::tokens::Tokens;
 
 /// An invariant that does not hold.
@@ -27,11 +26,8 @@ fn violated<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Vi
 
 /// What the checks remember; all that is needed to judge, none of it from the session's own books.
 pub(super) struct Checks {
-    /// Of each process: failures in a row with the tokens of a generation, and when it may ask the server again, by its
-    /// boot clock.
-    failures: HashMap<usize, (u32, i64, u64)>,
-    /// Where and when each access token came to each store: machine, its boot, and its boot clock as the request began.
-    came: HashMap<(usize, String), (usize, String, i64)>,
+    /// Of each process: failures in a row, and when it may ask the server again, by its boot clock.
+    failures: HashMap<usize, (u32, i64)>,
     /// When each process fetched a token, by its boot clock as the request began.
     fetched: HashMap<(usize, String), i64>,
     /// Of each store: when refreshes for rejected tokens began, and refreshes at all.
@@ -47,7 +43,6 @@ impl Checks {
     pub(super) fn new(stores: usize) -> Checks {
         Checks {
             failures: HashMap::new(),
-            came: HashMap::new(),
             fetched: HashMap::new(),
             rejected: vec![Vec::new(); stores],
             refreshes: vec![Vec::new(); stores],
@@ -145,7 +140,7 @@ impl Checks {
         }
         let now = world.now(process);
         match world.checks.failures.get(&process) {
-            Some((failures, until, _)) if now.boot < *until => violated(
+            Some((failures, until)) if now.boot < *until => violated(
                 "4 requests are bounded",
                 format!("process {process} asks {} ms too early, after {failures} failures", until - now.boot),
             ),
@@ -190,7 +185,8 @@ impl Checks {
         times.retain(|time| *time > at - 60_000);
         let count = times.len();
         // For the lifetimes themselves, for rejections, and for each process its failures.
-        let most = natural_refreshes(world.plan.lifetime) + MAX_REJECTED_A_MINUTE + 12 * processes;
+        let natural = natural_refreshes(world.plan.lifetime) * world.machines.len();
+        let most = natural + MAX_REJECTED_A_MINUTE + 12 * processes;
         if count > most {
             return violated("4 requests are bounded", format!("{count} refreshes in a minute, more than {most}"));
         }
@@ -225,18 +221,17 @@ impl Checks {
         Ok(())
     }
 
-    pub(super) fn request_ended(&mut self, process: usize, result: Result<(), &Error>, generation: u64, now: Now) {
+    pub(super) fn request_ended(&mut self, process: usize, result: Result<(), &Error>, now: Now) {
         match result {
             Ok(()) => self.begins_anew(process),
             // The server is well: it says that tokens, or the login, have ended.
             Err(error) if error.status() == Status::LoginRequired => self.begins_anew(process),
             Err(error) if matches!(error.status(), Status::TokenRejected | Status::Cancelled) => {}
             Err(error) => {
-                let before = self.failures.get(&process).filter(|(_, _, before)| *before == generation);
-                let failures = before.map_or(0, |(failures, ..)| *failures) + 1;
+                let failures = self.failures.get(&process).map_or(0, |(failures, _)| *failures) + 1;
                 let pause = (500 << (failures - 1).min(6)).min(30_000);
                 let asked = error.retry_after().map_or(0, |wait| wait.as_millis() as i64).min(3_600_000);
-                self.failures.insert(process, (failures, now.boot + pause.max(asked), generation));
+                self.failures.insert(process, (failures, now.boot + pause.max(asked)));
             }
         }
     }
@@ -247,19 +242,7 @@ impl Checks {
     }
 
     pub(super) fn issued(world: &mut World, process: usize, issued: &Issued, begun: Now) {
-        let state = &world.processes[process];
-        let boot = state.holder.boot_id.clone().unwrap_or_default();
-        let key = (state.store, issued.access_token.clone());
-        world.checks.came.insert(key, (state.machine, boot, begun.boot));
         world.checks.fetched.insert((process, issued.access_token.clone()), begun.boot);
-    }
-
-    /// What a record says of the time at which its tokens came is all that its readers know.
-    pub(super) fn saved(&mut self, store: usize, record: &Record, machine: usize) {
-        let key = (store, record.tokens.access_token().expose().to_owned());
-        if let Some(came) = &record.obtained_boot {
-            self.came.insert(key, (machine, came.boot_id.clone(), came.at));
-        }
     }
 
     pub(super) fn returned(
@@ -276,14 +259,17 @@ impl Checks {
             }
             let access_token = tokens.access_token().expose();
             // 5: an ended token is not handed out, but by the very call that fetched it.
-            let came = world.checks.came.get(&(state.store, access_token.to_owned()));
-            let here = came
-                .filter(|(machine, boot, _)| *machine == state.machine && Some(boot) == state.holder.boot_id.as_ref());
             let fetched = world.checks.fetched.get(&(process, access_token.to_owned()));
-            let fetched = fetched.zip(call.joined).is_some_and(|(at, began)| *at >= began);
+            let by_this_call = fetched.zip(call.joined).is_some_and(|(at, began)| *at >= began);
+            // What others received on this machine, since it started, says when.
+            let record =
+                state.state.current.as_ref().filter(|current| current.is(tokens)).map(|current| &current.record);
+            let came = record.and_then(|record| record.obtained_boot.as_ref());
+            let came = came.filter(|came| Some(&came.boot_id) == state.holder.boot_id.as_ref()).map(|came| came.at);
             let by_wall = tokens.expires_at().is_some_and(|at| now.wall >= at * 1000);
-            let by_boot = here.is_some_and(|(_, _, at)| now.boot - at >= world.plan.lifetime * 1000);
-            if (by_wall || by_boot) && !fetched {
+            let came = came.or(fetched.copied());
+            let by_boot = came.is_some_and(|at| now.boot - at >= world.plan.lifetime * 1000);
+            if (by_wall || by_boot) && !by_this_call {
                 let clock = if by_wall { "wall" } else { "boot" };
                 return violated("5 no ended token", format!("{access_token} has ended by the {clock} clock"));
             }

@@ -232,7 +232,6 @@ impl World {
                             format!("a user logs in: {} {}", issued.access_token, issued.refresh_token)
                         });
                         let now = self.now(process);
-                        Checks::issued(self, process, &issued, now);
                         Job::Start(self.tokens(process, &issued, now))
                     }
                     (_, true) => Job::LogOut,
@@ -480,10 +479,10 @@ impl World {
         };
         match &event {
             Event::Refreshed(Err(error)) | Event::TokensEnded(Err(error)) => {
-                self.checks.request_ended(process, Err(error), state.state.generation, now);
+                self.checks.request_ended(process, Err(error), now);
             }
             Event::Refreshed(Ok(_)) | Event::TokensEnded(Ok(())) => {
-                self.checks.request_ended(process, Ok(()), state.state.generation, now);
+                self.checks.request_ended(process, Ok(()), now);
             }
             _ => {}
         }
@@ -495,7 +494,8 @@ impl World {
             let next = format!("{words}; next: {}", super::act::action_words(&action));
             self.tell(process, || next);
         }
-        if let Some(left) = &mut self.processes[process].kill_at_action {
+        let is_calm = self.at > self.plan.calm_at();
+        if let Some(left) = self.processes[process].kill_at_action.as_mut().filter(|_| !is_calm) {
             *left -= 1;
             if *left <= 0 {
                 self.kill(process, "between two actions");
