@@ -4,6 +4,7 @@
 //! `session`'s; a store of the host's own (Redis and the like) needs these five calls and nothing more.
 
 mod file;
+mod lock;
 pub(crate) mod record;
 
 use std::fmt;
