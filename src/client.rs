@@ -96,16 +96,26 @@ impl Client {
     /// [`LoginRequired`](Status::LoginRequired): the refresh token is no longer good. Else as for
     /// [`exchange_code`](Self::exchange_code).
     pub fn refresh(&self, refresh_token: &str) -> Result<Tokens, Error> {
-        self.refresh_until(refresh_token, self.deadline())
+        self.refresh_until(refresh_token, Some(&self.0.config.scope), self.deadline())
     }
 
-    /// [`refresh`](Self::refresh) with a deadline of the caller's.
-    pub(crate) fn refresh_until(&self, refresh_token: &str, deadline: Instant) -> Result<Tokens, Error> {
+    /// [`refresh`](Self::refresh) with a scope and a deadline of the caller's. No scope means the one that was granted
+    /// (RFC 6749, section 6).
+    pub(crate) fn refresh_until(
+        &self,
+        refresh_token: &str,
+        scope: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Tokens, Error> {
         check("refresh_token", refresh_token)?;
-        let config = &self.0.config;
-        let parameters =
-            [("grant_type", "refresh_token"), ("scope", config.scope.as_str()), ("refresh_token", refresh_token)];
-        let tokens = self.token_request(Call::Refresh, &parameters, refresh_token, deadline)?;
+        let grant = ("grant_type", "refresh_token");
+        let token = ("refresh_token", refresh_token);
+        let tokens = match scope {
+            Some(scope) => {
+                self.token_request(Call::Refresh, &[grant, ("scope", scope), token], refresh_token, deadline)?
+            }
+            None => self.token_request(Call::Refresh, &[grant, token], refresh_token, deadline)?,
+        };
         Ok(tokens.or_refresh_token(refresh_token))
     }
 
@@ -303,10 +313,20 @@ pub(crate) fn jitter(longest: Duration) -> Duration {
 
 /// A random number from 0 to 1.
 pub(crate) fn random() -> f64 {
-    let mut random = [0; 4];
+    fraction(random_bits())
+}
+
+pub(crate) fn random_bits() -> u64 {
+    let mut random = [0; 8];
     // Without it a time is still right, only not spread.
     let _ = getrandom::getrandom(&mut random);
-    f64::from(u32::from_ne_bytes(random)) / f64::from(u32::MAX)
+    u64::from_ne_bytes(random)
+}
+
+/// Random bits as a number from 0 to 1.
+pub(crate) fn fraction(bits: u64) -> f64 {
+    // As many bits as an f64 keeps.
+    (bits >> 11) as f64 / ((1_u64 << 53) - 1) as f64
 }
 
 #[cfg(test)]

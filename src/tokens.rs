@@ -84,13 +84,27 @@ impl Tokens {
         if self.0.refresh_token.is_some() {
             return self;
         }
-        Tokens::from(Parts {
+        Tokens::from(Parts { refresh_token: Some(Secret::new(old)), ..self.to_parts() })
+    }
+
+    /// These tokens, with `old` as the scope where the server named none: then it is as before (RFC 6749, section 6).
+    pub(crate) fn or_scope(self, old: Option<&str>) -> Tokens {
+        match old {
+            Some(old) if self.0.scope.is_none() => {
+                Tokens::from(Parts { scope: Some(old.to_owned()), ..self.to_parts() })
+            }
+            _ => self,
+        }
+    }
+
+    fn to_parts(&self) -> Parts {
+        Parts {
             access_token: self.0.access_token.clone(),
-            refresh_token: Some(Secret::new(old)),
+            refresh_token: self.0.refresh_token.clone(),
             token_type: self.0.token_type.clone(),
             scope: self.0.scope.clone(),
             expires_at: self.0.expires_at,
-        })
+        }
     }
 
     /// The tokens as JSON, for an application to keep: secret, like the tokens in it.

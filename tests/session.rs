@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cmauth::{
-    Client, Config, FileStore, LoggedOut, MemoryStore, Secret, Session, Status, Store, StoreError, Tokens,
-    interruptible,
+    Advice, Client, Config, Error, FileStore, LoggedOut, MemoryStore, Secret, Session, Status, Store, StoreError,
+    Tokens, interruptible,
 };
 use cmauth_sandbox::{Fault, Options, Sandbox};
 
@@ -78,6 +78,19 @@ fn all_at_once<T: Send>(call: impl Fn() -> T + Sync) -> Vec<T> {
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
+}
+
+/// What a call gives once the server may be asked again. Such pauses are short.
+fn after_pauses(mut call: impl FnMut() -> Result<Tokens, Error>) -> Tokens {
+    let mut result = None;
+    until("the end of the pause", || match call() {
+        Ok(tokens) => result.replace(tokens).is_none(),
+        Err(error) => {
+            assert!(error.retry_after().is_none_or(|wait| wait <= Duration::from_secs(4)), "{error}");
+            false
+        }
+    });
+    result.unwrap()
 }
 
 fn until(what: &str, mut done: impl FnMut() -> bool) {
@@ -193,8 +206,88 @@ fn rejected_tokens_are_refreshed_once_for_all_cameras_and_old_ones_never() {
     assert_eq!(refreshes(&sandbox), 1);
     assert_eq!(session.rejected(&old).unwrap(), all[0]);
     assert_eq!(refreshes(&sandbox), 1);
-    assert_ne!(session.rejected(&all[0]).unwrap(), all[0]);
-    assert_eq!(refreshes(&sandbox), 2);
+}
+
+/// An API that answers 401 to everything, or another installation that refreshes these tokens away.
+#[test]
+fn young_tokens_that_are_rejected_again_are_not_refreshed_again() {
+    let sandbox = sandbox();
+    let store = Arc::new(MemoryStore::new());
+    let client = client(&sandbox, |_| {});
+    let mut tokens = log_in(&sandbox, &client);
+    let session = Session::open_shared(&client, store.clone()).unwrap();
+    session.start(&tokens).unwrap();
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        match session.rejected(&tokens) {
+            Ok(other) => tokens = other,
+            Err(error) => {
+                assert_eq!((error.status(), error.advice()), (Status::TokenRejected, Advice::Retry), "{error}");
+                let wait = error.retry_after().unwrap();
+                assert!(wait > Duration::from_secs(10) && wait <= Duration::from_secs(15), "{wait:?}");
+            }
+        }
+    }
+    assert_eq!(refreshes(&sandbox), 1);
+    // Another session of the store, or the same program started again, knows it too.
+    let again = Session::open_shared(&client, store).unwrap();
+    assert_eq!(again.rejected(&tokens).unwrap_err().status(), Status::TokenRejected);
+    assert_eq!(again.tokens().unwrap(), tokens, "others may still be able to use them");
+    assert_eq!(refreshes(&sandbox), 1);
+}
+
+#[test]
+fn two_installations_of_one_user_with_a_store_each_settle() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |_| {});
+    let open = || {
+        let tokens = log_in(&sandbox, &client);
+        let session = Session::open(&client, MemoryStore::new()).unwrap();
+        session.start(&tokens).unwrap();
+        session
+    };
+    let sessions = [open(), open()];
+    sessions[0].rejected(&sessions[0].tokens().unwrap()).unwrap();
+    for request in 0..20 {
+        let session = &sessions[request % 2];
+        let tokens = session.tokens().unwrap();
+        if !sandbox.accepts(tokens.access_token().expose()) {
+            let _ = session.rejected(&tokens);
+        }
+    }
+    assert!(refreshes(&sandbox) <= 3, "{}", refreshes(&sandbox));
+}
+
+#[test]
+fn a_server_that_failed_is_left_alone_as_long_as_it_asked_also_for_ended_and_rejected_tokens() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |config| _ = config.set_max_retries(2));
+    let old = log_in(&sandbox, &client);
+    let sessions = [true, false].map(|has_ended| {
+        let session = Session::open(&client, MemoryStore::new()).unwrap();
+        session.start(&if has_ended { ended(&old) } else { old.clone() }).unwrap();
+        session
+    });
+    sandbox.set_faults(&[Fault::RetryAfterSeconds.always()]).unwrap();
+    for (session, has_ended) in sessions.iter().zip([true, false]) {
+        let before = refreshes(&sandbox);
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    while begun.elapsed() < Duration::from_millis(1500) {
+                        let result = if has_ended { session.tokens() } else { session.rejected(&old) };
+                        let error = result.unwrap_err();
+                        assert_eq!(error.status(), Status::Server, "{error}");
+                        assert!(error.retry_after().unwrap() <= Duration::from_secs(120));
+                        thread::yield_now();
+                    }
+                });
+            }
+        });
+        // One request: its retries would come before the server wants them.
+        assert_eq!(refreshes(&sandbox) - before, 1, "has_ended: {has_ended}");
+    }
 }
 
 #[test]
@@ -207,18 +300,15 @@ fn holders_of_one_store_use_what_another_refreshed() {
     let client = client(&sandbox, |_| {});
     let others: Vec<_> = (0..4).map(|_| Session::open(&client, FileStore::new(&path)).unwrap()).collect();
     let new = one.rejected(&old).unwrap();
-    for other in &others {
-        assert_eq!(other.tokens().unwrap(), old, "it cannot know");
-        assert_eq!(other.rejected(&old).unwrap(), new);
-    }
+    assert_eq!(others[0].tokens().unwrap(), old, "it cannot know");
     // All at once, and each with a lock file of its own.
     let next = AtomicU32::new(0);
-    let all = all_at_once(|| others[next.fetch_add(1, Ordering::SeqCst) as usize % 4].rejected(&new).unwrap());
-    assert!(all.iter().all(|tokens| *tokens == all[0]));
-    assert_eq!(refreshes(&sandbox), 2);
+    let all = all_at_once(|| others[next.fetch_add(1, Ordering::SeqCst) as usize % 4].rejected(&old).unwrap());
+    assert!(all.iter().all(|tokens| *tokens == new));
+    assert_eq!(refreshes(&sandbox), 1);
     // One's logout is everybody's.
     assert_eq!(one.logout().unwrap(), LoggedOut::Confirmed);
-    assert_eq!(others[0].rejected(&all[0]).unwrap_err().status(), Status::LoginRequired);
+    assert_eq!(others[0].rejected(&new).unwrap_err().status(), Status::LoginRequired);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
@@ -241,16 +331,16 @@ fn an_early_refresh_that_fails_hands_out_what_is_still_good_and_waits() {
     assert!(health.next_refresh.unwrap() >= unix_ms() / 1000);
     // What the API rejected is not handed out again.
     assert_eq!(session.rejected(&tokens).unwrap_err().status(), Status::Server);
-    // Nor does it keep anybody from the next try.
+    assert_eq!(refreshes(&sandbox), 1, "the server is left alone for them, too");
     sandbox.set_faults(&[]).unwrap();
-    let new = session.rejected(&tokens).unwrap();
+    let new = after_pauses(|| session.rejected(&tokens));
     assert_ne!(new, tokens);
     let health = session.health();
     assert_eq!((health.failures, health.generation, health.last_error.is_none()), (0, 8, true));
 }
 
 #[test]
-fn ended_tokens_that_cannot_be_refreshed_are_an_error_for_all_who_wait_and_the_next_is_free() {
+fn ended_tokens_that_cannot_be_refreshed_are_an_error_for_all_who_wait() {
     let sandbox = sandbox();
     let client = client(&sandbox, |_| {});
     let session = Session::open(&client, MemoryStore::new()).unwrap();
@@ -259,8 +349,9 @@ fn ended_tokens_that_cannot_be_refreshed_are_an_error_for_all_who_wait_and_the_n
     for result in all_at_once(|| session.tokens()) {
         assert_eq!(result.unwrap_err().status(), Status::Server);
     }
+    assert_eq!(refreshes(&sandbox), 1);
     sandbox.set_faults(&[]).unwrap();
-    session.tokens().unwrap();
+    after_pauses(|| session.tokens());
     assert!(session.health().logged_in);
 }
 
@@ -285,7 +376,7 @@ fn only_a_definite_answer_ends_the_login_and_clears_the_store() {
 
     // Another installation of this user logs out.
     client.logout(tokens.access_token().expose()).unwrap();
-    assert_eq!(session.rejected(&tokens).unwrap_err().status(), Status::LoginRequired);
+    until("the end of the login", || session.rejected(&tokens).unwrap_err().status() == Status::LoginRequired);
     assert_eq!(store.load().unwrap(), None);
     assert_eq!(session.tokens().unwrap_err().status(), Status::LoginRequired);
     assert_eq!(*told.lock().unwrap(), [(generation + 1, false)]);
@@ -390,15 +481,123 @@ fn a_damaged_record_is_reported_and_given_up_only_by_forget() {
     let session = Session::open_shared(&client, store.clone()).unwrap();
     let damaged = Secret::new("{\"cmauth\":1,");
     store.save(&damaged, 1).unwrap();
-    assert_eq!(Session::open_shared(&client, store.clone()).unwrap_err().status(), Status::Store);
+    let reopened = Session::open_shared(&client, store.clone()).unwrap();
+    let health = reopened.health();
+    assert!(!health.logged_in && health.last_error.unwrap().message().contains("call forget"));
+    assert_eq!(reopened.tokens().unwrap_err().status(), Status::Store);
     for error in [session.start(&tokens).unwrap_err(), session.tokens().unwrap_err(), session.logout().unwrap_err()] {
         assert_eq!(error.status(), Status::Store, "{error}");
         assert!(error.message().contains("call forget"), "{error}");
     }
     assert_eq!(store.load().unwrap(), Some(damaged));
-    session.forget().unwrap();
-    session.start(&tokens).unwrap();
+    reopened.forget().unwrap();
+    reopened.start(&tokens).unwrap();
+    assert_eq!(reopened.tokens().unwrap(), tokens);
+}
+
+#[test]
+fn a_login_of_another_key_or_server_is_neither_sent_nor_cleared_and_can_be_given_up() {
+    let (sandbox, elsewhere) = (sandbox(), sandbox());
+    let store = Arc::new(MemoryStore::new());
+    let owner = client(&sandbox, |_| {});
+    let tokens = log_in(&sandbox, &owner);
+    let session = Session::open_shared(&owner, store.clone()).unwrap();
+    session.start(&ended(&tokens)).unwrap();
+    let kept = store.load().unwrap();
+    let mut key = Config::new("another.key", "secret");
+    key.set_base_url(sandbox.url()).set_proxy(Some(""));
+    for (client, differs) in
+        [(Client::new(&key).unwrap(), "\"another.key\""), (client(&elsewhere, |_| {}), elsewhere.url())]
+    {
+        let stranger = Session::open_shared(&client, store.clone()).unwrap();
+        let errors = [
+            stranger.tokens().unwrap_err(),
+            stranger.rejected(&tokens).unwrap_err(),
+            stranger.start(&tokens).unwrap_err(),
+            stranger.logout().unwrap_err(),
+            stranger.health().last_error.unwrap(),
+        ];
+        for error in errors {
+            assert_eq!((error.status(), error.advice()), (Status::Store, Advice::Fix), "{error}");
+            assert!(error.message().contains(differs), "{error}");
+        }
+    }
+    assert_eq!((refreshes(&sandbox), elsewhere.requests().len()), (0, 0));
+    assert_eq!(store.load().unwrap(), kept);
+    assert_ne!(session.tokens().unwrap(), tokens, "its owner goes on");
+
+    let stranger = Session::open_shared(&Client::new(&key).unwrap(), store.clone()).unwrap();
+    stranger.forget().unwrap();
+    assert_eq!(store.load().unwrap(), None);
+}
+
+#[test]
+fn a_record_of_0_1_is_used_and_gains_its_owner_at_the_next_save() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |_| {});
+    let tokens = log_in(&sandbox, &client);
+    let store = Arc::new(MemoryStore::new());
+    store.save(&record(&tokens, 7, 0, 1_000_000), 7).unwrap();
+    let session = Session::open_shared(&client, store.clone()).unwrap();
     assert_eq!(session.tokens().unwrap(), tokens);
+    session.rejected(&tokens).unwrap();
+    let kept = store.load().unwrap().unwrap();
+    assert!(kept.expose().contains("\"client_id\":\"cameramanager.test\""), "the record names its owner");
+    assert!(kept.expose().contains(sandbox.url()), "the record names its server");
+}
+
+#[test]
+fn a_session_refreshes_with_the_scope_that_was_granted() {
+    let sandbox = sandbox();
+    // Asked for more than what the user allowed: such a scope at a refresh would be refused, and end the login.
+    for configured in ["read write", "write"] {
+        let client = client(&sandbox, |config| _ = config.set_scope(configured));
+        let granted = client.exchange_code(&sandbox.make_code_with_scope(REDIRECT_URI, "read"), REDIRECT_URI).unwrap();
+        assert_eq!(granted.scope(), Some("read"));
+        let session = Session::open(&client, MemoryStore::new()).unwrap();
+        session.start(&granted).unwrap();
+        assert_eq!(session.rejected(&granted).unwrap().scope(), Some("read"));
+        session.logout().unwrap();
+    }
+}
+
+#[test]
+fn who_can_have_tokens_that_have_not_ended_waits_a_moment_for_a_slow_server_and_the_next_not_at_all() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |config| _ = config.set_timeout(Duration::from_secs(20)));
+    let tokens = log_in(&sandbox, &client);
+    let store = MemoryStore::new();
+    store.save(&record(&tokens, 7, 40_000_000, -1000), 7).unwrap();
+    let session = Session::open(&client, store).unwrap();
+    sandbox.set_faults(&[Fault::SilenceBeforeHead.once()]).unwrap();
+    let begun = Instant::now();
+    assert!(all_at_once(|| session.tokens().unwrap()).iter().all(|given| *given == tokens));
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    let again = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(session.tokens().unwrap(), tokens);
+    }
+    assert!(again.elapsed() < Duration::from_millis(500), "{:?}", again.elapsed());
+    assert_eq!(refreshes(&sandbox), 1);
+    client.cancel();
+}
+
+#[test]
+fn a_save_that_the_disk_refused_gives_way_to_one_of_the_same_generation() {
+    let sandbox = sandbox();
+    let store = Arc::new(Told::default());
+    let client = client(&sandbox, |_| {});
+    let old = log_in(&sandbox, &client);
+    let (first, second) =
+        (Session::open_shared(&client, store.clone()).unwrap(), Session::open_shared(&client, store.clone()).unwrap());
+    first.start(&old).unwrap();
+    store.refuse_saves.store(true, Ordering::SeqCst);
+    let lost = first.rejected(&old).unwrap();
+    store.refuse_saves.store(false, Ordering::SeqCst);
+    let newer = second.rejected(&old).unwrap();
+    assert_eq!(first.health().generation, second.health().generation);
+    assert_eq!(first.rejected(&lost).unwrap(), newer);
+    assert_eq!(refreshes(&sandbox), 2);
 }
 
 #[test]
@@ -489,7 +688,8 @@ fn a_leader_who_is_interrupted_leaves_the_others_to_go_on() {
     let sandbox = sandbox();
     let client = client(&sandbox, |config| _ = config.set_timeout(Duration::from_secs(20)));
     let tokens = log_in(&sandbox, &client);
-    let session = Session::open(&client, MemoryStore::new()).unwrap();
+    // Such a store is called by the threads that call the session alone: one of them leads.
+    let session = Session::open(&client, Told::default()).unwrap();
     session.start(&tokens).unwrap();
     sandbox.set_faults(&[Fault::SilenceBeforeHead.once()]).unwrap();
     let (stop, stopped) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));

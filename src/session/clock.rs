@@ -1,39 +1,41 @@
-//! Time as a session sees it: by both clocks, for each fails in its way.
+//! Time as a session sees it: a clock that cannot be set, and the wall clock, which only ever makes things earlier.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A look at the clocks every so often costs nothing and keeps all times within their types.
-const FAR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// Both clocks, for each fails in its way: the wall clock is set, the monotonic one stands while the machine sleeps.
-#[derive(Clone, Copy)]
-pub(super) struct Now {
-    pub(super) clock: Instant,
-    /// Unix milliseconds.
-    pub(super) wall: i64,
+/// Both clocks, read at the same time. All times of a session are in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Now {
+    /// The time since the machine started, its sleep included where the system counts it (Linux). Nobody can set it.
+    pub(crate) boot: i64,
+    /// Unix time.
+    pub(crate) wall: i64,
 }
 
 /// A time that has come when either clock says so.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) clock: Instant,
-    pub(super) wall: i64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) boot: i64,
+    pub(crate) wall: i64,
 }
 
 impl Now {
-    pub(super) fn read() -> Now {
-        Now { clock: Instant::now(), wall: wall() }
+    pub(crate) fn read() -> Now {
+        Now { boot: boot(), wall: wall() }
     }
 
-    /// The moment in `ms` milliseconds; at most [`FAR`] away.
-    pub(super) fn after(self, ms: i64) -> Moment {
-        let ms = ms.clamp(0, FAR.as_millis() as i64);
-        Moment { clock: self.clock + Duration::from_millis(ms.unsigned_abs()), wall: self.wall.saturating_add(ms) }
+    pub(crate) fn has_reached(self, moment: Moment) -> bool {
+        self.boot >= moment.boot || self.wall >= moment.wall
     }
+}
 
-    pub(super) fn has_reached(self, moment: Moment) -> bool {
-        self.clock >= moment.clock || self.wall >= moment.wall
+impl Moment {
+    /// A time that never comes.
+    pub(crate) const NEVER: Moment = Moment { boot: i64::MAX, wall: i64::MAX };
+
+    pub(crate) fn earlier(self, other: Moment) -> Moment {
+        Moment { boot: self.boot.min(other.boot), wall: self.wall.min(other.wall) }
     }
 }
 
@@ -42,39 +44,59 @@ fn wall() -> i64 {
     i64::try_from(wall).unwrap_or(i64::MAX)
 }
 
-/// The clocks for those who look at every request: the wall clock is looked at every [`WALL_FOR`] only, for a look is a
-/// quarter of what handing out tokens costs, and it is there for those who set it, which can be noticed a moment later.
-pub(super) struct Glance {
-    since: Instant,
-    /// When the wall clock is looked at again, in ms after `since`, and what it showed.
-    until: AtomicU64,
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn boot() -> i64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+}
+
+/// Elsewhere the time since this process first looked: no process can tell another what it means.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn boot() -> i64 {
+    static SINCE: OnceLock<std::time::Instant> = OnceLock::new();
+    let since = SINCE.get_or_init(std::time::Instant::now);
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The name of the machine's run since it started: with the same name, two times of [`Now::boot`] can be compared, also
+/// those of other processes. `None` where the system has none.
+pub(crate) fn boot_id() -> Option<&'static str> {
+    static BOOT_ID: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        if !cfg!(any(target_os = "linux", target_os = "android")) {
+            return None;
+        }
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let id = text.trim();
+        (!id.is_empty() && id.len() <= 64 && id.is_ascii()).then(|| id.to_owned())
+    };
+    BOOT_ID.get_or_init(read).as_deref()
+}
+
+/// The clocks for those who look at every request. The wall clock is read every [`WALL_EVERY`] only, since a look is a
+/// quarter of the cost of handing out tokens; that somebody set it can be noticed a moment later.
+pub(super) struct CachedClock {
+    /// When the wall clock is read again, by the other clock.
+    until: AtomicI64,
     wall: AtomicI64,
 }
 
-/// In ms.
-const WALL_FOR: u64 = 10;
+const WALL_EVERY: i64 = 10;
 
-impl Glance {
-    pub(super) fn new() -> Glance {
-        Glance { since: Instant::now(), until: AtomicU64::new(0), wall: AtomicI64::new(0) }
+impl CachedClock {
+    pub(super) fn new() -> CachedClock {
+        CachedClock { until: AtomicI64::new(i64::MIN), wall: AtomicI64::new(0) }
     }
 
     pub(super) fn read(&self) -> Now {
-        let clock = Instant::now();
-        let elapsed = clock.saturating_duration_since(self.since).as_millis() as u64;
-        if elapsed < self.until.load(Ordering::Acquire) {
-            return Now { clock, wall: self.wall.load(Ordering::Relaxed) };
+        let boot = boot();
+        if boot < self.until.load(Ordering::Acquire) {
+            return Now { boot, wall: self.wall.load(Ordering::Relaxed) };
         }
         let wall = wall();
         self.wall.store(wall, Ordering::Relaxed);
-        self.until.store(elapsed + WALL_FOR, Ordering::Release);
-        Now { clock, wall }
-    }
-}
-
-impl Moment {
-    pub(super) fn earlier(self, other: Moment) -> Moment {
-        Moment { clock: self.clock.min(other.clock), wall: self.wall.min(other.wall) }
+        self.until.store(boot + WALL_EVERY, Ordering::Release);
+        Now { boot, wall }
     }
 }
 
@@ -83,41 +105,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glance_is_never_much_older_than_a_look() {
-        let glance = Glance::new();
+    fn a_cached_time_is_never_much_older_than_the_true_one() {
+        let cached = CachedClock::new();
         for _ in 0..1000 {
             let before = Now::read();
-            let now = glance.read();
+            let now = cached.read();
             let after = Now::read();
-            assert!(now.clock >= before.clock && now.clock <= after.clock);
+            assert!(now.boot >= before.boot && now.boot <= after.boot);
             // Half a second for a machine that is busy with other tests.
             assert!(now.wall >= before.wall - 500 && now.wall <= after.wall, "{} {}", before.wall, now.wall);
         }
-        glance.until.store(0, Ordering::Release);
-        glance.wall.store(0, Ordering::Relaxed);
-        assert!(glance.read().wall > 0, "it is looked at again");
+        cached.until.store(0, Ordering::Release);
+        cached.wall.store(0, Ordering::Relaxed);
+        assert!(cached.read().wall > 0, "the wall clock is read again");
     }
 
     #[test]
     fn a_moment_has_come_when_either_clock_says_so() {
-        let now = Now::read();
-        let moment = now.after(1000);
-        let (later, second) = (now.clock + Duration::from_secs(2), Duration::from_secs(1));
+        let now = Now { boot: 5_000, wall: 1_700_000_000_000 };
+        let moment = Moment { boot: now.boot + 1000, wall: now.wall + 1000 };
         assert!(!now.has_reached(moment));
-        assert!(now.has_reached(now.after(0)) && now.has_reached(now.after(-5)));
-        // The machine slept, or the wall clock was set forward.
+        assert!(now.has_reached(Moment { boot: now.boot, wall: now.wall }));
+        // The wall clock was set forward.
         assert!(Now { wall: now.wall + 1000, ..now }.has_reached(moment));
         // The wall clock was set back.
-        assert!(Now { clock: later, wall: now.wall - 1_000_000 }.has_reached(moment));
-        assert!(Now { clock: now.clock + second, ..now }.has_reached(moment));
+        assert!(Now { boot: now.boot + 2000, wall: now.wall - 1_000_000 }.has_reached(moment));
+        assert!(!Now { boot: i64::MAX - 1, wall: i64::MAX - 1 }.has_reached(Moment::NEVER));
     }
 
     #[test]
-    fn no_time_is_too_far_or_too_long_ago() {
-        let now = Now::read();
-        for ms in [i64::MAX, i64::MIN] {
-            let moment = now.after(ms);
-            assert!(moment.clock <= now.clock + FAR && moment.wall <= now.wall + FAR.as_millis() as i64);
-        }
+    fn the_boot_clock_runs_and_has_a_name_on_linux() {
+        let (first, second) = (Now::read(), Now::read());
+        assert!(first.boot > 0 && second.boot >= first.boot);
+        assert_eq!(boot_id().is_some(), cfg!(any(target_os = "linux", target_os = "android")));
     }
 }

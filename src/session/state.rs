@@ -1,257 +1,303 @@
-//! What a session knows of its user at one moment, and what follows from it for those who ask.
+//! What a process knows of its user at one moment, and what follows from it for a caller. Immutable: a change is a new one.
 
 use std::time::Duration;
 
 use super::clock::{Moment, Now};
-use crate::client;
-use crate::error::Error;
+use super::policy;
+use crate::error::{Advice, Error, Status};
 use crate::secret::Secret;
-use crate::store::record::Record;
+use crate::store::record::{BootTime, Owner, Record};
 use crate::tokens::Tokens;
 
-/// The part of a lifetime at which tokens are refreshed: from here to there, at random.
-const REFRESH_FROM: f64 = 0.75;
-const REFRESH_TO: f64 = 0.95;
-
-/// The pause after an early refresh that failed, at first and at last; of a short lifetime a twentieth.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LAST_PAUSE: Duration = Duration::from_secs(600);
-
-/// What is known of the user now. Immutable.
-#[derive(Clone, Default)]
-pub(super) struct State {
-    pub(super) generation: u64,
-    pub(super) held: Option<Held>,
-    /// Until then the tokens are handed out without a thought.
-    pub(super) gate: Option<Moment>,
-    /// The store refused the tokens.
-    pub(super) unsaved: bool,
-    pub(super) failures: u32,
-    pub(super) last_error: Option<Error>,
+/// What is known of the user now.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) generation: u64,
+    /// `None`: nobody is logged in.
+    pub(crate) current: Option<Current>,
+    /// Until then the tokens are handed out as they are.
+    pub(crate) ready_until: Option<Moment>,
+    /// The access token that the current one replaced here: a 401 for it is old news.
+    pub(crate) replaced: Option<Secret>,
+    /// The store does not have the current tokens: it refused them.
+    pub(crate) unsaved: bool,
+    /// Failures since the last success, and the last of them.
+    pub(crate) failures: u32,
+    pub(crate) last_error: Option<Error>,
+    /// The server failed and is left alone for a while.
+    pub(crate) back_off: Option<BackOff>,
+    /// The store failed: what can wait does, until this time of the boot clock.
+    pub(crate) store_pause_until: i64,
+    /// When the store was last read, and when tokens were last refreshed here, by the boot clock.
+    pub(crate) looked_at: i64,
+    pub(crate) refreshed_at: Option<i64>,
 }
 
-#[derive(Clone)]
-pub(super) struct Held {
-    pub(super) tokens: Tokens,
-    pub(super) refresh_at: Option<Moment>,
-    pub(super) ends_at: Option<Moment>,
-    pub(super) lifetime: Duration,
+/// Who holds a session's tokens: the API key, the server, and this run of this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Holder {
+    pub(crate) owner: Owner,
+    /// `None`: the system has no name for it.
+    pub(crate) boot_id: Option<String>,
+}
+
+/// The tokens, and when what is to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct Current {
+    pub(crate) record: Record,
+    /// `None`: never.
+    pub(crate) refresh_at: Option<Moment>,
+    pub(crate) ends_at: Option<Moment>,
+    /// When the tokens came, by the boot clock of this machine; an estimate where another machine received them.
+    pub(crate) obtained_boot: i64,
+}
+
+/// Nobody asks the server before these times of the boot clock.
+#[derive(Clone, Debug)]
+pub(crate) struct BackOff {
+    pub(crate) error: Error,
+    pub(crate) until: i64,
+    /// For tokens that have not ended.
+    pub(crate) early_until: i64,
 }
 
 /// What a caller needs.
-#[derive(Clone, Copy)]
-pub(super) enum Want<'a> {
+#[derive(Clone, Debug)]
+pub(crate) enum Want {
     Valid,
     /// The API rejected these.
-    Other(&'a Tokens),
+    Other(Tokens),
 }
 
-impl Held {
-    pub(super) fn new(record: &Record, now: Now) -> Held {
-        // A record from the future, by a clock that was set back since or by another machine's, is good for its
-        // lifetime and no longer.
-        let moment = |at: i64| now.after(at.saturating_sub(now.wall.max(record.obtained_at)));
-        let ends_at = record.tokens.expires_at().map(|at| at.saturating_mul(1000));
-        let lifetime = ends_at.map_or(i64::MAX, |at| at.saturating_sub(record.obtained_at).max(0));
-        Held {
-            tokens: record.tokens.clone(),
-            refresh_at: record.refresh_at.map(moment),
-            ends_at: ends_at.map(moment),
-            lifetime: Duration::from_millis(lifetime.unsigned_abs()),
-        }
+/// What a caller gets.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    Tokens(Tokens),
+    Failed(Error),
+    /// The store or the server must be asked.
+    Work,
+}
+
+impl Current {
+    pub(crate) fn new(record: Record, holder: &Holder, now: Now) -> Current {
+        let same_boot = record.obtained_boot.as_ref().filter(|time| Some(&time.boot_id) == holder.boot_id.as_ref());
+        let age = match same_boot {
+            Some(time) => now.boot.saturating_sub(time.at),
+            // A record from the future, by a clock that was set back since or by another machine's: it counts as new.
+            None => now.wall.saturating_sub(record.obtained_at).max(0),
+        };
+        let obtained_boot = now.boot.saturating_sub(age.max(0));
+        // A negative age is none of this boot, whatever the record says: the tokens count as ended.
+        let boot = |after: i64| if age < 0 { i64::MIN } else { obtained_boot.saturating_add(after) };
+        let moment = |at: i64| Moment { boot: boot(at.saturating_sub(record.obtained_at)), wall: at };
+        let ends_at = record.tokens.expires_at().map(|at| moment(at.saturating_mul(1000)));
+        Current { refresh_at: record.refresh_at.map(moment), ends_at, obtained_boot, record }
     }
 
-    pub(super) fn is_over(&self, now: Now) -> bool {
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.record.tokens
+    }
+
+    pub(crate) fn is_over(&self, now: Now) -> bool {
         self.ends_at.is_some_and(|at| now.has_reached(at))
     }
 
-    pub(super) fn is_due(&self, now: Now) -> bool {
+    pub(crate) fn is_due(&self, now: Now) -> bool {
         self.refresh_at.is_some_and(|at| now.has_reached(at))
     }
 
-    pub(super) fn secrets(&self) -> [&str; 2] {
-        [self.tokens.access_token().expose(), self.tokens.refresh_token().map_or("", Secret::expose)]
+    pub(crate) fn age(&self, now: Now) -> i64 {
+        now.boot.saturating_sub(self.obtained_boot)
+    }
+
+    pub(crate) fn lifetime(&self) -> i64 {
+        let ends_at = self.tokens().expires_at().map_or(i64::MAX, |at| at.saturating_mul(1000));
+        ends_at.saturating_sub(self.record.obtained_at).max(0)
+    }
+
+    pub(crate) fn is(&self, tokens: &Tokens) -> bool {
+        self.tokens().access_token() == tokens.access_token()
+    }
+
+    /// How long the API must still accept the tokens before a rejection of them costs a refresh; 0: no longer.
+    pub(crate) fn too_young_for(&self, now: Now) -> i64 {
+        (policy::min_age(self.record.rejections) - self.age(now)).max(0)
+    }
+
+    pub(crate) fn secrets(&self) -> [&str; 2] {
+        [self.tokens().access_token().expose(), self.tokens().refresh_token().map_or("", Secret::expose)]
     }
 }
 
 impl State {
-    pub(super) fn of(record: &Record, now: Now) -> State {
-        let held = Held::new(record, now);
-        let ends = [held.refresh_at, held.ends_at].into_iter().flatten();
-        let gate = ends.fold(now.after(i64::MAX), Moment::earlier);
-        State { generation: record.generation, held: Some(held), gate: Some(gate), ..State::default() }
+    /// Nobody is logged in.
+    pub(crate) fn nobody(generation: u64, now: Now) -> State {
+        State {
+            generation,
+            current: None,
+            ready_until: None,
+            replaced: None,
+            unsaved: false,
+            failures: 0,
+            last_error: None,
+            back_off: None,
+            store_pause_until: i64::MIN,
+            looked_at: now.boot,
+            refreshed_at: None,
+        }
     }
 
-    pub(super) fn ended(generation: u64) -> State {
-        State { generation, ..State::default() }
+    /// The user of `record`, which the store has.
+    pub(crate) fn of(record: Record, holder: &Holder, now: Now) -> State {
+        let generation = record.generation;
+        let current = Some(Current::new(record, holder, now));
+        State { current, ..State::nobody(generation, now) }.with_new_limit(now)
     }
 
-    /// The tokens, if they are good for now without anything being done.
-    pub(super) fn ready(&self, now: Now) -> Option<&Tokens> {
-        let gate = self.gate?;
-        if now.has_reached(gate) { None } else { self.held.as_ref().map(|held| &held.tokens) }
+    /// The state of `record`, which replaces what this one has.
+    pub(crate) fn replaced_by(&self, record: Record, holder: &Holder, now: Now) -> State {
+        let replaced = self.current.as_ref().map(|current| current.tokens().access_token().clone());
+        State { replaced, refreshed_at: self.refreshed_at, ..State::of(record, holder, now) }
     }
 
-    /// The tokens, if they are what is wanted, though perhaps not for long.
-    pub(super) fn answers(&self, want: Want, now: Now) -> Option<&Tokens> {
+    /// The same with [`ready_until`](Self::ready_until) as it follows from the rest: the end of the tokens, their refresh,
+    /// or the next try to save them.
+    pub(crate) fn with_new_limit(self, now: Now) -> State {
+        // Only the boot clock ends a pause: somebody who sets the wall clock causes no request.
+        let boot_time = |boot: i64| Moment { boot, ..Moment::NEVER };
+        let ready_until = self.current.as_ref().map(|current| {
+            let pause = self.back_off.as_ref().map_or(i64::MIN, |back_off| back_off.early_until);
+            let pause = pause.max(self.store_pause_until);
+            let refresh = match current.refresh_at {
+                Some(at) if now.has_reached(at) && now.boot < pause => boot_time(pause),
+                at => at.unwrap_or(Moment::NEVER),
+            };
+            let save = if self.unsaved { boot_time(self.store_pause_until) } else { Moment::NEVER };
+            refresh.earlier(save).earlier(current.ends_at.unwrap_or(Moment::NEVER))
+        });
+        State { ready_until, ..self }
+    }
+
+    /// The tokens, if they are good and nothing is to be done.
+    pub(crate) fn ready(&self, now: Now) -> Option<&Tokens> {
+        let until = self.ready_until?;
+        if now.has_reached(until) { None } else { self.current.as_ref().map(Current::tokens) }
+    }
+
+    /// The tokens, if they have not ended.
+    pub(crate) fn alive(&self, now: Now) -> Option<&Tokens> {
+        self.current.as_ref().filter(|current| !current.is_over(now)).map(Current::tokens)
+    }
+
+    /// What a caller gets without asking anybody.
+    pub(crate) fn answer(&self, want: &Want, now: Now) -> Answer {
+        let Some(current) = &self.current else {
+            return Answer::Work;
+        };
         match want {
-            Want::Valid => self.ready(now),
+            Want::Valid => {
+                if let Some(tokens) = self.ready(now) {
+                    return Answer::Tokens(tokens.clone());
+                }
+                if !current.is_over(now) {
+                    return Answer::Work;
+                }
+            }
             Want::Other(rejected) => {
-                let tokens = self.alive(now)?;
-                // Another holder of the store may have handed out the rejected ones after these.
-                let ends = |tokens: &Tokens| tokens.expires_at().unwrap_or(i64::MAX);
-                let other = tokens.access_token() != rejected.access_token();
-                (other && ends(tokens) >= ends(rejected)).then_some(tokens)
+                if !current.is(rejected) {
+                    // Replaced here: old news. Else the store tells which of the two is newer.
+                    let is_old = self.replaced.as_ref() == Some(rejected.access_token());
+                    return match self.alive(now) {
+                        Some(tokens) if is_old => Answer::Tokens(tokens.clone()),
+                        _ => Answer::Work,
+                    };
+                }
             }
         }
-    }
-
-    /// The tokens that have not ended yet.
-    pub(super) fn alive(&self, now: Now) -> Option<&Tokens> {
-        self.held.as_ref().filter(|held| !held.is_over(now)).map(|held| &held.tokens)
-    }
-
-    pub(super) fn tokens(&self) -> Option<Tokens> {
-        self.held.as_ref().map(|held| held.tokens.clone())
-    }
-
-    /// The same after a failure: what is still good is handed out, and the next try waits.
-    pub(super) fn after_failure(&self, error: &Error, now: Now) -> State {
-        let mut state = self.clone();
-        state.failures = self.failures.saturating_add(1);
-        state.last_error = Some(error.clone());
-        if let Some(held) = &self.held {
-            let left = held.ends_at.map_or(LAST_PAUSE, |at| at.clock.saturating_duration_since(now.clock));
-            let first = FIRST_PAUSE.min(held.lifetime / 20);
-            let pause = first.saturating_mul(1 << self.failures.min(10)).min(LAST_PAUSE).min(left);
-            let pause = client::jitter(pause).max(error.retry_after().unwrap_or_default());
-            let next = now.after(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
-            state.gate = Some(held.ends_at.map_or(next, |end| next.earlier(end)));
+        // Another holder may have stored newer tokens meanwhile: after a rejection it is the likely cause.
+        match self.refusal(want, now) {
+            Some(error)
+                if error.status() != Status::TokenRejected
+                    && now.boot < self.looked_at.saturating_add(policy::LOOK_EVERY) =>
+            {
+                Answer::Failed(error)
+            }
+            _ => Answer::Work,
         }
-        state
+    }
+
+    /// Why the server is not asked now for other tokens than the current ones; `None`: it may be.
+    pub(crate) fn refusal(&self, want: &Want, now: Now) -> Option<Error> {
+        let current = self.current.as_ref()?;
+        let is_early = matches!(want, Want::Valid) && !current.is_over(now);
+        if let Some(error) = self.backed_off(is_early, now) {
+            return Some(error);
+        }
+        let young_for = current.too_young_for(now);
+        if matches!(want, Want::Other(_)) && !current.is_over(now) && young_for > 0 {
+            let age = current.age(now) / 1000;
+            let what = format!("the API rejected tokens that were refreshed {age} s ago, after others before them");
+            let remedy = "try again later; if another installation uses this user, let both share a store";
+            let error = Error::new(Status::TokenRejected, what, remedy).with_advice(Advice::Retry, remedy);
+            return Some(error.with_retry_after(Some(Duration::from_millis(young_for.unsigned_abs()))));
+        }
+        None
+    }
+
+    /// The error of the server for which it is still left alone, with the time that is left.
+    pub(crate) fn backed_off(&self, is_early: bool, now: Now) -> Option<Error> {
+        let back_off = self.back_off.as_ref()?;
+        let until = if is_early { back_off.early_until } else { back_off.until };
+        let left = Duration::from_millis(until.saturating_sub(now.boot).max(0).unsigned_abs());
+        (!left.is_zero()).then(|| back_off.error.clone().with_retry_after(Some(left)))
+    }
+
+    /// The same after the server failed: tokens that have not ended are handed out, and the next request waits.
+    pub(crate) fn after_failure(&self, error: &Error, now: Now, random: u64) -> State {
+        let failures = self.failures.saturating_add(1);
+        let Some(current) = &self.current else {
+            return State { failures, last_error: Some(error.clone()), ..self.clone() };
+        };
+        let left = current.ends_at.map_or(i64::MAX, |at| (at.boot.saturating_sub(now.boot)).max(0));
+        let pauses = policy::pauses_after(failures, current.lifetime(), left, error.retry_after(), random);
+        let until = |pause: i64| now.boot.saturating_add(pause);
+        let back_off = BackOff { error: error.clone(), until: until(pauses.needed), early_until: until(pauses.early) };
+        State { failures, last_error: Some(error.clone()), back_off: Some(back_off), ..self.clone() }
+            .with_new_limit(now)
+    }
+
+    /// The same after the store failed, or somebody else kept its lock.
+    pub(crate) fn after_store_failure(&self, error: &Error, now: Now, random: u64) -> State {
+        let failures = self.failures.saturating_add(1);
+        let store_pause_until = now.boot.saturating_add(policy::store_pause(failures, random));
+        State { failures, last_error: Some(error.clone()), store_pause_until, ..self.clone() }.with_new_limit(now)
     }
 }
 
-/// The record of tokens that came now, with a time drawn for their refresh.
-pub(super) fn record(tokens: &Tokens, generation: u64, now: Now) -> Record {
-    let refresh_at = tokens.expires_at().map(|ends| {
-        let lifetime = ends.saturating_mul(1000).saturating_sub(now.wall).max(0);
-        let part = REFRESH_FROM + (REFRESH_TO - REFRESH_FROM) * client::random();
-        now.wall.saturating_add((lifetime as f64 * part) as i64)
-    });
-    Record { tokens: tokens.clone(), generation, obtained_at: now.wall, refresh_at }
+/// Tokens that are new, and what is new with them.
+pub(crate) struct NewTokens {
+    pub(crate) tokens: Tokens,
+    pub(crate) login: u64,
+    pub(crate) generation: u64,
+    pub(crate) rejections: u32,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::Status;
-
-    fn tokens(expires_at: Option<i64>) -> Tokens {
-        let at = expires_at.map_or("null".to_owned(), |at| at.to_string());
-        Tokens::from_json(&format!(r#"{{"access_token":"a:1","refresh_token":"r:1","expires_at":{at}}}"#)).unwrap()
-    }
-
-    /// The clocks `seconds` later.
-    fn later(now: Now, seconds: i64) -> Now {
-        Now { clock: now.clock + Duration::from_secs(seconds.unsigned_abs()), wall: now.wall + seconds * 1000 }
-    }
-
-    /// A round second, so that lifetimes are what they say.
-    fn now() -> Now {
-        let now = Now::read();
-        Now { wall: now.wall / 1000 * 1000, ..now }
-    }
-
-    #[test]
-    fn the_refresh_is_drawn_from_the_last_part_of_the_lifetime_and_spread_over_it() {
-        let now = now();
-        for lifetime in [0, 1, 60, 43_200] {
-            let record = || record(&tokens(Some(now.wall / 1000 + lifetime)), 1, now).refresh_at.unwrap() - now.wall;
-            let all: Vec<_> = (0..500).map(|_| record()).collect();
-            let (from, to) = (lifetime * 750, lifetime * 950);
-            assert!(all.iter().all(|at| (from..=to).contains(at)), "{lifetime}");
-            let (first, last) = (all.iter().min().unwrap(), all.iter().max().unwrap());
-            assert!(last - first >= (to - from) * 9 / 10, "{lifetime}: {first} to {last}");
-        }
-        assert_eq!(record(&tokens(None), 1, now).refresh_at, None);
-    }
-
-    #[test]
-    fn tokens_are_ready_until_their_refresh_alive_until_their_end() {
-        let now = now();
-        let record = Record {
-            tokens: tokens(Some(now.wall / 1000 + 100)),
-            generation: 1,
+impl NewTokens {
+    /// The record of tokens that came at `now`, with a time drawn for their refresh.
+    pub(crate) fn into_record(self, holder: &Holder, now: Now, random: u64) -> Record {
+        let refresh_at = self.tokens.expires_at().map(|ends| {
+            let lifetime = ends.saturating_mul(1000).saturating_sub(now.wall);
+            now.wall.saturating_add(policy::refresh_after(lifetime, random))
+        });
+        Record {
+            owner: Some(holder.owner.clone()),
+            login: Some(self.login),
+            tokens: self.tokens,
+            generation: self.generation,
             obtained_at: now.wall,
-            refresh_at: Some(now.wall + 80_000),
-        };
-        let state = State::of(&record, now);
-        for (seconds, ready, alive) in
-            [(0, true, true), (79, true, true), (80, false, true), (99, false, true), (100, false, false)]
-        {
-            let at = later(now, seconds);
-            assert_eq!((state.ready(at).is_some(), state.alive(at).is_some()), (ready, alive), "{seconds} s");
-            // The same where only one of the clocks went on.
-            for at in [Now { wall: now.wall - 5, ..at }, Now { clock: now.clock, ..at }] {
-                assert_eq!((state.ready(at).is_some(), state.alive(at).is_some()), (ready, alive), "{seconds} s");
-            }
+            obtained_boot: holder.boot_id.clone().map(|boot_id| BootTime { boot_id, at: now.boot }),
+            refresh_at,
+            rejections: self.rejections,
         }
-        // Tokens that never end are never due.
-        let forever = State::of(&super::record(&tokens(None), 1, now), now);
-        assert!(forever.ready(later(now, 29 * 24 * 3600)).is_some());
-        assert!(forever.alive(later(now, 10_000 * 24 * 3600)).is_some());
-    }
-
-    #[test]
-    fn a_record_from_the_future_is_good_for_its_lifetime_and_no_longer() {
-        let now = now();
-        let ahead = later(now, 1_000_000);
-        let record = Record {
-            tokens: tokens(Some(ahead.wall / 1000 + 100)),
-            generation: 1,
-            obtained_at: ahead.wall,
-            refresh_at: Some(ahead.wall + 80_000),
-        };
-        let state = State::of(&record, now);
-        assert!(state.ready(later(now, 79)).is_some() && state.ready(later(now, 80)).is_none());
-        assert!(state.alive(later(now, 99)).is_some() && state.alive(later(now, 100)).is_none());
-    }
-
-    #[test]
-    fn after_a_failure_the_next_try_waits_longer_and_longer_but_not_past_the_end() {
-        let start = now();
-        let error = Error::new(Status::Server, "x", "y");
-        let record = record(&tokens(Some(start.wall / 1000 + 43_200)), 1, start);
-        let mut state = State::of(&record, start);
-        let now = later(start, 41_000);
-        let mut pauses = Vec::new();
-        for _ in 0..8 {
-            state = state.after_failure(&error, now);
-            pauses.push((state.gate.unwrap().wall - now.wall) / 1000);
-        }
-        assert_eq!(state.failures, 8);
-        for (pause, longest) in pauses.iter().zip([30, 60, 120, 240, 480, 600, 600, 600]) {
-            assert!((longest / 2..=longest).contains(pause), "{pauses:?}");
-        }
-        // The server's wish counts, the end of the tokens more.
-        let wish = error.with_retry_after(Some(Duration::from_secs(900)));
-        assert_eq!(state.after_failure(&wish, now).gate.unwrap().wall - now.wall, 900_000);
-        let near = later(start, 43_190);
-        assert_eq!(state.after_failure(&wish, near).gate.unwrap().wall - near.wall, 10_000);
-    }
-
-    #[test]
-    fn what_was_rejected_is_no_answer_and_what_is_newer_is() {
-        let now = now();
-        let state = State::of(&record(&tokens(Some(now.wall / 1000 + 100)), 1, now), now);
-        let other = Tokens::from_json(r#"{"access_token":"b:1","expires_at":1700000000}"#).unwrap();
-        assert!(state.answers(Want::Other(&other), now).is_some());
-        let newer = format!(r#"{{"access_token":"b:1","expires_at":{}}}"#, now.wall / 1000 + 101);
-        let newer = Tokens::from_json(&newer).unwrap();
-        assert!(state.answers(Want::Other(&newer), now).is_none(), "another holder has newer ones than these");
-        assert!(state.answers(Want::Other(&tokens(None)), now).is_none(), "the same access token");
-        assert!(state.answers(Want::Other(&other), later(now, 100)).is_none(), "it has ended");
-        assert!(State::ended(7).answers(Want::Valid, now).is_none());
     }
 }

@@ -12,30 +12,60 @@ const FORM: u64 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
+    /// Whose tokens these are. `None`: libcmauth 0.1 wrote the record, which did not say.
+    pub(crate) owner: Option<Owner>,
+    /// The login that the tokens come from, refreshed or not: a random number. `None`: 0.1 wrote the record.
+    pub(crate) login: Option<u64>,
     pub(crate) tokens: Tokens,
-    /// Grows with every change of the session, by whomever.
+    /// Larger after each change of the session, by any holder of the store.
     pub(crate) generation: u64,
     /// When the tokens came, in Unix milliseconds.
     pub(crate) obtained_at: i64,
+    /// The same by the clock of the machine that cannot be set, where it has one.
+    pub(crate) obtained_boot: Option<BootTime>,
     /// When to refresh them, in Unix milliseconds: drawn once, so that all who share the store agree. `None`: never.
     pub(crate) refresh_at: Option<i64>,
+    /// How many refreshes in a row replaced young tokens because the API rejected them.
+    pub(crate) rejections: u32,
+}
+
+/// The API key and the server that tokens belong to. Sent anywhere else, they would be given away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) client_id: String,
+    pub(crate) base_url: String,
+}
+
+/// A time of one run of one machine, in milliseconds since that started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BootTime {
+    pub(crate) boot_id: String,
+    pub(crate) at: i64,
 }
 
 impl Record {
     pub(crate) fn to_text(&self) -> Secret {
         let tokens = self.tokens.to_json();
-        let room = 256 + 2 * tokens.expose().len();
+        let owner = self.owner.as_ref();
+        let boot = self.obtained_boot.as_ref();
+        let room = 1024 + 2 * (tokens.expose().len() + owner.map_or(0, |o| o.client_id.len() + o.base_url.len()));
         let object = json!({
             "cmauth": FORM,
+            "client_id": owner.map(|owner| &owner.client_id),
+            "base_url": owner.map(|owner| &owner.base_url),
+            "login": self.login,
             "generation": self.generation,
             "obtained_at": self.obtained_at,
+            "boot_id": boot.map(|boot| &boot.boot_id),
+            "obtained_boot": boot.map(|boot| boot.at),
             "refresh_at": self.refresh_at,
+            "rejections": self.rejections,
             "tokens": tokens.expose(),
         });
         Secret::new(Wiped(object).to_text(room))
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote.
+    /// Reads what [`to_text`](Self::to_text) wrote, and what 0.1 wrote.
     ///
     /// # Errors
     /// [`Store`](Status::Store), advice fix, saying what is wrong with it and nothing of what is in it.
@@ -47,13 +77,42 @@ impl Record {
             None => return Err(damaged("libcmauth did not write it")),
         }
         let number = |key: &str| value.0.get(key).and_then(Value::as_i64);
-        let generation = value.0.get("generation").and_then(Value::as_u64);
-        let generation = generation.ok_or_else(|| damaged("its generation is missing"))?;
+        let positive = |key: &str| value.0.get(key).and_then(Value::as_u64);
+        let text = |key: &str| value.0.get(key).and_then(Value::as_str).map(str::to_owned);
+        let generation = positive("generation").ok_or_else(|| damaged("its generation is missing"))?;
         let obtained_at = number("obtained_at").ok_or_else(|| damaged("its time is missing"))?;
         let refresh_at = number("refresh_at");
+        let login = positive("login");
+        let rejections = positive("rejections").and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
+        let obtained_boot = text("boot_id").zip(number("obtained_boot")).map(|(boot_id, at)| BootTime { boot_id, at });
+        let owner = match (text("client_id"), text("base_url")) {
+            (Some(client_id), Some(base_url)) => Some(Owner { client_id, base_url }),
+            (None, None) => None,
+            _ => return Err(damaged("it names an API key without a server, or a server without an API key")),
+        };
         let tokens = value.take_text("tokens").ok().flatten().and_then(|json| Tokens::from_json(&json).ok());
         let tokens = tokens.ok_or_else(|| damaged("its tokens are missing"))?;
-        Ok(Record { tokens, generation, obtained_at, refresh_at })
+        Ok(Record { owner, login, tokens, generation, obtained_at, obtained_boot, refresh_at, rejections })
+    }
+
+    /// Checks that the tokens belong to `owner`. A record of 0.1 does not say, and is taken as its holder's.
+    ///
+    /// # Errors
+    /// [`Store`](Status::Store), advice fix, naming what differs.
+    pub(crate) fn check_owner(&self, owner: &Owner) -> Result<(), Error> {
+        let Some(other) = self.owner.as_ref().filter(|other| *other != owner) else {
+            return Ok(());
+        };
+        let mut differs = Vec::new();
+        if other.client_id != owner.client_id {
+            differs.push(format!("of API key {:?}, and this client has {:?}", other.client_id, owner.client_id));
+        }
+        if other.base_url != owner.base_url {
+            differs.push(format!("for the server {:?}, and this client has {:?}", other.base_url, owner.base_url));
+        }
+        let what = format!("the store has a login {}", differs.join(", and "));
+        let remedy = "give this session a store of its own; to give up the login that is there, call forget";
+        Err(Error::new(Status::Store, what, "").with_advice(Advice::Fix, remedy))
     }
 }
 
@@ -69,17 +128,45 @@ mod tests {
     fn record() -> Record {
         let json = r#"{"access_token":"a:1","refresh_token":"r:1","token_type":"bearer","expires_at":1700000100}"#;
         Record {
+            owner: Some(Owner { client_id: "key.test".to_owned(), base_url: "https://example.com".to_owned() }),
+            login: Some(u64::MAX),
             tokens: Tokens::from_json(json).unwrap(),
             generation: 1_700_000_000_001,
             obtained_at: 1_700_000_000_000,
+            obtained_boot: Some(BootTime { boot_id: "0d6f".to_owned(), at: 12_345 }),
             refresh_at: Some(1_700_000_080_123),
+            rejections: 2,
         }
     }
 
     #[test]
     fn a_record_survives_its_text() {
-        for record in [record(), Record { refresh_at: None, ..record() }] {
+        let of_0_1 = Record { owner: None, login: None, obtained_boot: None, rejections: 0, ..record() };
+        for record in [record(), Record { refresh_at: None, ..record() }, of_0_1] {
             assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
+        }
+    }
+
+    #[test]
+    fn a_record_of_0_1_is_read() {
+        let text =
+            r#"{"cmauth":1,"generation":7,"obtained_at":1000,"refresh_at":2000,"tokens":"{\"access_token\":\"a:1\"}"}"#;
+        let record = Record::from_text(&Secret::new(text)).unwrap();
+        assert_eq!((record.owner.as_ref(), record.login, record.generation), (None, None, 7));
+        let anybody = Owner { client_id: "a".to_owned(), base_url: "b".to_owned() };
+        record.check_owner(&anybody).unwrap();
+    }
+
+    #[test]
+    fn a_login_of_another_key_or_server_is_refused_with_what_differs() {
+        let owner = record().owner.unwrap();
+        record().check_owner(&owner).unwrap();
+        let key = Owner { client_id: "other.test".to_owned(), ..owner.clone() };
+        let server = Owner { base_url: "https://other.example".to_owned(), ..owner };
+        for (owner, named, not_named) in [(&key, "other.test", "server"), (&server, "other.example", "API key")] {
+            let error = record().check_owner(owner).unwrap_err();
+            assert_eq!((error.status(), error.advice()), (Status::Store, Advice::Fix));
+            assert!(error.message().contains(named) && !error.message().contains(not_named), "{error}");
         }
     }
 
@@ -96,6 +183,7 @@ mod tests {
             (whole.replace("obtained_at", "x"), "time"),
             (whole.replace("access_token", "x"), "tokens"),
             (whole.replace("tokens", "x"), "tokens"),
+            (whole.replace("base_url", "x"), "without a server"),
         ] {
             let error = Record::from_text(&Secret::new(text)).unwrap_err();
             assert_eq!((error.status(), error.advice()), (Status::Store, Advice::Fix));

@@ -114,7 +114,22 @@ impl Sandbox {
     /// # Panics
     /// If it was started without a user or without a client.
     pub fn make_code(&self, redirect_uri: &str) -> String {
-        self.shared.state().make_first_code(redirect_uri)
+        self.make_code_with_scope(redirect_uri, "write")
+    }
+
+    /// [`make_code`](Self::make_code), for a user who allowed `scope`, whatever the client asked for: several are
+    /// separated by blanks.
+    ///
+    /// # Panics
+    /// As for [`make_code`](Self::make_code).
+    pub fn make_code_with_scope(&self, redirect_uri: &str, scope: &str) -> String {
+        self.shared.state().make_first_code(redirect_uri, scope)
+    }
+
+    /// Whether an access token is good now. An expired one is deleted by looking, as a request to the API does it.
+    pub fn accepts(&self, access_token: &str) -> bool {
+        let now = self.shared.clock.now();
+        self.shared.state().check_access_token(access_token, now).is_ok()
     }
 
     /// How many connections were made so far, those of the handles not counted.

@@ -160,10 +160,10 @@ impl State {
         code
     }
 
-    /// A code for the first user at the first client, as if they had just allowed the scope write.
-    pub(crate) fn make_first_code(&mut self, redirect_uri: &str) -> String {
+    /// A code for the first user at the first client, as if they had just allowed `scope`.
+    pub(crate) fn make_first_code(&mut self, redirect_uri: &str, scope: &str) -> String {
         let (user, client) = (self.users[0].name.clone(), self.clients[0].id.clone());
-        let scope = Scope::from(["write".to_owned()]);
+        let scope = parse_scope(Some(scope));
         let asked = Asked { client, scope, redirect_uri: redirect_uri.to_owned(), redirect_uri_was_sent: true };
         self.make_code(&user, asked)
     }

@@ -1,0 +1,115 @@
+//! The leader's other jobs: a new login, the end of one, and the generation that either needs.
+
+use std::sync::Arc;
+
+use super::{Leader, Reason, Stage};
+use crate::LOG;
+use crate::error::{Error, Status};
+use crate::session::action::{Action, Job, LoggedOut, Outcome};
+use crate::session::clock::Now;
+use crate::session::state::{Current, NewTokens, State};
+use crate::store::StoreError;
+use crate::store::record::Record;
+
+impl Leader {
+    pub(super) fn read_generation(&mut self, record: Option<Box<Record>>, again: bool) -> Action {
+        self.stage = Stage::ReadingGeneration { record, again };
+        Action::ReadGeneration
+    }
+
+    pub(super) fn generation_read(
+        &mut self,
+        result: Result<u64, StoreError>,
+        record: Option<Box<Record>>,
+        again: bool,
+        now: Now,
+        random: u64,
+    ) -> Action {
+        match (result, &self.job) {
+            (Ok(generation), _) => self.generation = self.generation.max(generation),
+            (Err(failure), Job::Start(_)) => {
+                let error = self.store_error(&failure, "be read");
+                return self.unlock(Err(error));
+            }
+            // The store says itself whether it takes the next step.
+            (Err(_), _) => {}
+        }
+        if let Some(mut record) = record {
+            record.generation = record.generation.max(self.generation + 1);
+            return if again { self.save_new(record, true) } else { self.save_again(record) };
+        }
+        match &self.job {
+            Job::Start(tokens) => {
+                let new = NewTokens {
+                    tokens: tokens.clone(),
+                    login: random,
+                    // Newer than all refreshes of an earlier login, also by a process that slept through the change and
+                    // with a store that forgot the generation.
+                    generation: (self.generation + 1).max(now.wall.unsigned_abs()),
+                    rejections: 0,
+                };
+                let record = Box::new(new.into_record(&self.holder, now, random));
+                self.stage = Stage::SavingLogin { record: record.clone() };
+                Action::Save(record)
+            }
+            _ => self.clear(Outcome::Forgotten),
+        }
+    }
+
+    pub(super) fn saved_login(&mut self, result: Result<(), StoreError>, record: Record, now: Now) -> Action {
+        let state = State::of(record, &self.holder, now);
+        match result {
+            Ok(()) => {
+                log::info!(target: LOG, "session: logged in, generation {}", state.generation);
+                self.state = Arc::new(state);
+                self.unlock(Ok(Outcome::Started))
+            }
+            Err(failure) => {
+                let secrets = state.current.as_ref().map(Current::secrets).unwrap_or_default();
+                self.unlock(Err(failure.to_error("save the tokens", &secrets)))
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, outcome: Outcome) -> Action {
+        let generation = self.generation.max(self.state.generation) + 1;
+        self.stage = Stage::Clearing { outcome, generation };
+        Action::Clear(generation)
+    }
+
+    pub(super) fn cleared(
+        &mut self,
+        result: Result<(), StoreError>,
+        outcome: Outcome,
+        generation: u64,
+        now: Now,
+    ) -> Action {
+        let result = match (result, &outcome) {
+            // What is there now is somebody else's login.
+            (Ok(()), _) | (Err(StoreError::Newer), Outcome::LoggedOut(_)) => Ok(outcome),
+            (Err(failure), Outcome::LoggedOut(_)) => Err(self.store_error(&failure, "be cleared")),
+            (Err(failure), _) => {
+                let error = self.store_error(&failure, "be cleared");
+                return self.unlock(Err(error));
+            }
+        };
+        log::info!(target: LOG, "session: logged out");
+        self.state = Arc::new(State::nobody(generation, now));
+        self.unlock(result)
+    }
+
+    pub(super) fn tokens_ended(&mut self, result: Result<(), Error>, now: Now, random: u64) -> Action {
+        match result {
+            Ok(()) => self.clear(Outcome::LoggedOut(LoggedOut::Confirmed)),
+            Err(error) if error.status() == Status::TokenRejected && !self.refreshed => {
+                self.refresh(Reason::LogOut, now)
+            }
+            Err(error) => {
+                if error.status() != Status::Cancelled {
+                    self.state = Arc::new(self.state.after_failure(&error, now, random));
+                }
+                self.unlock(Err(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The leader's refresh: the request, the save of what came, and what follows where one of them fails.
+
+use std::sync::Arc;
+
+use super::{Leader, Reason, Stage, no_time, nobody};
+use crate::LOG;
+use crate::error::{Error, Status};
+use crate::session::action::{Action, Job, LoggedOut, Outcome};
+use crate::session::clock::Now;
+use crate::session::policy;
+use crate::session::state::{Current, NewTokens, State};
+use crate::store::StoreError;
+use crate::store::record::Record;
+use crate::tokens::Tokens;
+
+impl Leader {
+    pub(super) fn refresh(&mut self, reason: Reason, now: Now) -> Action {
+        let Some(current) = &self.state.current else {
+            return self.unlock(Err(nobody()));
+        };
+        let Some(refresh_token) = current.tokens().refresh_token().cloned() else {
+            if reason == Reason::LogOut {
+                // With an access token that has ended there is nothing left to end.
+                return self.clear(Outcome::LoggedOut(LoggedOut::AlreadyGone));
+            }
+            let what = "the access token ended and there is no refresh token";
+            return self.unlock(Err(Error::new(Status::LoginRequired, what, "log in again")));
+        };
+        let scope = current.tokens().scope().map(str::to_owned);
+        let earliest = self.state.refreshed_at.map_or(i64::MIN, |at| at.saturating_add(policy::MIN_INTERVAL));
+        if reason == Reason::Ended && now.boot < earliest {
+            return self.pace(earliest, now);
+        }
+        if now.boot > self.limits.last_start() {
+            return self.unlock(Err(no_time()));
+        }
+        if now.boot >= self.locked_at.saturating_add(self.limits.hold) {
+            // The machine slept: a lease has ended, and somebody else may be refreshing.
+            self.stage = Stage::Relocking;
+            return Action::Unlock;
+        }
+        self.refreshed |= reason == Reason::LogOut;
+        self.stage = Stage::Refreshing { reason, begun: now };
+        Action::Refresh { refresh_token, scope }
+    }
+
+    pub(super) fn refreshed(&mut self, tokens: Tokens, reason: Reason, begun: Now, random: u64) -> Action {
+        let Some(current) = &self.state.current else {
+            return self.unlock(Err(nobody()));
+        };
+        let because_rejected = reason == Reason::Rejected;
+        let new = NewTokens {
+            tokens: tokens.or_scope(current.tokens().scope()),
+            // A login of 0.1 has no number yet.
+            login: current.record.login.unwrap_or(random),
+            generation: self.state.generation + 1,
+            rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
+        };
+        self.save_new(new.into_record(&self.holder, begun, random).into(), false)
+    }
+
+    /// Saves the server's new tokens, before anybody sees them.
+    pub(super) fn save_new(&mut self, record: Box<Record>, again: bool) -> Action {
+        self.stage = Stage::SavingNew { record: record.clone(), again };
+        Action::Save(record)
+    }
+
+    pub(super) fn saved_new(
+        &mut self,
+        result: Result<(), StoreError>,
+        record: Box<Record>,
+        again: bool,
+        now: Now,
+        random: u64,
+    ) -> Action {
+        let tokens = record.tokens.clone();
+        let fresh =
+            State { refreshed_at: Some(now.boot), ..self.state.replaced_by(*record.clone(), &self.holder, now) };
+        match result {
+            Ok(()) => {
+                log::info!(target: LOG, "session: refreshed, generation {}", record.generation);
+                self.state = Arc::new(fresh);
+            }
+            Err(StoreError::Newer) if !again => {
+                self.stage = Stage::LoadingNewer { refused: Some(record) };
+                return Action::Load;
+            }
+            // The old ones ended with the refresh: these are the only good ones.
+            Err(failure) => {
+                let mut secrets = fresh.current.as_ref().map(Current::secrets).unwrap_or_default().to_vec();
+                secrets.extend(self.state.current.as_ref().map(Current::secrets).unwrap_or_default());
+                let error = failure.to_error("save the tokens", &secrets);
+                log::error!(target: LOG, "session: {}: {error}", error.status().name());
+                let unsaved = State { unsaved: true, failures: self.state.failures, ..fresh };
+                self.state = Arc::new(unsaved.after_store_failure(&error, now, random));
+            }
+        }
+        match self.job {
+            Job::LogOut => {
+                self.stage = Stage::EndingTokens;
+                Action::EndTokens { access_token: tokens.access_token().clone() }
+            }
+            _ => self.unlock(Ok(Outcome::Tokens(tokens))),
+        }
+    }
+
+    pub(super) fn refresh_failed(&mut self, error: Error, now: Now, random: u64) -> Action {
+        match error.status() {
+            // Definite: the store was read under its lock, so this is the newest refresh token there is.
+            Status::LoginRequired => {
+                let generation = self.state.generation + 1;
+                self.stage = Stage::ClearingEnded { error, generation };
+                return Action::Clear(generation);
+            }
+            Status::Cancelled => {}
+            _ => self.state = Arc::new(self.state.after_failure(&error, now, random)),
+        }
+        self.unlock(Err(error))
+    }
+
+    pub(super) fn cleared_ended(
+        &mut self,
+        result: Result<(), StoreError>,
+        error: Error,
+        generation: u64,
+        now: Now,
+    ) -> Action {
+        match result {
+            // Somebody refreshed or logged in meanwhile.
+            Err(StoreError::Newer) => {
+                self.stage = Stage::LoadingNewer { refused: None };
+                return Action::Load;
+            }
+            Err(failure) => log::warn!(target: LOG, "session: {}", self.store_error(&failure, "be cleared")),
+            Ok(()) => {}
+        }
+        log::info!(target: LOG, "session: the server has ended the login");
+        self.state = Arc::new(State { last_error: Some(error.clone()), ..State::nobody(generation, now) });
+        match self.job {
+            Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
+            _ => self.unlock(Err(error)),
+        }
+    }
+
+    pub(super) fn save_again(&mut self, record: Box<Record>) -> Action {
+        self.stage = Stage::SavingAgain { record: record.clone() };
+        Action::Save(record)
+    }
+
+    pub(super) fn saved_again(
+        &mut self,
+        result: Result<(), StoreError>,
+        record: Record,
+        now: Now,
+        random: u64,
+    ) -> Action {
+        match result {
+            Ok(()) => {
+                log::info!(target: LOG, "session: saved, generation {}", record.generation);
+                let refreshed_at = self.state.refreshed_at;
+                let replaced = self.state.replaced.clone();
+                let back_off = self.state.back_off.clone();
+                let saved = State { replaced, refreshed_at, back_off, ..State::of(record, &self.holder, now) };
+                self.state = Arc::new(saved.with_new_limit(now));
+            }
+            Err(StoreError::Newer) => {
+                self.stage = Stage::LoadingNewer { refused: None };
+                return Action::Load;
+            }
+            Err(failure) => {
+                let error = self.store_error(&failure, "save the tokens");
+                let unsaved = State { unsaved: true, ..State::clone(&self.state) };
+                self.state = Arc::new(unsaved.after_store_failure(&error, now, random));
+            }
+        }
+        self.proceed(now)
+    }
+}
