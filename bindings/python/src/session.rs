@@ -265,7 +265,8 @@ impl Store for PythonStore {
     fn generation(&self) -> Result<u64, StoreError> {
         Python::attach(|py| {
             let method = self.0.bind(py).getattr_opt(intern!(py, "generation"));
-            // Most stores need none.
+            // Most stores need none, and may have an attribute of their own by that name.
+            let method = method.map(|method| method.filter(|method| method.is_callable()));
             let generation = method.and_then(|method| method.map_or(Ok(0), |method| method.call0()?.extract()));
             generation.map_err(|error| failed(py, &error))
         })

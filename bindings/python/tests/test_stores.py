@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cmauth
 import pytest
-from conftest import ACCESS_TOKEN, Answer, Fake, RedisServer, tokens_answer
+from conftest import ACCESS_TOKEN, CLIENT_SECRET, Answer, Fake, RedisServer, tokens_answer
 
 EXPIRED = '{"access_token":"old","refresh_token":"r","expires_at":1}'
 
@@ -24,7 +24,8 @@ REFRESHING = f"""
 import os, sys, threading, time
 import cmauth
 url, path = sys.argv[1:]
-client = cmauth.Client("id", "secret", base_url=url, proxy="", max_retries=0, timeout=20)
+options = dict(base_url=url, proxy="", max_retries=0, timeout=20)
+client = cmauth.Client("test.key", "{CLIENT_SECRET}", **options)
 session = cmauth.Session(client, cmauth.FileStore(path))
 session.start(cmauth.Tokens.from_json('{EXPIRED}'))
 threading.Thread(target=session.tokens, daemon=True).start()
