@@ -140,9 +140,7 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
                 let missing = missing(&table);
                 match missing {
                     None => (Ok(Arc::new(Custom { table, context }) as Arc<dyn Store>), None),
-                    Some(name) => {
-                        (Err(Error::invalid_argument("callbacks", format!("{name} is NULL"))), Some(context))
-                    }
+                    Some(name) => (Err(Error::invalid_argument("callbacks", format!("{name} is NULL"))), Some(context)),
                 }
             }
             Err(error) => (Err(error), None),
