@@ -28,7 +28,7 @@ class Store(Protocol):
     raised becomes a `RetryError` of the session. A store must not call the session that uses it.
     The timeout of a call does not end a method of a store: give yours timeouts of its own.
 
-    A store that keeps the generation may have one more method, `generation() -> int`: that of the
+    A store that keeps the generation can have one more method, `generation() -> int`: that of the
     last `save` or `clear`, or 0. A new login then gets a larger one, whatever the clocks of the
     machines say. It is called with the lock held.
     """
