@@ -1,8 +1,6 @@
 /* Stores by themselves: which file is meant, when a context is destroyed, and what a store's generation is good for. */
 
-#include <pthread.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "story.h"
@@ -48,45 +46,6 @@ static void a_relative_path_and_a_link_keep_their_file(const cm_client *client) 
     cm_store_free(store);
     cm_store_free(link);
     cm_tokens_free(tokens);
-}
-
-static volatile int stop;
-
-static void *start_until_stop(void *argument) {
-    const cm_session *session = argument;
-    cm_tokens *tokens = some_tokens();
-    while (!stop)
-        CHECK(cm_session_start(session, tokens, NULL) == CM_STATUS_OK);
-    cm_tokens_free(tokens);
-    return NULL;
-}
-
-/* In memory each process has a copy: what a thread of the parent held at the fork hinders no child, nor the parent. */
-static void children_of_a_fork_are_not_locked_out_in_memory(const cm_client *client) {
-    cm_store *store = cm_store_memory();
-    cm_session *session = open_session(client, store);
-    cm_tokens *tokens = some_tokens();
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++)
-        CHECK(pthread_create(&threads[i], NULL, start_until_stop, session) == 0);
-    for (int i = 0; i < 20; i++) {
-        int status;
-        pid_t child = fork();
-        CHECK(child >= 0);
-        if (child == 0) {
-            alarm(60);
-            for (int j = 0; j < 3; j++)
-                CHECK(cm_session_start(session, tokens, NULL) == CM_STATUS_OK);
-            _exit(0);
-        }
-        CHECK(waitpid(child, &status, 0) == child && status == 0);
-    }
-    stop = 1;
-    for (int i = 0; i < 2; i++)
-        CHECK(pthread_join(threads[i], NULL) == 0);
-    cm_tokens_free(tokens);
-    cm_session_free(session);
-    cm_store_free(store);
 }
 
 /* A store that keeps the generation, also after a clear. Its clock was far ahead. */
@@ -215,7 +174,6 @@ int main(void) {
     a_relative_path_and_a_link_keep_their_file(client);
     a_login_is_newer_than_what_the_store_tells(client);
     a_context_is_destroyed_once_also_if_its_table_is_refused(client);
-    children_of_a_fork_are_not_locked_out_in_memory(client);
     cm_client_free(client);
     return 0;
 }

@@ -42,6 +42,11 @@ fn stores_keep_to_their_file_destroy_their_context_once_and_tell_their_generatio
 }
 
 #[test]
+fn children_of_a_fork_are_not_locked_out_of_a_store_in_memory() {
+    run_both_links("tests/c/memory_fork.c", "memory-fork");
+}
+
+#[test]
 fn a_login_comes_back_to_this_machine() {
     run_both_links("tests/c/listen.c", "listen");
 }
