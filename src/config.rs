@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::proxy;
 use crate::secret::Secret;
 use crate::url;
 
@@ -163,18 +164,27 @@ impl Config {
     /// The proxy: `None` (default) takes it from the environment, `""` uses none, else a URL:
     /// `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`.
     ///
-    /// In the environment, the first of `ALL_PROXY`, `HTTPS_PROXY` and `HTTP_PROXY` counts, in capitals or small; hosts
-    /// in `NO_PROXY` need none, nor does an http:// base URL, which is on this machine. `socks5://` and `socks4://` look
-    /// the server's name up here, `socks5h://` and `socks4a://` leave that to the proxy.
+    /// `socks5://` and `socks4://` look the server's name up here, `socks5h://` and `socks4a://` leave that to the proxy.
+    ///
+    /// The environment is read when the client is made, as curl reads it. The first of `https_proxy`, `HTTPS_PROXY`,
+    /// `all_proxy` and `ALL_PROXY` that is not empty is the proxy; one that is not a proxy URL is reported by
+    /// [`Client::new`](crate::Client::new). `HTTP_PROXY` does not count, and no proxy is used for an http:// base URL,
+    /// which is on this machine.
+    ///
+    /// Servers in `no_proxy`, else `NO_PROXY`, need no proxy. It is `*` alone, for all servers, or a list with commas:
+    /// - `example.com`: this host and its subdomains; a dot before or after it changes nothing
+    /// - `10.1.2.3`, `10.0.0.0/8`, `::1`, `[::1]`, `2001:db8::/32`: an address, or a network
+    /// - `example.com:8443`: the same, for this port alone
+    ///
+    /// curl does not read ports there, Python's urllib no networks: a server that one of the two reaches directly is
+    /// reached directly. Other wildcards than `*` alone mean nothing in any of the three.
     pub fn set_proxy(&mut self, proxy: Option<&str>) -> &mut Self {
         match proxy {
             None => self.proxy = ProxyChoice::FromEnvironment,
             Some("") => self.proxy = ProxyChoice::None,
-            Some(url) => match ureq::Proxy::new(url) {
+            Some(url) => match proxy::parse(url) {
                 Ok(_) => self.proxy = ProxyChoice::Url(Secret::new(url)),
-                // Not quoted: there can be a password in it.
-                Err(_) => self
-                    .reject("proxy", "not a proxy URL; it looks like \"http://host:3128\" or \"socks5://host:1080\""),
+                Err(problem) => self.reject("proxy", problem),
             },
         }
         self

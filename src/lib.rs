@@ -50,11 +50,14 @@ mod answer;
 mod client;
 mod config;
 mod error;
+mod escapes;
 mod interrupt;
 mod json;
 mod login;
 mod loopback;
+mod no_proxy;
 mod panic;
+mod proxy;
 mod secret;
 mod session;
 mod store;
@@ -86,7 +89,14 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[allow(missing_docs)]
 pub mod fuzz {
     use crate::answer::{Call, read_logout, read_tokens};
+    use crate::secret::{self, REDACTED};
     use crate::transport::Answer;
+
+    pub fn redact(text: &str, secret: &str) {
+        let shown = secret::redact(text, &[secret]);
+        assert!(shown.len() <= 512 && !shown.contains(char::is_control), "{shown}");
+        assert!(!shown.replace(REDACTED, "\0").contains(secret), "{shown}");
+    }
 
     pub fn answer(http_status: u16, body: &[u8]) {
         let secrets = ["AbCdEf", "0f8fad5b-d9cb-469f-a165-70867728950e:10003"];

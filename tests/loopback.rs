@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -141,7 +143,7 @@ fn whatever_else_comes_gets_400_without_an_echo_and_the_wait_goes_on() {
 fn connections_that_say_nothing_or_half_keep_nobody_waiting() {
     let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
     // More than are kept, as a hostile program on this machine might open.
-    let silent: Vec<TcpStream> = (0..40)
+    let silent: Vec<TcpStream> = (0..300)
         .map(|i| {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, waiting.login.port())).unwrap();
             stream.write_all(&b"GET /"[..i % 5]).unwrap();
@@ -159,6 +161,105 @@ fn connections_that_say_nothing_or_half_keep_nobody_waiting() {
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     waiting.result().unwrap();
     drop(silent);
+}
+
+#[test]
+fn a_connection_on_which_no_whole_request_comes_in_time_is_closed() {
+    let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
+    let begun = Instant::now();
+    let streams = ["", "GET /"].map(|beginning| {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, waiting.login.port())).unwrap();
+        stream.write_all(beginning.as_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
+        stream
+    });
+    for mut stream in streams {
+        assert_eq!(stream.read_to_end(&mut Vec::new()).unwrap(), 0);
+        assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+    waiting.get(&waiting.redirect());
+    waiting.result().unwrap();
+}
+
+/// Somebody on this machine who opens connections to the port as fast as two threads can, and says nothing on them.
+struct Flood {
+    opened: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Flood {
+    /// Begins, and waits until it has opened more connections than were ever kept.
+    fn start(port: u16) -> Flood {
+        let (opened, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let open = |_| {
+            let (opened, stop) = (opened.clone(), stop.clone());
+            thread::spawn(move || {
+                let mut open = VecDeque::new();
+                while !stop.load(Ordering::Relaxed) && opened.load(Ordering::Relaxed) < 20_000 {
+                    let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { return };
+                    opened.fetch_add(1, Ordering::Relaxed);
+                    open.push_back(stream);
+                    if open.len() > 200 {
+                        open.pop_front();
+                    }
+                }
+            })
+        };
+        let threads = (0..2).map(open).collect();
+        let flood = Flood { opened, stop, threads };
+        flood.goes_on(100, Duration::from_secs(10));
+        flood
+    }
+
+    /// Waits until `more` connections are opened, for this time at most: attackers, too, wait for a port that is busy.
+    fn goes_on(&self, more: usize, longest: Duration) {
+        let (until, wanted) = (Instant::now() + longest, self.opened.load(Ordering::Relaxed) + more);
+        while self.opened.load(Ordering::Relaxed) < wanted && Instant::now() < until {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// What the browser of one login gets while its port is flooded. It sends its request `at_once`, or only so many bytes of
+/// it before it waits for some milliseconds.
+fn redirect_in_a_flood(at_once: usize) -> std::io::Result<String> {
+    let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
+    let flood = Flood::start(waiting.login.port());
+    let host = format!("Host: 127.0.0.1:{}\r\n\r\n", waiting.login.port());
+    let request = format!("GET {} HTTP/1.1\r\n{host}", waiting.redirect());
+    let (first, second) = request.split_at(at_once.min(request.len()));
+    let page = (|| {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, waiting.login.port()))?;
+        stream.write_all(first.as_bytes())?;
+        if !second.is_empty() {
+            flood.goes_on(100, Duration::from_millis(10));
+            stream.write_all(second.as_bytes())?;
+        }
+        let mut page = String::new();
+        stream.read_to_string(&mut page).map(|_| page)
+    })();
+    waiting.login.cancel();
+    let _ = waiting.result();
+    page
+}
+
+#[test]
+fn no_redirect_is_lost_while_somebody_floods_the_port_with_connections() {
+    let five = || -> Vec<_> { [usize::MAX, 40, 0, usize::MAX, 40].map(redirect_in_a_flood).into() };
+    let browsers: Vec<_> = (0..8).map(|_| thread::spawn(five)).collect();
+    let pages = browsers.into_iter().flat_map(|browser| browser.join().unwrap());
+    let lost: Vec<_> = pages.filter(|page| !page.as_ref().is_ok_and(|page| page.starts_with("HTTP/1.1 200"))).collect();
+    assert!(lost.is_empty(), "{} of 40 are lost: {lost:?}", lost.len());
 }
 
 #[test]

@@ -72,6 +72,17 @@ fn sandbox() -> Sandbox {
     Sandbox::start(Options { tls: true, ..Options::default() }).unwrap()
 }
 
+/// Runs the one test `name` in a process of its own, with these variables and no other of proxies. Its environment is its
+/// own, so tests that run side by side do not see each other's.
+fn run_alone(name: &str, environment: &[(&str, &str)]) {
+    let mut test = Command::new(std::env::current_exe().unwrap());
+    for variable in ["all_proxy", "https_proxy", "http_proxy", "no_proxy"] {
+        test.env_remove(variable).env_remove(variable.to_uppercase());
+    }
+    let output = test.args(["--exact", name, "--nocapture"]).envs(environment.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{environment:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// A call that reaches the sandbox ends with its answer to a token that it does not know.
 fn call(sandbox: &Sandbox, proxy: &str) -> Error {
     let ca_file =
@@ -138,14 +149,9 @@ fn the_environment_s_proxy_is_not_used_for_plain_http() {
     }
     let Some(proxy) = Proxy::start("tinyproxy", None) else { return };
     let sandbox = Sandbox::start(Options::default()).unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_environment_s_proxy_is_not_used_for_plain_http"])
-        .env("CMAUTH_TEST_URL", sandbox.url())
-        .env("ALL_PROXY", format!("http://127.0.0.1:{}", proxy.port))
-        .env_remove("NO_PROXY")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let all_proxy = format!("http://127.0.0.1:{}", proxy.port);
+    let environment = [("CMAUTH_TEST_URL", sandbox.url()), ("ALL_PROXY", &all_proxy), ("https_proxy", "not a proxy")];
+    run_alone("the_environment_s_proxy_is_not_used_for_plain_http", &environment);
     assert!(!proxy.log().contains("CONNECT 127.0.0.1:"), "{}", proxy.log());
 }
 
@@ -172,22 +178,38 @@ fn the_environment_names_the_proxy_and_who_needs_none() {
     let sandbox = sandbox();
     let ca_file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("environment.pem");
     fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
-    for (no_proxy, tunnels) in [("", 1), ("localhost", 0), ("*", 0), ("example.com", 1)] {
+    let port = sandbox.url().rsplit_once(':').unwrap().1;
+    let with_port = format!("localhost:{port}");
+    let rows = [("", 1), ("localhost", 0), (" example.com , localhost ", 0), (".localhost", 0), (&with_port, 0)];
+    for (no_proxy, tunnels) in rows.into_iter().chain([("localhost:1", 1), ("*", 0), ("example.com", 1)]) {
         let before = proxy.log().matches("CONNECT localhost:").count();
-        let mut test = Command::new(std::env::current_exe().unwrap());
-        for variable in ["ALL_PROXY", "all_proxy", "https_proxy", "HTTP_PROXY", "http_proxy", "no_proxy"] {
-            test.env_remove(variable);
-        }
-        let output = test
-            .args(["--exact", "the_environment_names_the_proxy_and_who_needs_none"])
-            .env("CMAUTH_TEST_URL", sandbox.url())
-            .env("CMAUTH_TEST_CA", &ca_file)
-            .env("HTTPS_PROXY", format!("http://127.0.0.1:{}", proxy.port))
-            .env("NO_PROXY", no_proxy)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{no_proxy}: {}", String::from_utf8_lossy(&output.stdout));
+        let environment = [
+            ("CMAUTH_TEST_URL", sandbox.url()),
+            ("CMAUTH_TEST_CA", ca_file.to_str().unwrap()),
+            ("HTTPS_PROXY", &format!("http://127.0.0.1:{}", proxy.port)),
+            ("NO_PROXY", no_proxy),
+        ];
+        run_alone("the_environment_names_the_proxy_and_who_needs_none", &environment);
         let after = proxy.log().matches("CONNECT localhost:").count();
         assert_eq!(after - before, tunnels, "NO_PROXY={no_proxy}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_proxy_url_is_named_without_its_value() {
+    if std::env::var_os("CMAUTH_TEST_URL").is_some() {
+        let error = Client::new(&Config::new("id", "secret")).unwrap_err();
+        assert_eq!(error.status(), Status::InvalidArgument, "{error}");
+        assert!(error.message().starts_with("HTTPS_PROXY: not a proxy URL"), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error}");
+        // Only where it counts.
+        Client::new(Config::new("id", "secret").set_proxy(Some(""))).unwrap();
+        Client::new(Config::new("id", "secret").set_base_url("http://127.0.0.1:1")).unwrap();
+        return;
+    }
+    let good = ("ALL_PROXY", "http://127.0.0.1:1");
+    for bad in ["hunter2://proxy.test", "http://guest:hunter2@", "http://guest:hunter2@proxy.test:99999", "hunter2 "] {
+        let environment = [("CMAUTH_TEST_URL", ""), ("HTTPS_PROXY", bad), good];
+        run_alone("a_variable_that_is_no_proxy_url_is_named_without_its_value", &environment);
     }
 }

@@ -18,6 +18,16 @@ pub(crate) enum Purpose {
     Exclusive,
 }
 
+/// A flight that a call has waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FlightKind {
+    pub(crate) purpose: Purpose,
+    /// By the boot clock.
+    pub(crate) began: i64,
+    /// It ran on the thread of another caller, who may have been interrupted.
+    pub(crate) is_interruptible: bool,
+}
+
 /// What a call for tokens does next.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -55,24 +65,22 @@ impl Caller {
         }
     }
 
-    /// After waiting for a flight for `purpose`: what it gave, or `None` where it has not ended. `is_interruptible`: it ran on
-    /// the thread of another caller, who may have been interrupted.
+    /// After waiting for a flight: what it gave, or `None` where it has not ended.
     pub(crate) fn waited(
         &self,
-        purpose: Purpose,
+        flight: FlightKind,
         result: Option<Result<Option<Tokens>, Error>>,
-        is_interruptible: bool,
         state: &State,
         now: Now,
     ) -> Step {
         match result {
-            Some(Ok(Some(tokens))) if self.is_met_by(&tokens) => Step::Return(Ok(tokens)),
+            Some(Ok(Some(tokens))) if self.is_met_by(&tokens) => self.given(tokens, flight.began, state, now),
             // A login, a logout, or the very tokens that were rejected.
             Some(Ok(_)) => self.look(state, now),
-            Some(Err(error)) if error.status() == Status::Cancelled && is_interruptible => self.look(state, now),
+            Some(Err(error)) if error.status() == Status::Cancelled && flight.is_interruptible => self.look(state, now),
             Some(Err(error)) => match self.instead_of(error, state, now) {
                 // An early flight gives up sooner than a call would that needs its tokens.
-                Err(_) if purpose == Purpose::Early => self.look(state, now),
+                Err(_) if flight.purpose == Purpose::Early => self.look(state, now),
                 result => Step::Return(result),
             },
             None => match self.spare(state, now) {
@@ -83,8 +91,24 @@ impl Caller {
         }
     }
 
+    /// After leading a flight that began at `began`.
+    pub(crate) fn led(&self, result: Result<Tokens, Error>, began: i64, state: &State, now: Now) -> Step {
+        match result {
+            Ok(tokens) => self.given(tokens, began, state, now),
+            Err(error) => Step::Return(self.instead_of(error, state, now)),
+        }
+    }
+
+    /// What a flight gave may have ended before it could be handed over, by a store that took its time. The tokens that the
+    /// server gave to this very flight are the best there are, however short they live.
+    fn given(&self, tokens: Tokens, began: i64, state: &State, now: Now) -> Step {
+        let has_ended = state.current.as_ref().is_some_and(|current| current.is(&tokens) && current.is_over(now));
+        let is_fresh = state.refreshed_at.is_some_and(|at| at >= began);
+        if has_ended && !is_fresh { self.look(state, now) } else { Step::Return(Ok(tokens)) }
+    }
+
     /// The tokens at hand in place of an error that need not concern the caller yet.
-    pub(crate) fn instead_of(&self, error: Error, state: &State, now: Now) -> Result<Tokens, Error> {
+    fn instead_of(&self, error: Error, state: &State, now: Now) -> Result<Tokens, Error> {
         match error.status() {
             Status::LoginRequired | Status::Cancelled => Err(error),
             _ => self.spare(state, now).ok_or(error),

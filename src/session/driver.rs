@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::action::{Action, Event, Job, Limits, Outcome};
-use super::caller::{Caller, Purpose, Step, too_slow};
+use super::caller::{Caller, FlightKind, Purpose, Step, too_slow};
 use super::clock::Now;
 use super::leader::Leader;
 use super::single_flight::{Flight, Leadership};
@@ -38,8 +38,10 @@ impl Inner {
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
+                        let began = leadership.flight().began;
                         let result = self.lead(leadership, want, deadline);
-                        return result.or_else(|error| caller.instead_of(error, &self.state.load(), Now::read()));
+                        step = caller.led(result, began, &self.state.load(), Now::read());
+                        continue;
                     }
                 },
             };
@@ -48,7 +50,8 @@ impl Inner {
             let until = Instant::now() + Duration::from_millis(wait.max(0).unsigned_abs());
             let result = self.client.wait(until, || flight.result.get().cloned())?;
             let is_interruptible = !self.store.allows_background();
-            step = caller.waited(flight.purpose, result, is_interruptible, &self.state.load(), Now::read());
+            let kind = FlightKind { purpose: flight.purpose, began: flight.began, is_interruptible };
+            step = caller.waited(kind, result, &self.state.load(), Now::read());
         }
     }
 

@@ -33,6 +33,10 @@ use state::{Holder, State, Want};
 
 pub use action::LoggedOut;
 
+#[cfg(test)]
+#[path = "../../tests/simulation/mod.rs"]
+mod simulation;
+
 /// One logged-in user. Cheap to clone, used by any number of threads at once; clones are the same session.
 ///
 /// ```no_run
@@ -115,7 +119,7 @@ impl Session {
         let state = match read_record(text.as_ref(), &holder) {
             Ok(Some(record)) => State::of(record, &holder, now),
             Ok(None) => State::nobody(0, now),
-            Err(error) => State { failures: 1, last_error: Some(error), ..State::nobody(0, now) },
+            Err(error) => State { store_failures: 1, last_error: Some(error), ..State::nobody(0, now) },
         };
         Ok(Session(Arc::new(Inner {
             client: client.clone(),
@@ -245,7 +249,7 @@ impl Session {
             generation: state.generation,
             expires_at: current.and_then(|current| current.tokens().expires_at()),
             next_refresh,
-            failures: state.failures,
+            failures: state.failures(),
             last_error: state.last_error.clone(),
             saved: !state.unsaved,
         }

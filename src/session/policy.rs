@@ -77,12 +77,13 @@ pub(crate) fn store_pause(failures: u32, random: u64) -> i64 {
     pauses_after(failures, i64::MAX, i64::MAX, None, random).needed
 }
 
-/// The age that rejected tokens must have to be refreshed, after `rejections` in a row of young ones.
-pub(crate) fn min_age(rejections: u32) -> i64 {
+/// The age that rejected tokens must have to be refreshed, after `rejections` in a row of young ones. Tokens that live
+/// shorter than that would be refreshed then anyway.
+pub(crate) fn min_age(rejections: u32, lifetime: i64) -> i64 {
     match rejections {
         // The first rejection says nothing yet but that these tokens have ended.
         0 => 0,
-        again => FIRST_MIN_AGE.saturating_mul(1 << (again - 1).min(20)).min(MAX_MIN_AGE),
+        again => FIRST_MIN_AGE.saturating_mul(1 << (again - 1).min(20)).min(MAX_MIN_AGE).min(lifetime),
     }
 }
 
@@ -127,9 +128,10 @@ mod tests {
 
     #[test]
     fn the_first_rejection_is_believed_and_each_further_one_later() {
-        let ages: Vec<_> = (0..9).map(|rejections| min_age(rejections) / 1000).collect();
+        let ages: Vec<_> = (0..9).map(|rejections| min_age(rejections, i64::MAX) / 1000).collect();
         assert_eq!(ages, [0, 15, 30, 60, 120, 240, 480, 600, 600]);
-        assert_eq!(min_age(u32::MAX), MAX_MIN_AGE);
+        assert_eq!(min_age(u32::MAX, i64::MAX), MAX_MIN_AGE);
+        assert_eq!(min_age(3, 6_000), 6_000);
         assert_eq!(rejections_after(0, 10, true), 1);
         assert_eq!(rejections_after(3, 10, true), 4);
         assert_eq!(rejections_after(3, 10, false), 3);

@@ -21,16 +21,18 @@ pub(crate) struct State {
     pub(crate) replaced: Option<Secret>,
     /// The store does not have the current tokens: it refused them.
     pub(crate) unsaved: bool,
-    /// Failures since the last success, and the last of them.
-    pub(crate) failures: u32,
+    /// The last failure since the last success.
     pub(crate) last_error: Option<Error>,
     /// The server failed and is left alone for a while.
     pub(crate) back_off: Option<BackOff>,
-    /// The store failed: what can wait does, until this time of the boot clock.
+    /// How often the store failed in a row, and until when, by the boot clock, what can wait does.
+    pub(crate) store_failures: u32,
     pub(crate) store_pause_until: i64,
     /// When the store was last read, and when tokens were last refreshed here, by the boot clock.
     pub(crate) looked_at: i64,
     pub(crate) refreshed_at: Option<i64>,
+    /// The same, of a refresh because the API had rejected the tokens.
+    pub(crate) rejected_at: Option<i64>,
 }
 
 /// Who holds a session's tokens: the API key, the server, and this run of this machine.
@@ -48,13 +50,20 @@ pub(crate) struct Current {
     /// `None`: never.
     pub(crate) refresh_at: Option<Moment>,
     pub(crate) ends_at: Option<Moment>,
-    /// When the tokens came, by the boot clock of this machine; an estimate where another machine received them.
-    pub(crate) obtained_boot: i64,
+    /// When the tokens came, by the boot clock; where another machine received them, or this one before it started anew,
+    /// when they were first seen here. They are at least as old.
+    pub(crate) known_since: i64,
+    /// When the tokens came, by the boot clock, as well as it can be told; `None`: in the future of the wall clock here.
+    pub(crate) came_at: Option<i64>,
+    /// They came to this machine in this run of it, so that their age is certain.
+    pub(crate) came_here: bool,
 }
 
 /// Nobody asks the server before these times of the boot clock.
 #[derive(Clone, Debug)]
 pub(crate) struct BackOff {
+    /// How often in a row.
+    pub(crate) failures: u32,
     pub(crate) error: Error,
     pub(crate) until: i64,
     /// For tokens that have not ended.
@@ -81,17 +90,21 @@ pub(crate) enum Answer {
 impl Current {
     pub(crate) fn new(record: Record, holder: &Holder, now: Now) -> Current {
         let same_boot = record.obtained_boot.as_ref().filter(|time| Some(&time.boot_id) == holder.boot_id.as_ref());
+        let by_wall = now.wall.saturating_sub(record.obtained_at);
         let age = match same_boot {
             Some(time) => now.boot.saturating_sub(time.at),
             // A record from the future, by a clock that was set back since or by another machine's: it counts as new.
-            None => now.wall.saturating_sub(record.obtained_at).max(0),
+            None => by_wall.max(0),
         };
         let obtained_boot = now.boot.saturating_sub(age.max(0));
+        let known_since = if same_boot.is_some() { obtained_boot } else { now.boot };
+        let came_here = same_boot.is_some();
+        let came_at = (came_here || by_wall >= 0).then_some(obtained_boot);
         // A negative age is none of this boot, whatever the record says: the tokens count as ended.
         let boot = |after: i64| if age < 0 { i64::MIN } else { obtained_boot.saturating_add(after) };
         let moment = |at: i64| Moment { boot: boot(at.saturating_sub(record.obtained_at)), wall: at };
         let ends_at = record.tokens.expires_at().map(|at| moment(at.saturating_mul(1000)));
-        Current { refresh_at: record.refresh_at.map(moment), ends_at, obtained_boot, record }
+        Current { refresh_at: record.refresh_at.map(moment), ends_at, known_since, came_at, came_here, record }
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {
@@ -106,8 +119,9 @@ impl Current {
         self.refresh_at.is_some_and(|at| now.has_reached(at))
     }
 
+    /// How old the tokens are at least.
     pub(crate) fn age(&self, now: Now) -> i64 {
-        now.boot.saturating_sub(self.obtained_boot)
+        now.boot.saturating_sub(self.known_since)
     }
 
     pub(crate) fn lifetime(&self) -> i64 {
@@ -117,11 +131,6 @@ impl Current {
 
     pub(crate) fn is(&self, tokens: &Tokens) -> bool {
         self.tokens().access_token() == tokens.access_token()
-    }
-
-    /// How long the API must still accept the tokens before a rejection of them costs a refresh; 0: no longer.
-    pub(crate) fn too_young_for(&self, now: Now) -> i64 {
-        (policy::min_age(self.record.rejections) - self.age(now)).max(0)
     }
 
     pub(crate) fn secrets(&self) -> [&str; 2] {
@@ -138,12 +147,13 @@ impl State {
             ready_until: None,
             replaced: None,
             unsaved: false,
-            failures: 0,
             last_error: None,
             back_off: None,
+            store_failures: 0,
             store_pause_until: i64::MIN,
             looked_at: now.boot,
             refreshed_at: None,
+            rejected_at: None,
         }
     }
 
@@ -154,10 +164,22 @@ impl State {
         State { current, ..State::nobody(generation, now) }.with_new_limit(now)
     }
 
-    /// The state of `record`, which replaces what this one has.
+    /// The state of `record`, which replaces what this one has. A pause of the server goes on: other tokens do not end it.
     pub(crate) fn replaced_by(&self, record: Record, holder: &Holder, now: Now) -> State {
         let replaced = self.current.as_ref().map(|current| current.tokens().access_token().clone());
-        State { replaced, refreshed_at: self.refreshed_at, ..State::of(record, holder, now) }
+        State { replaced, ..State::of(record, holder, now) }.with_pauses_of(self, now)
+    }
+
+    /// The state after another holder of the store ended the login.
+    pub(crate) fn ended(&self, now: Now) -> State {
+        State::nobody(self.generation + 1, now).with_pauses_of(self, now)
+    }
+
+    fn with_pauses_of(self, before: &State, now: Now) -> State {
+        let back_off = before.back_off.clone().filter(|back_off| now.boot < back_off.until);
+        let last_error = back_off.as_ref().map(|back_off| back_off.error.clone());
+        let (refreshed_at, rejected_at) = (before.refreshed_at, before.rejected_at);
+        State { back_off, last_error, refreshed_at, rejected_at, ..self }.with_new_limit(now)
     }
 
     /// The same with [`ready_until`](Self::ready_until) as it follows from the rest: the end of the tokens, their refresh,
@@ -233,10 +255,12 @@ impl State {
         if let Some(error) = self.backed_off(is_early, now) {
             return Some(error);
         }
-        let young_for = current.too_young_for(now);
+        // Where their age is not certain, they are young as long as this process has just refreshed rejected ones.
+        let young_since = if current.came_here { current.came_at } else { current.came_at.max(self.rejected_at) };
+        let min_age = policy::min_age(current.record.rejections, current.lifetime());
+        let young_for = young_since.map_or(0, |since| min_age.saturating_sub(now.boot.saturating_sub(since)));
         if matches!(want, Want::Other(_)) && !current.is_over(now) && young_for > 0 {
-            let age = current.age(now) / 1000;
-            let what = format!("the API rejected tokens that were refreshed {age} s ago, after others before them");
+            let what = "the API rejected tokens that were refreshed just now because others had been rejected";
             let remedy = "try again later; if another installation uses this user, let both share a store";
             let error = Error::new(Status::TokenRejected, what, remedy).with_advice(Advice::Retry, remedy);
             return Some(error.with_retry_after(Some(Duration::from_millis(young_for.unsigned_abs()))));
@@ -254,23 +278,41 @@ impl State {
 
     /// The same after the server failed: tokens that have not ended are handed out, and the next request waits.
     pub(crate) fn after_failure(&self, error: &Error, now: Now, random: u64) -> State {
-        let failures = self.failures.saturating_add(1);
-        let Some(current) = &self.current else {
-            return State { failures, last_error: Some(error.clone()), ..self.clone() };
-        };
-        let left = current.ends_at.map_or(i64::MAX, |at| (at.boot.saturating_sub(now.boot)).max(0));
-        let pauses = policy::pauses_after(failures, current.lifetime(), left, error.retry_after(), random);
-        let until = |pause: i64| now.boot.saturating_add(pause);
-        let back_off = BackOff { error: error.clone(), until: until(pauses.needed), early_until: until(pauses.early) };
-        State { failures, last_error: Some(error.clone()), back_off: Some(back_off), ..self.clone() }
-            .with_new_limit(now)
+        let failures = self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(1);
+        let (lifetime, left) = self.current.as_ref().map_or((0, 0), |current| {
+            let left = current.ends_at.map_or(i64::MAX, |at| at.boot.saturating_sub(now.boot).max(0));
+            (current.lifetime(), left)
+        });
+        let pauses = policy::pauses_after(failures, lifetime, left, error.retry_after(), random);
+        let (until, early_until) = (now.boot.saturating_add(pauses.needed), now.boot.saturating_add(pauses.early));
+        let back_off = Some(BackOff { failures, error: error.clone(), until, early_until });
+        State { last_error: Some(error.clone()), back_off, ..self.clone() }.with_new_limit(now)
     }
 
-    /// The same after the store failed, or somebody else kept its lock.
+    /// The same after the store failed, or another holder kept its lock.
     pub(crate) fn after_store_failure(&self, error: &Error, now: Now, random: u64) -> State {
-        let failures = self.failures.saturating_add(1);
-        let store_pause_until = now.boot.saturating_add(policy::store_pause(failures, random));
-        State { failures, last_error: Some(error.clone()), store_pause_until, ..self.clone() }.with_new_limit(now)
+        let store_failures = self.store_failures.saturating_add(1);
+        let store_pause_until = now.boot.saturating_add(policy::store_pause(store_failures, random));
+        State { last_error: Some(error.clone()), store_failures, store_pause_until, ..self.clone() }.with_new_limit(now)
+    }
+
+    /// The same after the store was read and has the current tokens.
+    pub(crate) fn with_store_well(&self, now: Now) -> State {
+        let last_error = self.back_off.as_ref().map(|back_off| back_off.error.clone());
+        State {
+            looked_at: now.boot,
+            unsaved: false,
+            last_error,
+            store_failures: 0,
+            store_pause_until: i64::MIN,
+            ..self.clone()
+        }
+        .with_new_limit(now)
+    }
+
+    /// Failures since the last success.
+    pub(crate) fn failures(&self) -> u32 {
+        self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(self.store_failures)
     }
 }
 

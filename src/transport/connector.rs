@@ -16,9 +16,13 @@ use ureq::unversioned::transport::{
 };
 
 use super::buffers::WipedBuffers;
-use super::dial::{self, Target};
+use super::dial::{Dialler, Target};
 use super::fault::Fault;
-use super::link::{Link, Progress, Socket, Wire};
+use super::idle;
+use super::link::{Link, Wire};
+use super::process::Process;
+use super::progress::Progress;
+use super::socket::Socket;
 use super::stop::Stop;
 
 /// Looks up nothing for a direct connection, which [`LinkConnector`] does itself; for ureq's proxy connectors it
@@ -38,7 +42,7 @@ impl Resolver for LazyResolver {
         let direct = config.proxy().is_none_or(|proxy| proxy.uri() != uri && proxy.is_no_proxy(uri));
         if !direct {
             let target = target(uri, deadline(timeout));
-            let addresses = dial::addresses(&target, dial::system_look_up, &self.stop);
+            let addresses = Dialler::new(&self.stop).addresses(&target);
             for address in addresses.map_err(|fault| fault.into_ureq(timeout.reason))?.into_iter().take(16) {
                 found.push(address);
             }
@@ -53,6 +57,9 @@ impl fmt::Debug for LazyResolver {
     }
 }
 
+/// The URL of a request that only makes ureq look through its kept connections.
+pub(super) const NOWHERE: &str = "http://kept-connections.invalid/";
+
 /// The first of the chain: makes nothing, and notes that ureq has no kept connection.
 #[derive(Debug)]
 pub(super) struct NewConnection;
@@ -60,7 +67,10 @@ pub(super) struct NewConnection;
 impl Connector<()> for NewConnection {
     type Out = ();
 
-    fn connect(&self, _: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, ureq::Error> {
+    fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, ureq::Error> {
+        if *details.uri == NOWHERE {
+            return Err(ureq::Error::ConnectionFailed);
+        }
         Progress::set_dialled();
         Ok(None)
     }
@@ -72,6 +82,10 @@ pub(super) struct LinkConnector {
     pub(super) has_proxy: bool,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) stop: Stop,
+    /// What the connections are part of.
+    pub(super) process: Weak<Process>,
+    /// Each of them holds it.
+    pub(super) open: Arc<()>,
 }
 
 impl<In: Transport> Connector<In> for LinkConnector {
@@ -88,7 +102,7 @@ impl<In: Transport> Connector<In> for LinkConnector {
             None => {
                 let target = target(details.uri, deadline);
                 let known = details.addrs.iter().copied().collect();
-                let stream = dial::connect(&target, known, dial::system_look_up, &self.stop).map_err(to_ureq)?;
+                let stream = Dialler::new(&self.stop).connect(&target, known).map_err(to_ureq)?;
                 let stream = Arc::new(stream);
                 let handle: Weak<dyn ShutdownHandle> = Arc::downgrade(&stream) as _;
                 (details.register_shutdown)(handle)?;
@@ -98,7 +112,7 @@ impl<In: Transport> Connector<In> for LinkConnector {
         let tls = match &self.tls {
             Some(config) if details.needs_tls() => {
                 let name = ServerName::try_from(bare_host(details.uri).to_owned())
-                    .map_err(|error| to_ureq(Fault::LookUp(io::Error::other(error))))?;
+                    .map_err(|error| to_ureq(Fault::LookUp(error.to_string())))?;
                 let tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
                 Some(Box::new(tls))
             }
@@ -110,7 +124,8 @@ impl<In: Transport> Connector<In> for LinkConnector {
             left.after = at.saturating_duration_since(Instant::now()).into();
         }
         let to_proxy = self.has_proxy && details.config.proxy().is_none();
-        let link = Link::open(wire, tls, buffers, left, !to_proxy)?;
+        let link = Link::open(wire, tls, buffers, left, !to_proxy, self.open.clone())?;
+        idle::watch(&self.process);
         if !to_proxy {
             Progress::set_connected();
         }

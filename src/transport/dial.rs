@@ -2,7 +2,7 @@
 //!
 //! This happens on a thread of its own, for the system offers no way to stop waiting for a look-up or for a connection;
 //! the caller waits for the thread no longer than its deadline, and not at all once it is told to stop. The thread ends
-//! when the system's own patience does.
+//! when the system's own patience does. How many there may be, and which look-ups are shared, is settled in `threads`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -14,6 +14,7 @@ use crate::panic::catch_panic;
 
 use super::fault::Fault;
 use super::stop::{Stop, Waited};
+use super::threads::{Found, LookUp, Place, Threads, Turn};
 
 /// A host and a port, and when to give up.
 #[derive(Clone, Debug)]
@@ -24,52 +25,124 @@ pub(super) struct Target {
     pub(super) deadline: Option<Instant>,
 }
 
-/// How names are looked up; the system's way, except in tests.
-pub(super) type LookUp = fn(&str, u16) -> io::Result<Vec<SocketAddr>>;
-
-pub(super) fn system_look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    (host, port).to_socket_addrs().map(Iterator::collect)
-}
-
-/// The addresses of the host; an IP address is its own.
-pub(super) fn addresses(target: &Target, look_up: LookUp, stop: &Stop) -> Result<Vec<SocketAddr>, Fault> {
-    if let Ok(ip) = target.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, target.port)]);
+impl Target {
+    fn ip(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.host.parse::<IpAddr>().ok()?, self.port))
     }
-    let job = target.clone();
-    on_thread(target, stop, move || found(look_up(&job.host, job.port)))
 }
 
-/// A connection to the host, or to the first of `known` addresses that accepts one.
-pub(super) fn connect(
-    target: &Target,
-    known: Vec<SocketAddr>,
-    look_up: LookUp,
-    stop: &Stop,
-) -> Result<TcpStream, Fault> {
-    let job = target.clone();
-    on_thread(target, stop, move || {
-        let addresses = match job.host.parse::<IpAddr>() {
-            _ if !known.is_empty() => known,
-            Ok(ip) => vec![SocketAddr::new(ip, job.port)],
-            Err(_) => found(look_up(&job.host, job.port))?,
+/// Addresses of a host, whose ports do not count.
+type Resolve = fn(&str) -> io::Result<Vec<SocketAddr>>;
+
+fn by_system(host: &str) -> io::Result<Vec<SocketAddr>> {
+    (host, 0).to_socket_addrs().map(Iterator::collect)
+}
+
+/// Reaches hosts for the calls that `stop` ends.
+pub(super) struct Dialler<'a> {
+    stop: &'a Stop,
+    threads: Threads,
+    /// How names are looked up; the system's way, except in tests.
+    resolve: Resolve,
+}
+
+impl<'a> Dialler<'a> {
+    pub(super) fn new(stop: &'a Stop) -> Self {
+        Dialler { stop, threads: Threads::of_this_process(), resolve: by_system }
+    }
+
+    /// The addresses of the host; an IP address is its own.
+    pub(super) fn addresses(&self, target: &Target) -> Result<Vec<SocketAddr>, Fault> {
+        if let Some(address) = target.ip() {
+            return Ok(vec![address]);
+        }
+        let found = match self.wait(target, || self.threads.turn(&target.host, self.stop), Fault::NoPlace)? {
+            Turn::Join(look_up) => self.join(target, &look_up),
+            Turn::Lead(lead, place) => {
+                let look_up = self.look_up(target);
+                self.on_thread(target, place, move || lead.run(look_up))
+            }
         };
-        connect_any(&addresses, job.deadline)
-    })
+        found.map(|addresses| with_port(addresses, target.port))
+    }
+
+    /// A connection to the host, or to the first of `known` addresses that accepts one.
+    pub(super) fn connect(&self, target: &Target, known: Vec<SocketAddr>) -> Result<TcpStream, Fault> {
+        let (port, deadline) = (target.port, target.deadline);
+        let addresses = match target.ip() {
+            _ if !known.is_empty() => known,
+            Some(address) => vec![address],
+            None => match self.wait(target, || self.threads.turn(&target.host, self.stop), Fault::NoPlace)? {
+                Turn::Join(look_up) => with_port(self.join(target, &look_up)?, port),
+                Turn::Lead(lead, place) => {
+                    // On the same thread: to start one takes longer than most look-ups.
+                    let (look_up, stop) = (self.look_up(target), self.stop.clone());
+                    return self.on_thread(target, place, move || {
+                        let addresses = with_port(lead.run(look_up)?, port);
+                        if stop.is_set_for_all() { Err(Fault::Stopped) } else { connect_any(&addresses, deadline) }
+                    });
+                }
+            },
+        };
+        let place = self.wait(target, || self.threads.place(self.stop), Fault::NoPlace)?;
+        self.on_thread(target, place, move || connect_any(&addresses, deadline))
+    }
+
+    fn look_up(&self, target: &Target) -> impl FnOnce() -> Found + Send + 'static {
+        let (resolve, host) = (self.resolve, target.host.clone());
+        move || match resolve(&host) {
+            Ok(addresses) if addresses.is_empty() => Err(Fault::look_up(&io::ErrorKind::NotFound.into())),
+            Ok(addresses) => Ok(addresses),
+            Err(error) => Err(Fault::look_up(&error)),
+        }
+    }
+
+    fn join(&self, target: &Target, look_up: &LookUp) -> Found {
+        self.wait(target, || self.threads.found(look_up, self.stop), Fault::TimeIsUp)?
+    }
+
+    /// Runs `job` on a thread and waits for what it gives, until the target's deadline or until told to stop.
+    fn on_thread<T: Send + 'static>(
+        &self,
+        target: &Target,
+        place: Place,
+        job: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let result = Arc::new(Mutex::new(None));
+        let (filled, waker) = (Arc::clone(&result), self.stop.clone());
+        thread::Builder::new()
+            .name("cmauth-dial".to_owned())
+            .spawn(move || {
+                let _place = place;
+                let result = catch_panic(job).unwrap_or_else(|bug| Err(Fault::Bug(bug)));
+                *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+                waker.wake();
+            })
+            .map_err(|error| Fault::Connect(format!("no thread could be started: {error}")))?;
+        self.wait(target, || result.lock().unwrap_or_else(PoisonError::into_inner).take(), Fault::TimeIsUp)?
+    }
+
+    /// Waits until `look` finds something; fails with `late` at the target's deadline.
+    fn wait<T>(&self, target: &Target, look: impl FnMut() -> Option<T>, late: Fault) -> Result<T, Fault> {
+        match self.stop.wait(target.deadline, look) {
+            Waited::Found(found) => Ok(found),
+            Waited::Stopped => Err(Fault::Stopped),
+            Waited::TimeIsUp => Err(late),
+        }
+    }
 }
 
-fn found(answer: io::Result<Vec<SocketAddr>>) -> Result<Vec<SocketAddr>, Fault> {
-    match answer {
-        Ok(addresses) if addresses.is_empty() => Err(Fault::LookUp(io::ErrorKind::NotFound.into())),
-        Ok(addresses) => Ok(addresses),
-        Err(error) => Err(Fault::LookUp(error)),
+fn with_port(mut addresses: Vec<SocketAddr>, port: u16) -> Vec<SocketAddr> {
+    for address in &mut addresses {
+        address.set_port(port);
     }
+    addresses
 }
 
 /// Tries the addresses in turn. Each gets at most half of the time left, the last one all of it, so that a dead
 /// address does not use up the time of a live one.
 fn connect_any(addresses: &[SocketAddr], deadline: Option<Instant>) -> Result<TcpStream, Fault> {
-    let mut failure = Fault::LookUp(io::ErrorKind::NotFound.into());
+    let mut failure = Fault::look_up(&io::ErrorKind::NotFound.into());
     for (i, address) in addresses.iter().enumerate() {
         let is_last = i + 1 == addresses.len();
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -85,38 +158,16 @@ fn connect_any(addresses: &[SocketAddr], deadline: Option<Instant>) -> Result<Tc
                 return Ok(stream);
             }
             Err(error) if error.kind() == io::ErrorKind::TimedOut => failure = Fault::TimeIsUp,
-            Err(error) => failure = Fault::Connect(error),
+            Err(error) => failure = Fault::connect(&error),
         }
     }
     Err(failure)
 }
 
-/// Runs `job` on a thread and waits for what it gives, until the target's deadline or until told to stop.
-fn on_thread<T: Send + 'static>(
-    target: &Target,
-    stop: &Stop,
-    job: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    let place = Arc::new(Mutex::new(None));
-    let (filled, waker) = (Arc::clone(&place), stop.clone());
-    thread::Builder::new()
-        .name("cmauth-dial".to_owned())
-        .spawn(move || {
-            let result = catch_panic(job).unwrap_or_else(|bug| Err(Fault::Bug(bug)));
-            *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-            waker.wake();
-        })
-        .map_err(Fault::Connect)?;
-    match stop.wait(target.deadline, || place.lock().unwrap_or_else(PoisonError::into_inner).take()) {
-        Waited::Found(result) => result,
-        Waited::Stopped => Err(Fault::Stopped),
-        Waited::TimeIsUp => Err(Fault::TimeIsUp),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -127,10 +178,14 @@ mod tests {
     }
 
     /// A look-up that never ends.
-    fn stuck(_: &str, _: u16) -> io::Result<Vec<SocketAddr>> {
+    fn stuck(_: &str) -> io::Result<Vec<SocketAddr>> {
         loop {
             thread::park();
         }
+    }
+
+    fn dialler(stop: &Stop, resolve: Resolve) -> Dialler<'_> {
+        Dialler { stop, threads: Threads::at_most(8), resolve }
     }
 
     /// An address that takes no connection and refuses none: its queue is full.
@@ -157,9 +212,10 @@ mod tests {
     fn a_look_up_that_takes_too_long_ends_at_the_deadline() {
         let begun = Instant::now();
         let target = target("slow.invalid", 443, Duration::from_millis(150));
-        let failure = connect(&target, Vec::new(), stuck, &Stop::default()).unwrap_err();
+        let stop = Stop::default();
+        let failure = dialler(&stop, stuck).connect(&target, Vec::new()).unwrap_err();
         assert!(matches!(failure, Fault::TimeIsUp), "{failure:?}");
-        let failure = addresses(&target, stuck, &Stop::default()).unwrap_err();
+        let failure = dialler(&stop, stuck).addresses(&target).unwrap_err();
         assert!(matches!(failure, Fault::TimeIsUp), "{failure:?}");
         assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     }
@@ -167,13 +223,13 @@ mod tests {
     #[test]
     fn a_look_up_and_a_connection_end_when_told_to_stop() {
         let dead = Dead::new();
-        for (known, look_up) in [(Vec::new(), stuck as LookUp), (vec![dead.address()], system_look_up)] {
+        for (known, resolve) in [(Vec::new(), stuck as Resolve), (vec![dead.address()], by_system)] {
             let stop = Stop::default();
             let switch = stop.clone();
             let (sender, receiver) = mpsc::channel();
             let caller = thread::spawn(move || {
                 sender.send(()).unwrap();
-                connect(&target("slow.invalid", 443, Duration::from_secs(60)), known, look_up, &stop)
+                dialler(&stop, resolve).connect(&target("slow.invalid", 443, Duration::from_secs(60)), known)
             });
             receiver.recv().unwrap();
             let begun = Instant::now();
@@ -185,9 +241,9 @@ mod tests {
 
     #[test]
     fn a_name_without_an_address_is_said_to_be_so() {
-        for look_up in [(|_, _| Ok(Vec::new())) as LookUp, |_, _| Err(io::Error::other("no such name"))] {
+        for resolve in [(|_| Ok(Vec::new())) as Resolve, |_| Err(io::Error::other("no such name"))] {
             let target = target("nobody.invalid", 443, Duration::from_secs(5));
-            let failure = connect(&target, Vec::new(), look_up, &Stop::default()).unwrap_err();
+            let failure = dialler(&Stop::default(), resolve).connect(&target, Vec::new()).unwrap_err();
             assert!(matches!(failure, Fault::LookUp(_)), "{failure:?}");
         }
     }
@@ -200,7 +256,7 @@ mod tests {
         let target = target("several.invalid", 443, Duration::from_millis(2000));
         let known = vec![refused, dead.address(), live.local_addr().unwrap()];
         let begun = Instant::now();
-        let stream = connect(&target, known, system_look_up, &Stop::default()).unwrap();
+        let stream = dialler(&Stop::default(), by_system).connect(&target, known).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), live.local_addr().unwrap());
         assert!(begun.elapsed() < Duration::from_millis(2000), "{:?}", begun.elapsed());
     }
@@ -211,7 +267,7 @@ mod tests {
         let reach = |listener: &TcpListener, families: &[&str]| {
             let port = listener.local_addr().unwrap().port();
             let known = families.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect();
-            connect(&target("localhost", port, Duration::from_secs(5)), known, stuck, &Stop::default())
+            dialler(&Stop::default(), stuck).connect(&target("localhost", port, Duration::from_secs(5)), known)
         };
         let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
         for families in [&["127.0.0.1"][..], &["::1", "127.0.0.1"], &["127.0.0.1", "::1"]] {
@@ -237,13 +293,93 @@ mod tests {
         let dead = Dead::new();
         let target = target("dead.invalid", 443, Duration::from_millis(200));
         let begun = Instant::now();
-        let failure = connect(&target, vec![dead.address(); 3], system_look_up, &Stop::default()).unwrap_err();
+        let failure = dialler(&Stop::default(), by_system).connect(&target, vec![dead.address(); 3]).unwrap_err();
         assert!(matches!(failure, Fault::TimeIsUp), "{failure:?}");
         assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 
         let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target = Target { deadline: None, ..target };
-        let failure = connect(&target, vec![refused], system_look_up, &Stop::default()).unwrap_err();
+        let failure = dialler(&Stop::default(), by_system).connect(&target, vec![refused]).unwrap_err();
         assert!(matches!(failure, Fault::Connect(_)), "{failure:?}");
+    }
+
+    /// A look-up that ends once it is let go, and how many of it there were.
+    struct Gate {
+        started: AtomicUsize,
+        open: AtomicBool,
+    }
+
+    impl Gate {
+        const fn closed() -> Gate {
+            Gate { started: AtomicUsize::new(0), open: AtomicBool::new(false) }
+        }
+
+        fn pass(&self) -> io::Result<Vec<SocketAddr>> {
+            self.started.fetch_add(1, Ordering::Relaxed);
+            while !self.open.load(Ordering::Relaxed) {
+                thread::yield_now();
+            }
+            Ok(vec!["127.0.0.1:0".parse().unwrap()])
+        }
+    }
+
+    #[test]
+    fn calls_to_one_host_share_one_look_up() {
+        static GATE: Gate = Gate::closed();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (stop, other_client, third_client) = (Stop::default(), Stop::default(), Stop::default());
+        let first = dialler(&stop, |_| GATE.pass());
+        let third = Dialler { threads: first.threads.clone(), ..dialler(&third_client, |_| GATE.pass()) };
+        let second = Dialler { threads: first.threads.clone(), ..dialler(&other_client, |_| GATE.pass()) };
+        let hurried = || first.connect(&target("slow.invalid", 443, Duration::from_millis(100)), Vec::new());
+        let long = target("slow.invalid", port, Duration::from_secs(60));
+        // Each has its own deadline: who began the look-up leaves, and who stays gets what was found.
+        assert!(matches!(hurried(), Err(Fault::TimeIsUp)));
+        thread::scope(|scope| {
+            let patient = scope.spawn(|| second.connect(&long, Vec::new()));
+            let cancelled = scope.spawn(|| third.connect(&long, Vec::new()));
+            for call in (0..30).map(|_| scope.spawn(hurried)).collect::<Vec<_>>() {
+                assert!(matches!(call.join().unwrap(), Err(Fault::TimeIsUp)));
+            }
+            while !first.threads.is_waiting(&other_client) || !first.threads.is_waiting(&third_client) {
+                thread::yield_now();
+            }
+            third_client.set();
+            assert!(matches!(cancelled.join().unwrap(), Err(Fault::Stopped)));
+            GATE.open.store(true, Ordering::Relaxed);
+            assert_eq!(patient.join().unwrap().unwrap().peer_addr().unwrap(), listener.local_addr().unwrap());
+        });
+        assert_eq!(GATE.started.load(Ordering::Relaxed), 1);
+        first.connect(&long, Vec::new()).unwrap();
+        assert_eq!(GATE.started.load(Ordering::Relaxed), 2, "a result was kept");
+    }
+
+    #[test]
+    fn at_the_limit_a_call_waits_for_a_place_until_its_deadline() {
+        static GATE: Gate = Gate::closed();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stop = Stop::default();
+        let dialler = Dialler { threads: Threads::at_most(2), ..dialler(&stop, |_| GATE.pass()) };
+        let port = listener.local_addr().unwrap().port();
+        let call = |host, patience| dialler.connect(&target(host, port, patience), Vec::new());
+        thread::scope(|scope| {
+            let taken: Vec<_> = ["a.invalid", "b.invalid"]
+                .map(|host| scope.spawn(move || call(host, Duration::from_secs(60))))
+                .into_iter()
+                .collect();
+            while GATE.started.load(Ordering::Relaxed) < 2 {
+                thread::yield_now();
+            }
+            for host in ["c.invalid", "127.0.0.1"] {
+                let failure = call(host, Duration::from_millis(50)).unwrap_err();
+                assert!(matches!(failure, Fault::NoPlace), "{failure:?}");
+            }
+            let waiting = scope.spawn(|| call("127.0.0.1", Duration::from_secs(60)));
+            GATE.open.store(true, Ordering::Relaxed);
+            for call in taken.into_iter().chain([waiting]) {
+                call.join().unwrap().unwrap();
+            }
+        });
     }
 }

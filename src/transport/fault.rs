@@ -8,17 +8,20 @@ use std::io;
 
 use ureq::Timeout;
 
+use super::threads::MOST_THREADS;
 use crate::error::{Error, Status};
 
 /// A failure of our own connector, on its way through ureq.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// The name was not found.
-    LookUp(io::Error),
-    /// No address accepted a connection.
-    Connect(io::Error),
+    /// The name was not found, for this reason.
+    LookUp(String),
+    /// No address accepted a connection, for this reason.
+    Connect(String),
     /// The deadline passed.
     TimeIsUp,
+    /// The deadline passed before a thread could be started: there were as many as there may be.
+    NoPlace,
     /// The client was told to stop.
     Stopped,
     /// A panic, caught.
@@ -26,6 +29,14 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    pub(super) fn look_up(cause: &io::Error) -> Fault {
+        Fault::LookUp(describe(cause))
+    }
+
+    pub(super) fn connect(cause: &io::Error) -> Fault {
+        Fault::Connect(describe(cause))
+    }
+
     /// As ureq takes it; `reason` is which of its timeouts set the deadline.
     pub(super) fn into_ureq(self, reason: Timeout) -> ureq::Error {
         match self {
@@ -59,11 +70,19 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
     let again = "check the network, then try again";
     match error {
         U::Other(other) => match other.downcast_ref::<Fault>() {
-            Some(Fault::LookUp(cause)) => not_found(server, &describe(cause)),
+            Some(Fault::LookUp(cause)) => not_found(server, cause),
             Some(Fault::Connect(cause)) => Error::new(
                 Status::Network,
-                format!("cannot connect to {server}: {}", describe(cause)),
+                format!("cannot connect to {server}: {cause}"),
                 "check the network and the firewall, then try again",
+            ),
+            Some(Fault::NoPlace) => Error::new(
+                Status::Timeout,
+                format!(
+                    "no connection to {server} within the timeout: {MOST_THREADS} threads of this library, the most \
+                     there may be, already look up names or connect"
+                ),
+                "check the network and the DNS, then try again",
             ),
             Some(Fault::Bug(bug)) => bug.clone(),
             // The caller knows that it was stopped; time goes by another name.
@@ -171,5 +190,18 @@ fn describe(error: &io::Error) -> String {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => "the other side reset the connection".to_owned(),
         io::ErrorKind::UnexpectedEof => "the other side closed the connection".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Advice;
+
+    #[test]
+    fn a_call_that_got_no_thread_says_so_and_may_be_repeated() {
+        let error = to_error("https://example.com", &Fault::NoPlace.into_ureq(Timeout::Connect));
+        assert_eq!((error.status(), error.advice()), (Status::Timeout, Advice::Retry));
+        assert!(error.message().contains("64 threads of this library"), "{error}");
     }
 }

@@ -8,28 +8,34 @@ mod buffers;
 mod connector;
 mod dial;
 mod fault;
+mod idle;
 mod link;
+mod per_process;
+mod process;
+mod progress;
+mod socket;
 mod stop;
+mod threads;
 mod tls;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnector};
 use ureq::{Agent, Body, http};
 
 use crate::LOG;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
+use crate::proxy;
 use crate::url;
 use crate::wipe::Zeroizing;
-use connector::{LazyResolver, LinkConnector, NewConnection};
-use link::Progress;
-use stop::{Stop, Waited};
+use per_process::PerProcess;
+use process::{Process, Settings};
+use progress::Progress;
+use stop::Waited;
 
 /// ureq takes no longer ones than 64 KiB, nor does any server.
 const LONGEST_URL: usize = 60 * 1024;
@@ -44,11 +50,8 @@ const OUTPUT_BUFFER: usize = 4 * 1024;
 /// How long a body is waited for that only helps the log.
 const BODY_FOR_THE_LOG: Duration = Duration::from_millis(500);
 
-/// After this a wait looks for itself.
-const WAIT_SLICE: Duration = Duration::from_millis(100);
-
 /// Kept connections, and for how long: many threads of a recorder may refresh at once, and servers of this kind close
-/// idle connections after 20 s or later.
+/// idle connections after 20 s or later. See `idle` for who closes them.
 const KEPT_CONNECTIONS: usize = 64;
 const KEPT_FOR: Duration = Duration::from_secs(15);
 
@@ -102,58 +105,19 @@ pub(crate) struct Transport {
     server: String,
     connect_timeout: Duration,
     settings: Settings,
-    /// What the process that made this uses.
-    owner: Process,
-    /// What a forked child uses. The parent never locks it, so no child finds it locked.
-    child: Mutex<Option<Process>>,
-}
-
-/// Connections, and the switch that ends the calls on them. They belong to one process: a child must neither touch its
-/// parent's connections, nor wait for a lock that another thread of its parent may have held when it was made.
-#[derive(Clone)]
-struct Process {
-    id: u32,
-    agent: Agent,
-    stop: Stop,
-}
-
-/// What a [`Process`] is made from.
-struct Settings {
-    config: ureq::config::Config,
-    tls: Option<Arc<rustls::ClientConfig>>,
-}
-
-impl Settings {
-    fn process(&self, tls: Option<Arc<rustls::ClientConfig>>) -> Process {
-        let stop = Stop::default();
-        let connector = NewConnection
-            .chain(SocksConnector::default())
-            .chain(ConnectProxyConnector::default())
-            .chain(LinkConnector { has_proxy: self.config.proxy().is_some(), tls, stop: stop.clone() });
-        let resolver = LazyResolver { stop: stop.clone() };
-        let agent = Agent::with_parts(self.config.clone(), connector, resolver);
-        Process { id: std::process::id(), agent, stop }
-    }
-
-    fn child(&self, parent: &Process) -> Process {
-        let child = self.process(self.tls.as_deref().map(tls::for_child).map(Arc::new));
-        if parent.stop.is_set_for_all() {
-            child.stop();
-        }
-        child
-    }
-}
-
-impl Process {
-    fn stop(&self) {
-        self.stop.set();
-        self.agent.clone().shutdown();
-    }
+    /// The process that made this, and what it uses.
+    owner: (u32, Arc<Process>),
+    /// What a forked child uses.
+    child: PerProcess<Arc<Process>>,
 }
 
 impl Transport {
     /// Reads the CA files and the system's trust; nothing is sent.
     pub(crate) fn new(config: &Config) -> Result<Transport, Error> {
+        Transport::with(config, KEPT_FOR)
+    }
+
+    fn with(config: &Config, kept_for: Duration) -> Result<Transport, Error> {
         let https = config.base_url.starts_with("https:");
         // Without https no certificate is looked at, and a machine without any can still talk to a loopback server.
         let tls = if https { Some(Arc::new(tls::settings(config)?)) } else { None };
@@ -161,9 +125,9 @@ impl Transport {
             ProxyChoice::None => None,
             // A proxy would carry what must not leave this machine unencrypted.
             ProxyChoice::FromEnvironment if !https => None,
-            ProxyChoice::FromEnvironment => ureq::Proxy::try_from_env(),
+            ProxyChoice::FromEnvironment => proxy::from_environment(&config.base_url)?,
             ProxyChoice::Url(url) => {
-                Some(ureq::Proxy::new(url.expose()).map_err(|_| Error::invalid_argument("proxy", "not a proxy URL"))?)
+                Some(proxy::parse(url.expose()).map_err(|problem| Error::invalid_argument("proxy", problem))?)
             }
         };
         if !https && proxy.as_ref().is_some_and(|proxy| !url::is_loopback(proxy.host())) {
@@ -172,9 +136,8 @@ impl Transport {
                 "secrets cross a network over https:// only: set that base URL",
             ));
         }
-        let uri: Option<http::Uri> = config.base_url.parse().ok();
-        let by_proxy = proxy.as_ref().is_some_and(|proxy| uri.is_some_and(|uri| !proxy.is_no_proxy(&uri)));
-        let server = if by_proxy { format!("{} through the proxy", config.base_url) } else { config.base_url.clone() };
+        let server =
+            if proxy.is_some() { format!("{} through the proxy", config.base_url) } else { config.base_url.clone() };
         let settings = Settings {
             config: ureq::config::Config::builder()
                 .http_status_as_error(false)
@@ -190,12 +153,13 @@ impl Transport {
                 .max_response_header_size(HEAD_LIMIT - 1)
                 .max_idle_connections(KEPT_CONNECTIONS)
                 .max_idle_connections_per_host(KEPT_CONNECTIONS)
-                .max_idle_age(KEPT_FOR)
+                .max_idle_age(idle::usable_for(kept_for))
                 .build(),
             tls,
+            kept_for,
         };
-        let owner = settings.process(settings.tls.clone());
-        Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: Mutex::new(None) })
+        let owner = (std::process::id(), Process::first(&settings));
+        Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: PerProcess::new() })
     }
 
     /// Sends the request and waits for the whole answer, until `deadline`.
@@ -255,16 +219,11 @@ impl Transport {
     }
 
     /// Waits until `look` finds something, in vain until `deadline`, or until the calls are ended.
-    pub(crate) fn wait<T>(&self, deadline: Instant, mut look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
-        loop {
-            // In slices: in the child of a fork two threads may for once have got different switches.
-            let slice = deadline.min(Instant::now() + WAIT_SLICE);
-            match self.process().stop.wait(Some(slice), &mut look) {
-                Waited::Found(found) => return Ok(Some(found)),
-                Waited::Stopped => return Err(fault::cancelled()),
-                Waited::TimeIsUp if Instant::now() >= deadline => return Ok(None),
-                Waited::TimeIsUp => {}
-            }
+    pub(crate) fn wait<T>(&self, deadline: Instant, look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
+        match self.process().stop.wait(Some(deadline), look) {
+            Waited::Found(found) => Ok(Some(found)),
+            Waited::Stopped => Err(fault::cancelled()),
+            Waited::TimeIsUp => Ok(None),
         }
     }
 
@@ -288,7 +247,7 @@ impl Transport {
             return Err(Failed::NoTime);
         }
         let authorization = sensitive(request.authorization)?;
-        let kept_for = if fresh { Duration::ZERO } else { KEPT_FOR };
+        let kept_for = if fresh { Duration::ZERO } else { idle::usable_for(self.settings.kept_for) };
         let connect = self.connect_timeout.min(left);
 
         // Both kinds of builder have the same names but share no type.
@@ -313,24 +272,14 @@ impl Transport {
         read(request.method, response.map_err(Failed::Exchange)?)
     }
 
-    /// What this process uses.
-    fn process(&self) -> Cow<'_, Process> {
-        let id = std::process::id();
-        if self.owner.id == id {
-            return Cow::Borrowed(&self.owner);
+    /// What this process uses: the same for all its threads, so that one cancel reaches all calls.
+    fn process(&self) -> Arc<Process> {
+        let (id, owner) = &self.owner;
+        if *id == std::process::id() {
+            return Arc::clone(owner);
         }
-        let Ok(mut child) = self.child.try_lock() else {
-            // Another thread of this child has it, or had it when this process was forked from a child: never wait.
-            return Cow::Owned(self.settings.child(&self.owner));
-        };
-        match &*child {
-            Some(process) if process.id == id => Cow::Owned(process.clone()),
-            _ => {
-                let process = self.settings.child(&self.owner);
-                *child = Some(process.clone());
-                Cow::Owned(process)
-            }
-        }
+        let make = |parent: Option<&Arc<Process>>| Process::child_of(parent.unwrap_or(owner), &self.settings);
+        Arc::clone(&self.child.get_or_make(make))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::link::is_asked_to_end;
+use super::progress::is_asked_to_end;
 use crate::interrupt;
 
 /// The switch. Clones are the same one.
@@ -43,6 +43,11 @@ impl Stop {
     pub(super) fn set(&self) {
         self.0.stopped.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// Whether both are the same switch.
+    pub(super) fn is(&self, other: &Stop) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Lets every waiter look again.

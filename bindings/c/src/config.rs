@@ -153,9 +153,17 @@ pub unsafe extern "C" fn cm_config_add_ca_file(config: *mut cm_config, path: *co
 
 /// Sets the proxy.
 ///
-/// In the environment, the first of ALL_PROXY, HTTPS_PROXY and HTTP_PROXY counts, in capitals or small; hosts in NO_PROXY
-/// need none, nor does an http:// base URL, which is on this machine. "socks5://" and "socks4://" look the server's name up
-/// here, "socks5h://" and "socks4a://" leave that to the proxy.
+/// "socks5://" and "socks4://" look the server's name up here, "socks5h://" and "socks4a://" leave that to the proxy.
+///
+/// The environment is read by `cm_client_new`, as curl reads it. The first of https_proxy, HTTPS_PROXY, all_proxy and
+/// ALL_PROXY that is not empty is the proxy; `cm_client_new` reports one that is not a proxy URL. HTTP_PROXY does not count,
+/// and no proxy is used for an http:// base URL, which is on this machine.
+///
+/// Servers in no_proxy, else NO_PROXY, need no proxy. It is "*" alone, for all servers, or a list with commas of
+/// "example.com" (this host and its subdomains; a dot before or after it changes nothing), addresses and networks
+/// ("10.1.2.3", "10.0.0.0/8", "::1", "2001:db8::/32"), each with ":8443" after it if it is for that port alone. curl does not
+/// read ports there, Python's urllib no networks: a server that one of the two reaches directly is reached directly. Other
+/// wildcards mean nothing in any of the three.
 ///
 /// @param config  the settings; NULL: nothing happens
 /// @param proxy   NULL (default): taken from the environment; "": none; else a URL, "http://[user:password@]host:port",

@@ -42,6 +42,9 @@
 //!   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
 //! - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes
 //!   `CM_STATUS_INTERNAL`. No message, description or name holds a client secret, code or token.
+//! - Threads of the library look up names and make connections, and one closes connections that were not used for 15 s; it
+//!   ends with the last one. A process has at most 64 of them, and none calls your code. A call that needs one more waits
+//!   for a free one within its timeout.
 //! - The library grows by new functions, statuses and setters: treat a status that you do not know as a failure.
 
 // The conventions above are the safety contract of every function; a section for each would only repeat them in the

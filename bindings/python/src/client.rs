@@ -29,7 +29,7 @@ use crate::{errors, text};
 /// connect_timeout: seconds that making one connection may take, TLS included; 10.
 /// ca_file: a PEM file with the certificates to trust in place of the system's.
 /// add_ca_files: PEM files with certificates to trust beside those.
-/// proxy: `None`: from the environment (ALL_, HTTPS_, HTTP_, NO_PROXY), "": none, else a URL.
+/// proxy: `None`: from the environment (HTTPS_, ALL_, NO_PROXY, as in curl), "": none, else a URL.
 /// user_agent: your product and its version, added after `libcmauth/x.y.z`.
 /// max_retries: how often a refresh or logout is sent again after a passing failure; 2.
 /// params_in_body: send token requests as a form and not in the query; `False`.

@@ -57,7 +57,7 @@ impl Leader {
     }
 
     pub(super) fn saved_login(&mut self, result: Result<(), StoreError>, record: Record, now: Now) -> Action {
-        let state = State::of(record, &self.holder, now);
+        let state = State { replaced: None, ..self.state.replaced_by(record, &self.holder, now) };
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: logged in, generation {}", state.generation);
@@ -94,7 +94,7 @@ impl Leader {
             }
         };
         log::info!(target: LOG, "session: logged out");
-        self.state = Arc::new(State::nobody(generation, now));
+        self.state = Arc::new(State { generation, ..self.state.ended(now) });
         self.unlock(result)
     }
 

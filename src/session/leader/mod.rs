@@ -232,7 +232,7 @@ impl Leader {
             }
             (None, Some(_)) => {
                 log::info!(target: LOG, "session: ended by another holder of the store");
-                State::nobody(state.generation + 1, now)
+                state.ended(now)
             }
             // Within a login the larger generation is newer. Of two that are equal the stored one is: its holder had the
             // lock after us.
@@ -243,7 +243,7 @@ impl Leader {
                 return Some(self.save_again(record.into()));
             }
             (Some(stored), Some(current)) if stored.generation == state.generation && current.is(&stored.tokens) => {
-                State { looked_at: now.boot, unsaved: false, ..State::clone(state) }.with_new_limit(now)
+                state.with_store_well(now)
             }
             (Some(stored), _) => {
                 log::info!(target: LOG, "session: took generation {} from the store", stored.generation);
@@ -265,7 +265,7 @@ impl Leader {
         match self.read(result) {
             // It was cleared by a holder that did not know of these tokens, which the server gave meanwhile.
             Ok(None) if refused.is_some() => return self.read_generation(refused, true),
-            Ok(None) => self.state = Arc::new(State::nobody(self.state.generation + 1, now)),
+            Ok(None) => self.state = Arc::new(self.state.ended(now)),
             Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
             Err(error) => {
                 self.store_failed(&error, now, random);

@@ -56,6 +56,9 @@ impl Leader {
             generation: self.state.generation + 1,
             rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
         };
+        let rejected_at = if because_rejected { Some(begun.boot) } else { self.state.rejected_at };
+        let refreshed_at = Some(begun.boot);
+        self.state = Arc::new(State { refreshed_at, rejected_at, back_off: None, ..State::clone(&self.state) });
         self.save_new(new.into_record(&self.holder, begun, random).into(), false)
     }
 
@@ -91,7 +94,7 @@ impl Leader {
                 secrets.extend(self.state.current.as_ref().map(Current::secrets).unwrap_or_default());
                 let error = failure.to_error("save the tokens", &secrets);
                 log::error!(target: LOG, "session: {}: {error}", error.status().name());
-                let unsaved = State { unsaved: true, failures: self.state.failures, ..fresh };
+                let unsaved = State { unsaved: true, store_failures: self.state.store_failures, ..fresh };
                 self.state = Arc::new(unsaved.after_store_failure(&error, now, random));
             }
         }
@@ -157,11 +160,11 @@ impl Leader {
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: saved, generation {}", record.generation);
-                let refreshed_at = self.state.refreshed_at;
-                let replaced = self.state.replaced.clone();
-                let back_off = self.state.back_off.clone();
-                let saved = State { replaced, refreshed_at, back_off, ..State::of(record, &self.holder, now) };
-                self.state = Arc::new(saved.with_new_limit(now));
+                // Its generation may be a larger one now.
+                let generation = record.generation;
+                let current = self.state.current.clone().map(|current| Current { record, ..current });
+                let saved = State { generation, current, ..self.state.with_store_well(now) };
+                self.state = Arc::new(saved);
             }
             Err(StoreError::Newer) => {
                 self.stage = Stage::LoadingNewer { refused: None };

@@ -1,0 +1,312 @@
+//! Text that must not be seen: client secrets, codes, access and refresh tokens.
+//!
+//! Everything that holds one of these holds it as a [`Secret`]. The functions that write text for people
+//! ([`redact`]) live here too, so that one file answers for what is printable.
+
+use std::fmt;
+
+use percent_encoding::utf8_percent_encode;
+use subtle::ConstantTimeEq;
+
+use crate::escapes::Readings;
+use crate::url::COMPONENT;
+use crate::wipe::Zeroizing;
+
+/// A text that is wiped from memory when dropped, compares in constant time and prints as `[redacted]`.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text over; no copy is made of a `String`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Secret(Zeroizing::new(text.into()))
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<Zeroizing<String>> for Secret {
+    fn from(text: Zeroizing<String>) -> Self {
+        Secret(text)
+    }
+}
+
+impl PartialEq for Secret {
+    /// Takes the same time wherever the texts differ; their lengths are no secret.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// What a text of the server may at most add to an error, in bytes.
+const SERVER_TEXT_LIMIT: usize = 512;
+
+/// What is shown comes from the beginning of a text, this long: redaction makes it shorter, and takes time in proportion.
+const SHOWN_LIMIT: usize = 8 * SERVER_TEXT_LIMIT;
+
+/// As much again is read, to know a secret of which only the beginning could be shown.
+const READ_LIMIT: usize = 2 * SHOWN_LIMIT;
+
+/// A piece of a secret this long is a secret too: servers shorten what they echo.
+const PIECE: usize = 8;
+
+/// Comparisons for one text. Ordinary ones take a fortieth; one that was made to take longer is not shown at all.
+const MAX_STEPS: usize = 2_000_000;
+
+/// Makes a text of the server fit to be shown: control characters become spaces, every trace of `secrets` is
+/// replaced, and at most 512 bytes are left.
+///
+/// Errors of this server echo the code or token that was sent (`Invalid authorization code: AbCdEf`), and what stands
+/// between may escape it: percent-encoded, as in JSON, as HTML, each several times and one over the other.
+pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
+    let text = cut(text, READ_LIMIT);
+    let readings = Readings::new(text.as_bytes());
+    let text = cut(text, SHOWN_LIMIT);
+    let mut hidden = vec![false; text.len()];
+    let mut steps = MAX_STEPS;
+    for secret in secrets {
+        for form in written_forms(secret) {
+            if Pieces::of(form.as_bytes()).hide(&readings, &mut hidden, &mut steps).is_none() {
+                return REDACTED.to_owned();
+            }
+        }
+    }
+
+    let mut shown = String::with_capacity(text.len());
+    let mut in_secret = false;
+    for (i, c) in text.char_indices() {
+        if hidden[i..i + c.len_utf8()].contains(&true) {
+            if !in_secret {
+                shown.push_str(REDACTED);
+            }
+            in_secret = true;
+        } else {
+            shown.push(if c.is_control() { ' ' } else { c });
+            in_secret = false;
+        }
+    }
+    cut(&shown, SERVER_TEXT_LIMIT).trim().to_owned()
+}
+
+/// What to look for: the secret itself, and two escaped forms, of which shorter pieces of it are known.
+fn written_forms(secret: &str) -> [Zeroizing<String>; 3] {
+    let html = secret
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;");
+    [secret.to_owned(), utf8_percent_encode(secret, COMPONENT).to_string(), html].map(Zeroizing::new)
+}
+
+/// Every piece of a secret of [`PIECE`] bytes, or all of a shorter one.
+struct Pieces {
+    /// In each case as a number, the first byte highest; sorted, so that those with one beginning stand together.
+    sorted: Zeroizing<Vec<u64>>,
+    /// The length of all, in bytes.
+    length: usize,
+}
+
+impl Pieces {
+    fn of(secret: &[u8]) -> Pieces {
+        let length = secret.len().min(PIECE);
+        let number = |piece: &[u8]| piece.iter().fold(0, |number, byte| number << 8 | u64::from(fold(*byte)));
+        let mut sorted = Zeroizing::new(Vec::with_capacity(secret.len()));
+        if length > 0 {
+            sorted.extend(secret.windows(length).map(number));
+        }
+        sorted.sort_unstable();
+        sorted.dedup();
+        Pieces { sorted, length }
+    }
+
+    /// Marks every place of a text that can be read as one of the pieces. `None` if that takes more than `steps`.
+    fn hide(&self, readings: &Readings, hidden: &mut [bool], steps: &mut usize) -> Option<()> {
+        if self.length == 0 {
+            return Some(());
+        }
+        for start in 0..hidden.len() {
+            if let Some(end) = self.end_of(readings, start as u32, 0, 0, steps)? {
+                let end = hidden.len().min(end as usize);
+                hidden[start..end].fill(true);
+            }
+        }
+        Some(())
+    }
+
+    /// Where the longest piece ends that can be read from `position` on, after `known` bytes of it, which are
+    /// `beginning`.
+    fn end_of(
+        &self,
+        readings: &Readings,
+        position: u32,
+        known: usize,
+        beginning: u64,
+        steps: &mut usize,
+    ) -> Option<Option<u32>> {
+        if known == self.length {
+            return Some(Some(position));
+        }
+        let mut longest = None;
+        for reading in readings.at(position) {
+            *steps = steps.checked_sub(1)?;
+            let bytes = &reading.bytes()[..reading.bytes().len().min(self.length - known)];
+            let beginning = bytes.iter().fold(beginning, |number, byte| number << 8 | u64::from(fold(*byte)));
+            let known = known + bytes.len();
+            if self.has_beginning(beginning, known) {
+                longest = longest.max(self.end_of(readings, reading.end, known, beginning, steps)?);
+            }
+        }
+        Some(longest)
+    }
+
+    /// Whether one of the pieces begins with these bytes, `known` of them.
+    fn has_beginning(&self, beginning: u64, known: usize) -> bool {
+        let begins = |piece: &u64| piece >> (8 * (self.length - known));
+        let first = self.sorted.partition_point(|piece| begins(piece) < beginning);
+        self.sorted.get(first).is_some_and(|piece| begins(piece) == beginning)
+    }
+}
+
+/// Servers change the case of what they echo, forms have a plus for a space, and control characters are shown as one.
+fn fold(byte: u8) -> u8 {
+    match byte {
+        b'+' => b' ',
+        control if control.is_ascii_control() => b' ',
+        byte => byte.to_ascii_lowercase(),
+    }
+}
+
+/// At most `limit` bytes of the text, never half a character.
+fn cut(text: &str, limit: usize) -> &str {
+    let end = (0..=text.len().min(limit)).rev().find(|&end| text.is_char_boundary(end));
+    &text[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod random_escapes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0f8fad5b-d9cb-469f-a165-70867728950e:10003";
+
+    #[test]
+    fn a_secret_prints_as_redacted() {
+        let secret = Secret::new(TOKEN);
+        assert_eq!(format!("{secret:?}"), "[redacted]");
+        assert_eq!(format!("{:?}", Some(&secret)), "Some([redacted])");
+    }
+
+    #[test]
+    fn secrets_are_equal_when_their_texts_are() {
+        assert_eq!(Secret::new("abc"), Secret::new("abc"));
+        assert_ne!(Secret::new("abc"), Secret::new("abd"));
+        assert_ne!(Secret::new("abc"), Secret::new("abcd"));
+    }
+
+    #[test]
+    fn an_echoed_secret_is_replaced() {
+        assert_eq!(redact(&format!("Invalid refresh token: {TOKEN}!"), &[TOKEN]), "Invalid refresh token: [redacted]!");
+        assert_eq!(redact("Invalid authorization code: AbCdEf", &["AbCdEf"]), "Invalid authorization code: [redacted]");
+    }
+
+    #[test]
+    fn an_escaped_shortened_or_recased_secret_is_replaced() {
+        assert_eq!(redact("code A&amp;b&lt;cd", &["A&b<cd"]), "code [redacted]");
+        assert_eq!(redact("x=a%20b%2Fc", &["a b/c"]), "x=[redacted]");
+        assert_eq!(redact(&TOKEN[5..20], &[TOKEN]), "[redacted]");
+        assert_eq!(redact(&TOKEN.to_uppercase(), &[TOKEN]), "[redacted]");
+    }
+
+    #[test]
+    fn a_secret_across_the_cut_is_replaced() {
+        for before in 480..530 {
+            let text = format!("{}{TOKEN}", "é".repeat(before / 2));
+            let shown = redact(&text, &[TOKEN]);
+            assert!(shown.len() <= 512);
+            assert!(!shown.contains(&TOKEN[..6]), "{shown}");
+        }
+    }
+
+    #[test]
+    fn control_characters_become_spaces() {
+        assert_eq!(redact("a\r\nb\0c\x1b[31m", &[]), "a  b c [31m");
+    }
+
+    #[test]
+    fn an_empty_secret_hides_nothing() {
+        assert_eq!(redact("text", &[""]), "text");
+    }
+
+    /// With what servers escape: `/`, `+`, `=`, `&`, quotes, a backslash, a per cent sign, a blank, a letter of two bytes.
+    const SYMBOLS: &str = "a/b+c=d&e\"f'g\\h%i<j>k l\u{e9}m";
+
+    #[test]
+    fn a_secret_that_was_escaped_in_any_way_is_replaced() {
+        for escaped in [
+            // Percent-encoded twice, some characters only, and as JavaScript's `escape` does it.
+            "a%252Fb%252Bc%253Dd%2526e%2522f%2527g%255Ch%2525i%253Cj%253Ek%2520l%25C3%25A9m",
+            "a/b%2bc%3dd%26e\"f'g\\h%25i<j>k+l\u{e9}m",
+            "a%u002Fb%u002Bc=d&e\"f'g\\h%25i<j>k l%u00E9m",
+            // JSON in a text, twice, and Java's and JavaScript's own.
+            "a\\/b\\u002bc\\u003Dd\\u0026e\\\"f\\u0027g\\\\h%i\\u003cj\\u003Ek l\\u00e9m",
+            "a\\\\/b\\\\u002bc=d&e\\\\\\\"f'g\\\\\\\\h%i<j>k l\\\\u00e9m",
+            "a\\x2fb\\x2Bc=d&e\\x22f\\'g\\x5ch%i<j>k l\\xe9m",
+            // HTML: numbers, names, twice.
+            "a&#47;b&#43;c&#61;d&#38;e&#34;f&#39;g&#92;h&#37;i&#60;j&#62;k&#32;l&#233;m",
+            "a&#x2F;b&#x2b;c&#X3D;d&#x00026;e&#x22;f&#x27;g&#x5C;h&#x25;i&#x3c;j&#x3E;k l&#xE9;m",
+            "a&sol;b&plus;c&equals;d&amp;e&quot;f&apos;g&bsol;h&percnt;i&lt;j&gt;k l\u{e9}m",
+            "a/b+c=d&amp;amp;e&amp;quot;f&amp;#39;g\\h%i&amp;lt;j&amp;gt;k l\u{e9}m",
+            // One over the other.
+            "a%26%2347%3Bb%26%2343%3Bc%3Dd%26amp%3Be%26quot%3Bf'g%5Ch%25i%26lt%3Bj%26gt%3Bk%20l%C3%A9m",
+            "a\\u00252Fb\\u00252Bc%3Dd%26e%22f%27g%5Ch%25i%3Cj%3Ek%20l%C3%A9m",
+        ] {
+            assert_eq!(redact(&format!("code: {escaped}."), &[SYMBOLS]), "code: [redacted].", "{escaped}");
+        }
+        assert_eq!(redact("x\\ud83d\\uDE00y", &["x\u{1f600}y"]), "[redacted]");
+        assert_eq!(redact("abcd\nefgh", &["abcd efgh"]), "[redacted]");
+    }
+
+    #[test]
+    fn escapes_of_other_texts_stay_as_they_are() {
+        let text = "100 % of caf&eacute;s &amp; bars \\ \\u002 \\ud83d %zz &#x; &#1114112; %25";
+        assert_eq!(redact(text, &[TOKEN, SYMBOLS, "AbCdEf"]), text);
+    }
+
+    #[test]
+    fn a_short_secret_at_the_end_of_what_is_read_is_replaced() {
+        // Redaction makes room for what comes late.
+        let text = format!("{}{}", "abcdefgh".repeat(511), "x");
+        for text in [format!("{text}%2541%2562%2543"), format!("{text}AbCdEf"), format!("{text}0xAbCdEf")] {
+            let shown = redact(&text, &["abcdefgh", "AbCdEf"]);
+            assert!(!shown.contains("Ab") && !shown.contains("%2562"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_text_made_to_take_long_does_not() {
+        for piece in ["%25", "\\", "&amp;", "&#38;", "%5c", "\\u005c", "%2525\\\\&", "%"] {
+            let text = piece.repeat(100_000);
+            let begun = std::time::Instant::now();
+            for secret in [SYMBOLS, "%%%%%%%%%%%%%%%%", "\\\\\\\\\\\\\\\\\\\\", &piece.repeat(1000)] {
+                assert!(redact(&text, &[secret]).len() <= 512);
+            }
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{piece}: {:?}", begun.elapsed());
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What becomes of a leader's actions in a simulated world: operations of a store take time and have their effect in the
+//! middle of it; requests travel, arrive, are answered, and their answers travel back, or do not.
+
+use super::check::{Checks, Violation};
+use super::plan::{Key, ServerFault, StoreFault, StoreKind};
+use super::store::Lock;
+use super::world::{Due, World};
+use crate::error::{Error, Status};
+use crate::secret::Secret;
+use crate::session::action::{Action, Event, Job};
+use crate::session::clock::Now;
+use crate::store::record::Record;
+
+pub(super) enum Operation {
+    Lock,
+    Load,
+    ReadGeneration,
+    Save(Box<Record>),
+    Clear(u64),
+    Unlock,
+}
+
+pub(super) enum Request {
+    Refresh { refresh_token: String, begun: Now },
+    EndTokens { access_token: String },
+}
+
+impl World {
+    pub(super) fn act(&mut self, process: usize, flight: u64, action: Action) -> Result<(), Violation> {
+        let operation = match action {
+            Action::Lock => Operation::Lock,
+            Action::Load => Operation::Load,
+            Action::ReadGeneration => Operation::ReadGeneration,
+            Action::Save(record) => Operation::Save(record),
+            Action::Clear(generation) => Operation::Clear(generation),
+            Action::Unlock => Operation::Unlock,
+            Action::Wait(ms) => {
+                self.schedule(ms, Due::Leader { process, flight, event: Event::Waited(Ok(())) });
+                return Ok(());
+            }
+            Action::Refresh { refresh_token, scope } => {
+                assert_eq!(scope.as_deref(), Some("write"), "the scope that was granted");
+                Checks::refresh_begins(self, process, refresh_token.expose())?;
+                let begun = self.now(process);
+                let request = Request::Refresh { refresh_token: refresh_token.expose().to_owned(), begun };
+                return self.send(process, flight, request);
+            }
+            Action::EndTokens { access_token } => {
+                Checks::request_begins(self, process)?;
+                return self.send(
+                    process,
+                    flight,
+                    Request::EndTokens { access_token: access_token.expose().to_owned() },
+                );
+            }
+            Action::Finish(result) => return self.end_flight(process, result),
+        };
+        let store = &self.stores[self.processes[process].store];
+        let (kind, fault) = (store.kind, store.fault(self.at));
+        let quick = if kind == StoreKind::File { self.rng.between(0, 1) } else { self.rng.between(0, 6) };
+        let took = match fault {
+            Some(StoreFault::Slow(ms)) => ms,
+            _ => quick,
+        };
+        if took > 50 {
+            let store = &mut self.stores[self.processes[process].store];
+            store.slow_until = store.slow_until.max(self.at + took);
+        }
+        // It has its effect somewhere in between.
+        let before = self.rng.between(0, took);
+        self.schedule(before, Due::Effect { process, flight, operation, answer_after: took - before });
+        Ok(())
+    }
+
+    pub(super) fn effect(
+        &mut self,
+        process: usize,
+        flight: u64,
+        operation: Operation,
+        answer_after: i64,
+    ) -> Result<(), Violation> {
+        let (alive, timeout) = (self.processes[process].alive, self.processes[process].timeout);
+        let (number, at) = (self.processes[process].store, self.at);
+        // What was sent before its sender was killed may arrive all the same.
+        if !alive && (self.stores[number].kind == StoreKind::File || self.rng.chance(50)) {
+            return Ok(());
+        }
+        if let Operation::Save(record) = &operation
+            && let Some(run) = self.processes[process].flight.as_ref().filter(|run| run.id == flight)
+            && matches!(run.job, Job::Start(_))
+        {
+            let refresh_token = record.tokens.refresh_token().map_or("", Secret::expose).to_owned();
+            Checks::replaces(self, process, &refresh_token);
+        }
+        if let Operation::Clear(_) = operation {
+            Checks::clears(self, process)?;
+            let run = self.processes[process].flight.as_ref().filter(|run| run.id == flight);
+            if run.is_some_and(|run| matches!(run.job, Job::Forget)) {
+                Checks::forgotten(self);
+            }
+        }
+        if let Operation::Save(record) = &operation {
+            self.checks.saved(number, record, self.processes[process].machine);
+        }
+        let store = &mut self.stores[number];
+        let event = match operation {
+            Operation::Lock => {
+                let until = if store.kind == StoreKind::File { i64::MAX } else { at + timeout + 10_000 };
+                Event::Locked(store.try_lock(Lock { process, leader: flight, until }, at))
+            }
+            Operation::Load => Event::Loaded(store.load(at)),
+            Operation::ReadGeneration => Event::GenerationRead(store.generation(at)),
+            Operation::Save(record) => Event::Saved(store.save(&record, at)),
+            Operation::Clear(generation) => Event::Cleared(store.clear(generation, at)),
+            Operation::Unlock => {
+                store.unlock(flight);
+                Event::Unlocked
+            }
+        };
+        self.schedule(answer_after, Due::Leader { process, flight, event });
+        Ok(())
+    }
+
+    fn send(&mut self, process: usize, flight: u64, request: Request) -> Result<(), Violation> {
+        let now = self.now(process);
+        let Some(run) = &self.processes[process].flight else { return Ok(()) };
+        // The call's deadline, in true time.
+        let deadline = self.at + (run.deadline - now.boot).max(0);
+        let travels = self.rng.between(2, 60);
+        self.schedule(travels, Due::Arrival { process, flight, request, deadline });
+        Ok(())
+    }
+
+    pub(super) fn arrival(&mut self, process: usize, flight: u64, request: Request, deadline: i64) {
+        let timeout = || Error::new(Status::Timeout, "no answer within the timeout", "try again");
+        let fault = self.server_fault();
+        let done = match fault {
+            None | Some(ServerFault::Slow(_)) => true,
+            Some(ServerFault::Error | ServerFault::Busy(_)) => false,
+            Some(ServerFault::Lost | ServerFault::Silence) => self.rng.chance(50),
+        };
+        let own_key = self.processes[process].key == Key::Right;
+        let at = self.at;
+        let mut given = None;
+        let event = match &request {
+            Request::Refresh { refresh_token, begun } => Event::Refreshed(if done {
+                let is_only = self.rng.chance(50);
+                let issued = match own_key {
+                    true => self.server.refresh(refresh_token, at, is_only),
+                    false => Err(Error::new(Status::ClientRejected, "another key", "fix")),
+                };
+                issued.map(|issued| {
+                    given = Some(issued.refresh_token.clone());
+                    Checks::issued(self, process, &issued, *begun);
+                    self.tokens(process, &issued, *begun)
+                })
+            } else {
+                Err(self.refusal(fault))
+            }),
+            Request::EndTokens { access_token } => Event::TokensEnded(if done {
+                self.server.end_tokens(access_token, at)
+            } else {
+                Err(self.refusal(fault))
+            }),
+        };
+        let took = match fault {
+            Some(ServerFault::Slow(ms)) => ms,
+            Some(ServerFault::Silence) => i64::MAX / 4,
+            _ => self.rng.between(2, 60),
+        };
+        let lost = fault == Some(ServerFault::Lost);
+        if lost || at.saturating_add(took) > deadline {
+            if let Some(refresh_token) = &given {
+                self.excuse(refresh_token, "the answer was lost");
+            }
+            let (error, after) = match lost {
+                true => (Error::new(Status::Network, "the connection was lost", "try again"), 10),
+                false => (timeout(), deadline - at),
+            };
+            let event = match request {
+                Request::Refresh { .. } => Event::Refreshed(Err(error)),
+                Request::EndTokens { .. } => Event::TokensEnded(Err(error)),
+            };
+            self.schedule(after, Due::Leader { process, flight, event });
+            return;
+        }
+        match &mut self.processes[process].flight {
+            Some(run) if run.id == flight => run.holds = given,
+            // Nobody is there to receive it.
+            _ => given.iter().for_each(|refresh_token| self.excuse(refresh_token, "its receiver was killed")),
+        }
+        self.schedule(took, Due::Leader { process, flight, event });
+    }
+
+    fn refusal(&self, fault: Option<ServerFault>) -> Error {
+        match fault {
+            Some(ServerFault::Busy(seconds)) => Error::new(Status::Server, "503", "try again")
+                .with_retry_after(Some(std::time::Duration::from_secs(seconds.unsigned_abs()))),
+            Some(ServerFault::Error) => Error::new(Status::Server, "500", "try again"),
+            _ => Error::new(Status::Network, "the connection was lost", "try again"),
+        }
+    }
+
+    /// A login that nobody can have any more, through no fault of the session: only a server that rotates makes one.
+    pub(super) fn excuse(&mut self, refresh_token: &str, why: &'static str) {
+        let rotates = self.plan.rotates;
+        if let Some(login) = self.server.login.as_mut().filter(|l| rotates && l.refresh_token == refresh_token) {
+            login.excused = Some(why);
+        }
+    }
+}
+
+/// What happened, for the trace.
+pub(super) fn words(event: &Event) -> String {
+    match event {
+        Event::Loaded(Ok(Some(text))) => match Record::from_text(text) {
+            Ok(record) => format!("loaded {}", record_words(&record)),
+            Err(_) => "loaded garbage".to_owned(),
+        },
+        Event::Refreshed(Ok(tokens)) => format!(
+            "refreshed: {} {}",
+            tokens.access_token().expose(),
+            tokens.refresh_token().map_or("", Secret::expose)
+        ),
+        other => format!("{other:?}"),
+    }
+}
+
+pub(super) fn action_words(action: &Action) -> String {
+    match action {
+        Action::Save(record) => format!("save {}", record_words(record)),
+        Action::Refresh { refresh_token, .. } => format!("refresh with {}", refresh_token.expose()),
+        Action::EndTokens { access_token } => format!("end {}", access_token.expose()),
+        Action::Finish(Err(error)) => format!("finish: {error:?}"),
+        Action::Finish(Ok(_)) => "finish".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn record_words(record: &Record) -> String {
+    format!(
+        "{} {} of generation {}, {} rejections",
+        record.tokens.access_token().expose(),
+        record.tokens.refresh_token().map_or("", Secret::expose),
+        record.generation,
+        record.rejections
+    )
+}

@@ -1,0 +1,92 @@
+//! A deterministic simulation of sessions on many machines: one seed, one world. See README.md beside this file.
+//!
+//! It is part of the library's unit tests, for it drives the session's own decisions: `Caller`, `Leader`, `State`.
+
+mod act;
+mod check;
+mod plan;
+mod rng;
+mod server;
+mod store;
+mod world;
+
+use std::time::{Duration, Instant};
+
+use check::Violation;
+use plan::Plan;
+use world::World;
+
+/// How many worlds `make test` runs, and for how long at most.
+const WORLDS: u64 = 20_000;
+const TIME: Duration = Duration::from_secs(60);
+
+fn run(plan: &Plan, traced: bool) -> (Result<(), Violation>, World) {
+    let mut world = World::new(plan.clone(), traced);
+    (world.run(), world)
+}
+
+/// Leaves parts out for as long as the world still violates the same invariant.
+fn minimal(mut plan: Plan, invariant: &str) -> Plan {
+    let fails = |plan: &Plan| run(plan, false).0.is_err_and(|violation| violation.invariant == invariant);
+    while let Some(smaller) = plan.smaller().into_iter().find(fails) {
+        plan = smaller;
+    }
+    plan
+}
+
+fn report(seed: u64, violation: &Violation) -> String {
+    let plan = minimal(Plan::from_seed(seed), violation.invariant);
+    let (result, world) = run(&plan, true);
+    let Violation { invariant, what } = result.expect_err("it failed without its trace");
+    let trace = world.trace.unwrap_or_default();
+    let last = trace.len().saturating_sub(90);
+    format!(
+        "seed {seed} violates \"{invariant}\": {what}\nThe smallest such world: {:?}, {:?}, rotates: {}, lifetime: {} s\n\
+         {:#?}\nThe end of it:\n{}\nTo replay it: CMAUTH_SIM_SEED={seed} cargo test --package cmauth --lib simulation",
+        plan.machines,
+        plan.stores,
+        plan.rotates,
+        plan.lifetime,
+        plan.processes,
+        trace[last..].join("\n")
+    )
+}
+
+#[test]
+fn the_session_keeps_its_promises_in_every_world() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
+    let (first, count, time) = match number("CMAUTH_SIM_SEED") {
+        Some(seed) => (seed, 1, TIME),
+        None => {
+            let time = number("CMAUTH_SIM_SECONDS").map_or(TIME, Duration::from_secs);
+            let count = if number("CMAUTH_SIM_SECONDS").is_some() { u64::MAX } else { WORLDS };
+            (number("CMAUTH_SIM_FIRST").unwrap_or(0), count, time)
+        }
+    };
+    let (begun, mut worlds, mut steps) = (Instant::now(), 0, 0);
+    for seed in (first..).take(usize::try_from(count).unwrap_or(usize::MAX)) {
+        let (result, world) = run(&Plan::from_seed(seed), false);
+        worlds += 1;
+        steps += world.steps;
+        if let Err(violation) = result {
+            panic!("after {worlds} worlds: {}", report(seed, &violation));
+        }
+        if begun.elapsed() > time {
+            break;
+        }
+    }
+    let ms = begun.elapsed().as_millis();
+    println!("simulation: {worlds} worlds, {steps} steps in {ms} ms; none violates an invariant");
+    assert!(worlds > 0);
+}
+
+#[test]
+fn a_seed_makes_the_same_world_each_time() {
+    let trace = |seed| {
+        let (_, world) = run(&Plan::from_seed(seed), true);
+        (world.steps, world.trace)
+    };
+    for seed in 0..5 {
+        assert!(trace(seed) == trace(seed), "seed {seed}");
+    }
+}
