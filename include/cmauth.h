@@ -284,11 +284,14 @@ typedef void (*cm_session_callback)(void *context, uint64_t generation);
  * A store of your own: a table of functions, copied by `cm_store_custom`.
  *
  * A record is a text of a few hundred bytes, secret, for the tokens are in it; do not look into it. A session calls
- * `load` at any time, `save` and `clear` only while it has the lock; from the thread that called the session, one at a
- * time for each session. Sessions on other machines are kept away by the lock alone: one that can expire (a lease in
- * Redis) needs the generation, by which a `save` of a holder that slept through its end is refused.
+ * `load` at any time, `save` and `clear` only while it has the lock. Sessions on other machines are kept away by the lock
+ * alone: one that can expire (a lease in Redis) needs the generation, by which a `save` of a holder that slept through its
+ * end is refused.
  *
- * A callback must not call the session that uses it, nor throw; `cm_store_reply_...` is all it needs.
+ * All but `destroy` are called from the threads that call the session, never from a thread of the library: one at a time for
+ * each session, from several threads at once where sessions share a store. A callback takes the time that it takes: the
+ * timeout of a call does not end it, so give a store on a network timeouts of its own. A callback must not call the session
+ * that uses it, nor throw; `cm_store_reply_...` is all it needs.
  */
 typedef struct {
     /**
@@ -297,7 +300,8 @@ typedef struct {
     size_t size;
     /**
      * Hands over the record that was saved last by `cm_store_reply_set_record`, or nothing where there is none, and
-     * returns `CM_STORE_RESULT_OK`. Never half of one. Not NULL.
+     * returns `CM_STORE_RESULT_OK`. Never half of one. A store that keeps the generation hands that over too, by
+     * `cm_store_reply_set_generation`, also where there is no record. Not NULL.
      */
     int (*load)(void *context, cm_store_reply *reply);
     /**
@@ -305,7 +309,7 @@ typedef struct {
      */
     int (*save)(void *context, const char *record, uint64_t generation, cm_store_reply *reply);
     /**
-     * Removes the record. One that has generations remembers this one. Not NULL.
+     * Removes the record. A store that tracks generations keeps this generation. Not NULL.
      */
     int (*clear)(void *context, uint64_t generation, cm_store_reply *reply);
     /**
@@ -314,11 +318,14 @@ typedef struct {
      */
     int (*try_lock)(void *context, int64_t hold_ms, cm_store_reply *reply);
     /**
-     * Gives the lock back. Not NULL.
+     * Gives the lock back, from the thread of the `try_lock` that took it. If the lock can expire, another session that uses
+     * this context may hold it by now: release only the lock that this thread took. Not NULL.
      */
     void (*unlock)(void *context);
     /**
-     * Called once, when the store and the last session that uses it are freed; may be NULL.
+     * Called exactly once, from the thread that frees the last of the store and the sessions that use it; may be NULL. Also
+     * for a table that was refused, when the store is freed; not if it was refused because `size` does not reach to here,
+     * or if `cm_store_custom` returned NULL.
      */
     void (*destroy)(void *context);
 } cm_store_callbacks;
@@ -1110,7 +1117,11 @@ CM_MUST_USE cm_store *cm_store_memory(void);
  * Only its owner can read it, and it is refused if others can. Beside it stand `path.lock`, which stays, and for a
  * moment `path.tmp`. A process that is killed, or a machine that loses power, leaves the old record or the new one.
  *
- * @param path  the file, which need not be there, in a folder that is; not NULL. A bad one is reported by
+ * The lock is the process's: it ends with it, and a child of `fork` does not inherit it. No other code of the process may open
+ * and close `path.lock`, which would release it.
+ *
+ * @param path  the file, which need not be there, in a folder that is; not NULL. A relative path counts from the working
+ *              directory of this moment. Of a symbolic link, the target is written and locked. A bad path is reported by
  *              `cm_session_open`.
  * @return the store; NULL never, but in case of a bug
  *
@@ -1124,11 +1135,13 @@ cm_store *cm_store_file(const char *path);
  *
  * @param callbacks  the functions, which are copied; not NULL. A bad table is reported by `cm_session_open`.
  * @param context    passed to each of them; may be NULL
- * @return the store; NULL never, but in case of a bug
+ * @return the store; NULL never, but in case of a bug, and then the context is still yours
  *
- * Free it with `cm_store_free`, which calls `destroy` once no session uses it. Any thread. Since 0.1.
+ * Free it with `cm_store_free`, which calls `destroy` once no session uses it, also after a bad table. Any thread. Since 0.1.
  */
-CM_MUST_USE cm_store *cm_store_custom(const cm_store_callbacks *callbacks, void *context);
+CM_MUST_USE
+cm_store *cm_store_custom(const cm_store_callbacks *callbacks,
+                          void *context);
 
 /**
  * Frees a store. Sessions that use it keep it alive.
@@ -1148,6 +1161,18 @@ void cm_store_free(cm_store *store);
  * Within a callback. Since 0.1.
  */
 void cm_store_reply_set_record(cm_store_reply *reply, const char *record);
+
+/**
+ * From `load`: the generation of the last `save` or `clear`, if the store keeps it; also where there is no record. A new
+ * login then gets a larger one, so that the store accepts it, whatever the clocks of the machines say.
+ *
+ * @param reply       what the callback was given; NULL: nothing happens
+ * @param generation  the generation; 0, as without this call: unknown
+ *
+ * Within a callback. Since 0.1.
+ */
+void cm_store_reply_set_generation(cm_store_reply *reply,
+                                   uint64_t generation);
 
 /**
  * From any callback that fails: says why, in one line for the log that names the place. Tokens in it are hidden.

@@ -310,7 +310,10 @@ class CustomStore {
     virtual bool clear(std::uint64_t generation) = 0;
     /* Does not wait; false: somebody else has it. */
     virtual bool try_lock(std::chrono::milliseconds hold) = 0;
+    /* From the thread of its try_lock. */
     virtual void unlock() = 0;
+    /* The generation of the last save or clear, if the store keeps it; asked for with each load. */
+    virtual std::uint64_t generation() { return 0; }
 };
 
 /* Where a session's tokens outlive the process. */
@@ -348,6 +351,7 @@ class Store : public detail::Object<cm_store, cm_store_free> {
         return guarded(reply, [&] {
             if (const std::optional<std::string> record = of(context).load())
                 cm_store_reply_set_record(reply, detail::Text(*record));
+            cm_store_reply_set_generation(reply, of(context).generation());
             return CM_STORE_RESULT_OK;
         });
     }

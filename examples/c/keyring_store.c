@@ -2,7 +2,12 @@
  * and change what you need.
  *
  * The keyring keeps the record encrypted while nobody is logged in at the desktop. It has neither locks nor
- * generations; the lock is on a file, ends with its holder, and cannot expire, so no generation is needed. */
+ * generations; the lock is on a file, ends with its holder, and cannot expire, so no generation is needed.
+ *
+ * It is a record lock (fcntl), which belongs to the process: a forked child does not inherit it. Such a lock does not
+ * exclude other threads of the process, and closing any descriptor of the file releases it. So a list has the lock
+ * files of the process, which stay open, and who holds each. No mutex guards the list, for a forked child could find it
+ * locked. */
 
 #include "keyring_store.h"
 
@@ -12,7 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What Python's keyring calls its items, so that both find, and replace, the same one. */
@@ -24,9 +29,21 @@ static const SecretSchema schema = {
                    {"application", SECRET_SCHEMA_ATTRIBUTE_STRING}},
 };
 
+/* An open lock file. */
+struct lock_file {
+    dev_t device;
+    ino_t inode;
+    int descriptor;
+    pid_t holder; /* The process of which a thread holds the lock; in a forked child it may be the parent. Else 0. */
+    struct lock_file *next;
+};
+
+/* Grows at its head, and never shrinks. */
+static struct lock_file *lock_files;
+
 struct keyring_store {
     char *service, *user, *lock_file;
-    int locked; /* The open lock file, while the lock is held: by one caller, so nobody else touches this. */
+    struct lock_file *held; /* While the lock is held: by one caller, so nobody else touches this. */
 };
 
 static int failed(cm_store_reply *reply, const char *what, const char *why) {
@@ -72,30 +89,82 @@ static int keyring_clear(void *context, uint64_t generation, cm_store_reply *rep
     return error ? keyring_failed(reply, error) : CM_STORE_RESULT_OK;
 }
 
+static struct lock_file *find(struct lock_file *from, const struct stat *status) {
+    while (from != NULL && (from->device != status->st_dev || from->inode != status->st_ino))
+        from = from->next;
+    return from;
+}
+
+/* The lock file at `path`, opened if it is not open already. NULL: errno says why. */
+static struct lock_file *open_lock_file(const char *path) {
+    struct stat status;
+    struct lock_file *found = NULL;
+    if (stat(path, &status) == 0)
+        found = find(__atomic_load_n(&lock_files, __ATOMIC_ACQUIRE), &status);
+    if (found != NULL)
+        return found;
+    struct lock_file *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    made->descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (made->descriptor < 0 || fstat(made->descriptor, &status) != 0) {
+        free(made);
+        return NULL;
+    }
+    made->device = status.st_dev;
+    made->inode = status.st_ino;
+    made->next = __atomic_load_n(&lock_files, __ATOMIC_ACQUIRE);
+    do {
+        /* Another thread was faster: this descriptor stays open, for to close it might release the lock. */
+        found = find(made->next, &status);
+        if (found != NULL) {
+            free(made);
+            return found;
+        }
+    } while (!__atomic_compare_exchange_n(&lock_files, &made->next, made, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return made;
+}
+
+static void unlock_file(struct lock_file *file) {
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    fcntl(file->descriptor, F_SETLK, &whole);
+    __atomic_store_n(&file->holder, 0, __ATOMIC_RELEASE);
+}
+
 static int keyring_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
     struct keyring_store *store = context;
     (void)hold_ms;
-    int file = open(store->lock_file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (file < 0)
+    struct lock_file *file = open_lock_file(store->lock_file);
+    if (file == NULL)
         return failed(reply, store->lock_file, strerror(errno));
-    int refused;
-    do
-        refused = flock(file, LOCK_EX | LOCK_NB);
-    while (refused && errno == EINTR);
-    if (refused) {
+    pid_t process = getpid(), holder = __atomic_load_n(&file->holder, __ATOMIC_ACQUIRE);
+    if (holder == process ||
+        !__atomic_compare_exchange_n(&file->holder, &holder, process, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return CM_STORE_RESULT_BUSY;
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(file->descriptor, F_SETLK, &whole) != 0) {
         int why = errno;
-        close(file);
-        return why == EWOULDBLOCK ? CM_STORE_RESULT_BUSY : failed(reply, store->lock_file, strerror(why));
+        __atomic_store_n(&file->holder, 0, __ATOMIC_RELEASE);
+        return why == EACCES || why == EAGAIN || why == EINTR ? CM_STORE_RESULT_BUSY
+                                                              : failed(reply, store->lock_file, strerror(why));
     }
-    store->locked = file;
+    /* If somebody replaced the file meanwhile, others lock the new one: the next try finds it. */
+    struct stat status;
+    if (stat(store->lock_file, &status) != 0 || find(file, &status) != file) {
+        unlock_file(file);
+        return CM_STORE_RESULT_BUSY;
+    }
+    store->held = file;
     return CM_STORE_RESULT_OK;
 }
 
 static void keyring_unlock(void *context) {
     struct keyring_store *store = context;
-    int file = store->locked;
-    store->locked = -1;
-    close(file);
+    struct lock_file *file = store->held;
+    store->held = NULL;
+    /* A forked child has a copy of its parent's, which holds nothing. */
+    if (file != NULL && __atomic_load_n(&file->holder, __ATOMIC_ACQUIRE) == getpid())
+        unlock_file(file);
 }
 
 static void keyring_destroy(void *context) {
@@ -114,7 +183,6 @@ cm_store *keyring_store_new(const char *service, const char *user, const char *l
     struct keyring_store *store = calloc(1, sizeof *store);
     if (store == NULL)
         return NULL;
-    store->locked = -1;
     store->service = strdup(service);
     store->user = strdup(user);
     store->lock_file = strdup(lock_file);

@@ -2,7 +2,8 @@
  * need: a password, TLS, a pool of connections.
  *
  * The lock is a key that expires, so that it ends with its holder. A holder that slept through its end does no harm:
- * what it saves has a generation that is not newer than what is there, and is refused by Redis itself. */
+ * what it saves has a generation that is not newer than what is there, and is refused by Redis itself; and each time
+ * that the lock is taken has a token of its own, so that a late unlock releases no other session's lock. */
 
 #include "redis_store.h"
 
@@ -22,17 +23,25 @@ static const char SAVE[] = "local there = redis.call('HGET', KEYS[1], 'generatio
                            "redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])\n"
                            "return 1";
 
-/* Gives the lock back, if it is still ours. */
+/* Gives the lock back, if it still has this token. */
 static const char UNLOCK[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end\n"
                              "return 0";
 
+/* A lock that a thread took. Sessions that share a store take it one after the other, but the first may give it back
+ * late. */
+struct taken {
+    pthread_t thread;
+    char token[33]; /* What the lock's key has as its value. */
+    struct taken *next;
+};
+
 struct redis_store {
-    pthread_mutex_t guard; /* hiredis connections are for one thread at a time. */
+    pthread_mutex_t guard; /* For the connection, which is for one thread at a time, and for the list. */
     redisContext *connection;
     char *host;
     int port;
     char *key, *lock_key;
-    char owner[33]; /* What our lock has as its value. */
+    struct taken *taken; /* The last one first. */
 };
 
 static redisReply *once(struct redis_store *store, int argc, const char **argv) {
@@ -64,15 +73,18 @@ static redisReply *command(struct redis_store *store, cm_store_reply *reply, int
 
 static int redis_load(void *context, cm_store_reply *reply) {
     struct redis_store *store = context;
-    const char *argv[] = {"HGET", store->key, "record"};
+    const char *argv[] = {"HMGET", store->key, "record", "generation"};
     pthread_mutex_lock(&store->guard);
-    redisReply *answer = command(store, reply, 3, argv);
+    redisReply *answer = command(store, reply, 4, argv);
     pthread_mutex_unlock(&store->guard);
     if (answer == NULL)
         return CM_STORE_RESULT_FAILED;
     /* A session that was cleared has left its generation and an empty record. */
-    if (answer->type == REDIS_REPLY_STRING && answer->len > 0)
-        cm_store_reply_set_record(reply, answer->str);
+    const redisReply *record = answer->element[0], *generation = answer->element[1];
+    if (record->type == REDIS_REPLY_STRING && record->len > 0)
+        cm_store_reply_set_record(reply, record->str);
+    if (generation->type == REDIS_REPLY_STRING)
+        cm_store_reply_set_generation(reply, strtoull(generation->str, NULL, 10));
     freeReplyObject(answer);
     return CM_STORE_RESULT_OK;
 }
@@ -96,42 +108,8 @@ static int redis_clear(void *context, uint64_t generation, cm_store_reply *reply
     return redis_save(context, "", generation, reply);
 }
 
-static int redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
-    struct redis_store *store = context;
-    char milliseconds[24];
-    snprintf(milliseconds, sizeof milliseconds, "%lld", (long long)hold_ms);
-    const char *argv[] = {"SET", store->lock_key, store->owner, "NX", "PX", milliseconds};
-    pthread_mutex_lock(&store->guard);
-    redisReply *answer = command(store, reply, 6, argv);
-    pthread_mutex_unlock(&store->guard);
-    if (answer == NULL)
-        return CM_STORE_RESULT_FAILED;
-    int locked = answer->type == REDIS_REPLY_STATUS; /* "OK", or nil where somebody else has it. */
-    freeReplyObject(answer);
-    return locked ? CM_STORE_RESULT_OK : CM_STORE_RESULT_BUSY;
-}
-
-static void redis_unlock(void *context) {
-    struct redis_store *store = context;
-    const char *argv[] = {"EVAL", UNLOCK, "1", store->lock_key, store->owner};
-    pthread_mutex_lock(&store->guard);
-    /* If it cannot be given back, it expires. */
-    freeReplyObject(command(store, NULL, 5, argv));
-    pthread_mutex_unlock(&store->guard);
-}
-
-static void redis_destroy(void *context) {
-    struct redis_store *store = context;
-    redisFree(store->connection);
-    pthread_mutex_destroy(&store->guard);
-    free(store->host);
-    free(store->key);
-    free(store->lock_key);
-    free(store);
-}
-
-/* A name for this holder that no other has. */
-static int name_owner(struct redis_store *store) {
+/* A token that no other lock has. */
+static int make_token(char token[33]) {
     unsigned char random[16];
     FILE *source = fopen("/dev/urandom", "rb");
     if (source == NULL)
@@ -139,8 +117,67 @@ static int name_owner(struct redis_store *store) {
     size_t got = fread(random, 1, sizeof random, source);
     fclose(source);
     for (size_t i = 0; i < sizeof random; i++)
-        snprintf(store->owner + 2 * i, 3, "%02x", random[i]);
+        snprintf(token + 2 * i, 3, "%02x", random[i]);
     return got == sizeof random;
+}
+
+static int redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+    struct redis_store *store = context;
+    struct taken *taken = malloc(sizeof *taken);
+    if (taken == NULL || !make_token(taken->token)) {
+        free(taken);
+        cm_store_reply_set_message(reply, "no memory, or no /dev/urandom");
+        return CM_STORE_RESULT_FAILED;
+    }
+    taken->thread = pthread_self();
+    char milliseconds[24];
+    snprintf(milliseconds, sizeof milliseconds, "%lld", (long long)hold_ms);
+    const char *argv[] = {"SET", store->lock_key, taken->token, "NX", "PX", milliseconds};
+    pthread_mutex_lock(&store->guard);
+    redisReply *answer = command(store, reply, 6, argv);
+    int locked = answer != NULL && answer->type == REDIS_REPLY_STATUS; /* "OK", or nil where somebody else has it. */
+    if (locked) {
+        taken->next = store->taken;
+        store->taken = taken;
+    }
+    pthread_mutex_unlock(&store->guard);
+    if (!locked)
+        free(taken);
+    int result = answer == NULL ? CM_STORE_RESULT_FAILED : locked ? CM_STORE_RESULT_OK : CM_STORE_RESULT_BUSY;
+    freeReplyObject(answer);
+    return result;
+}
+
+static void redis_unlock(void *context) {
+    struct redis_store *store = context;
+    pthread_mutex_lock(&store->guard);
+    struct taken **place = &store->taken;
+    while (*place != NULL && !pthread_equal((*place)->thread, pthread_self()))
+        place = &(*place)->next;
+    struct taken *taken = *place;
+    if (taken != NULL) {
+        *place = taken->next;
+        const char *argv[] = {"EVAL", UNLOCK, "1", store->lock_key, taken->token};
+        /* If it cannot be given back, it expires. */
+        freeReplyObject(command(store, NULL, 5, argv));
+        free(taken);
+    }
+    pthread_mutex_unlock(&store->guard);
+}
+
+static void redis_destroy(void *context) {
+    struct redis_store *store = context;
+    while (store->taken != NULL) {
+        struct taken *taken = store->taken;
+        store->taken = taken->next;
+        free(taken);
+    }
+    redisFree(store->connection);
+    pthread_mutex_destroy(&store->guard);
+    free(store->host);
+    free(store->key);
+    free(store->lock_key);
+    free(store);
 }
 
 cm_store *redis_store_new(const char *host, int port, const char *key) {
@@ -155,7 +192,7 @@ cm_store *redis_store_new(const char *host, int port, const char *key) {
     store->port = port;
     store->key = strdup(key);
     store->lock_key = malloc(strlen(key) + sizeof ":lock");
-    if (store->host == NULL || store->key == NULL || store->lock_key == NULL || !name_owner(store)) {
+    if (store->host == NULL || store->key == NULL || store->lock_key == NULL) {
         redis_destroy(store);
         return NULL;
     }

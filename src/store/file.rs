@@ -1,13 +1,14 @@
 //! The embedded default: one file for one session.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
+use super::lock::FileLock;
 use super::{Store, StoreError};
 use crate::secret::Secret;
 use crate::wipe::Zeroizing;
@@ -15,91 +16,118 @@ use crate::wipe::Zeroizing;
 /// No record is this large.
 const LARGEST: u64 = 256 * 1024;
 
+/// How many symbolic links a path may lead through, as in Linux.
+const MOST_LINKS: usize = 40;
+
 /// Keeps a session in one file, which only its owner can read, for any number of processes of one machine.
 ///
 /// Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`: a record is written there, synced and
 /// renamed, so that a process that is killed or a machine that loses power leaves the old record or the new one. A
 /// file that other users can read is refused; on Windows the folder's rights are the file's.
+///
+/// A relative path counts from the working directory of the moment at which the store is made. If `path` is a symbolic link,
+/// the record, the lock and the temporary file are at its target, so stores that use different names of a file share it.
+///
+/// On Unix the lock belongs to the process that took it, and a forked child does not inherit it. It ends early if other code
+/// of the process opens and closes `path.lock`: only this library may do so.
 pub struct FileStore {
     path: PathBuf,
-    /// The open lock file while it is held.
-    held: ArcSwapOption<Held>,
-}
-
-struct Held {
-    file: File,
-    process: u32,
+    /// While the lock is held. In a forked child it may be a copy of the parent's, which holds nothing.
+    held: ArcSwapOption<FileLock>,
 }
 
 impl FileStore {
     /// A store at `path`, in a folder that exists. Nothing is opened yet: what is wrong with it, the session reports
     /// when it is opened.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        FileStore { path: path.into(), held: ArcSwapOption::empty() }
+        let path = path.into();
+        // Impossible for an empty path and in a directory that was removed: then the path's use reports it.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        FileStore { path, held: ArcSwapOption::empty() }
     }
 
-    /// Where it is.
+    /// Where it is: an absolute path, with its symbolic links as they are.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn beside(&self, ending: &str) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push(ending);
-        path.into()
+    /// The file behind the symbolic links, looked up each time; it need not exist.
+    fn target(&self) -> Result<PathBuf, StoreError> {
+        let mut path = self.path.clone();
+        for _ in 0..=MOST_LINKS {
+            if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
+                return Ok(path);
+            }
+            let link = fs::read_link(&path).map_err(|error| self.failed(&path, &error))?;
+            path = folder(&path).join(link);
+        }
+        Err(self.failed(&self.path, &io::Error::other("too many symbolic links, one after the other")))
     }
 
-    fn write(&self, record: &Secret) -> io::Result<()> {
-        let temporary = self.beside(".tmp");
-        // One that a killed process left; who holds the lock is alone here.
-        match fs::remove_file(&temporary) {
+    /// Names the file, and the link to it by which the program knows it.
+    fn failed(&self, path: &Path, error: &io::Error) -> StoreError {
+        let mut message = format!("{}: {error}", path.display());
+        if path != self.path && path != beside(&self.path, ".lock") {
+            message += &format!(" ({} is a symbolic link to it)", self.path.display());
+        }
+        StoreError::Failed(message)
+    }
+}
+
+fn write(path: &Path, record: &Secret) -> io::Result<()> {
+    let temporary = beside(path, ".tmp");
+    // One that a killed process left; who holds the lock is alone here.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private().create_new(true).open(&temporary)?;
+    file.write_all(record.expose().as_bytes())?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&temporary, path)?;
+    sync_folder(path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    for path in [&beside(path, ".tmp"), path] {
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = private().create_new(true).open(&temporary)?;
-        file.write_all(record.expose().as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&temporary, &self.path)?;
-        self.sync_folder()
     }
+    sync_folder(path)
+}
 
-    fn remove(&self) -> io::Result<()> {
-        for path in [self.beside(".tmp"), self.path.clone()] {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        self.sync_folder()
-    }
+/// A rename survives a loss of power once the folder is written. Windows has no such call and needs none.
+#[cfg_attr(not(unix), allow(clippy::unnecessary_wraps, unused_variables, reason = "as on Unix"))]
+fn sync_folder(path: &Path) -> io::Result<()> {
+    #[cfg(unix)]
+    File::open(folder(path))?.sync_all()?;
+    Ok(())
+}
 
-    /// A rename survives a loss of power once the folder is written. Windows has no such call and needs none.
-    fn sync_folder(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        File::open(folder(&self.path))?.sync_all()?;
-        Ok(())
-    }
-
-    fn failed(&self, error: &io::Error) -> StoreError {
-        StoreError::Failed(format!("{}: {error}", self.path.display()))
-    }
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut path = path.to_owned().into_os_string();
+    path.push(ending);
+    path.into()
 }
 
 impl Store for FileStore {
     fn load(&self) -> Result<Option<Secret>, StoreError> {
-        let file = match File::open(&self.path) {
+        let path = self.target()?;
+        let file = match File::open(&path) {
             Ok(file) => file,
             // Nobody is logged in, or nobody ever can be.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && folder(&self.path).is_dir() => return Ok(None),
-            Err(error) => return Err(self.failed(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder(&path).is_dir() => return Ok(None),
+            Err(error) => return Err(self.failed(&path, &error)),
         };
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = file.metadata().map_err(|error| self.failed(&error))?.permissions().mode() & 0o777;
+            let mode = file.metadata().map_err(|error| self.failed(&path, &error))?.permissions().mode() & 0o777;
             if mode & 0o077 != 0 {
-                let path = self.path.display();
+                let path = path.display();
                 return Err(StoreError::Failed(format!(
                     "{path}: other users can read or write it (mode {mode:o}); if its content can be trusted, \
                      chmod 600 {path}"
@@ -107,44 +135,39 @@ impl Store for FileStore {
             }
         }
         let mut text = Zeroizing::new(Vec::with_capacity(4096));
-        file.take(LARGEST).read_to_end(&mut text).map_err(|error| self.failed(&error))?;
+        file.take(LARGEST).read_to_end(&mut text).map_err(|error| self.failed(&path, &error))?;
         // What is no text is no record either, which whoever reads it reports.
         Ok(Some(Secret::new(str::from_utf8(&text).unwrap_or_default())))
     }
 
     fn save(&self, record: &Secret, _generation: u64) -> Result<(), StoreError> {
-        self.write(record).map_err(|error| self.failed(&error))
+        let path = self.target()?;
+        write(&path, record).map_err(|error| self.failed(&path, &error))
     }
 
     fn clear(&self, _generation: u64) -> Result<(), StoreError> {
-        self.remove().map_err(|error| self.failed(&error))
+        let path = self.target()?;
+        remove(&path).map_err(|error| self.failed(&path, &error))
     }
 
     fn try_lock(&self, _hold: Duration) -> Result<bool, StoreError> {
-        let process = std::process::id();
-        if self.held.load().as_ref().is_some_and(|held| held.process == process) {
+        if self.held.load().as_ref().is_some_and(|held| held.is_of_this_process()) {
             return Ok(false);
         }
-        // Opened anew each time, so that sessions and threads of one process exclude each other as processes do.
-        let lock = self.beside(".lock");
-        let file = private().create(true).open(&lock);
-        let file = file.map_err(|error| StoreError::Failed(format!("{}: {error}", lock.display())))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(false),
-            Err(TryLockError::Error(error)) => {
-                return Err(StoreError::Failed(format!("{}: {error}", lock.display())));
+        let path = beside(&self.target()?, ".lock");
+        match FileLock::acquire(&path, |path| private().create(true).open(path)) {
+            Ok(Some(lock)) => {
+                self.held.store(Some(lock.into()));
+                Ok(true)
             }
+            Ok(None) => Ok(false),
+            Err(error) => Err(self.failed(&path, &error)),
         }
-        // In the child of a fork this closes the copy of the parent's, which would keep it locked.
-        self.held.store(Some(Held { file, process }.into()));
-        Ok(true)
     }
 
     fn unlock(&self) {
         if let Some(held) = self.held.swap(None) {
-            // Closing is not enough where a child of a fork has a copy.
-            let _ = held.file.unlock();
+            held.release();
         }
     }
 
@@ -179,16 +202,16 @@ fn folder(path: &Path) -> &Path {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     const HOLD: Duration = Duration::from_secs(1);
 
     /// A new folder, removed at the end.
-    struct Folder(PathBuf);
+    pub(crate) struct Folder(pub(crate) PathBuf);
 
     impl Folder {
-        fn new(name: &str) -> Self {
+        pub(crate) fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("cmauth-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir(&path).unwrap();
@@ -275,5 +298,71 @@ mod tests {
         store.save(&Secret::new("a"), 1).unwrap();
         fs::write(store.path(), [0xff, 0xfe]).unwrap();
         assert_eq!(store.load().unwrap(), Some(Secret::new("")));
+    }
+
+    #[test]
+    fn a_relative_path_stays_where_it_was_when_the_store_was_made() {
+        // tests/c/stores.c changes the working directory; here that would disturb other tests.
+        let store = FileStore::new("session");
+        assert_eq!(store.path(), std::env::current_dir().unwrap().join("session"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_leads_to_the_file_that_is_written_and_locked() {
+        use std::os::unix::fs::symlink;
+        let folder = Folder::new("links");
+        fs::create_dir_all(folder.0.join("kept/here")).unwrap();
+        // Relative to the folder of the link, which is itself reached by a link; and to nothing at first.
+        symlink("kept/here", folder.0.join("folder")).unwrap();
+        symlink("../session", folder.0.join("kept/here/up")).unwrap();
+        symlink(folder.0.join("folder/up"), folder.0.join("link")).unwrap();
+        let (store, link) = (FileStore::new(folder.0.join("kept/session")), FileStore::new(folder.0.join("link")));
+        assert_eq!(link.load().unwrap(), None);
+        assert!(link.try_lock(HOLD).unwrap());
+        assert!(!store.try_lock(HOLD).unwrap());
+        link.save(&Secret::new("a"), 1).unwrap();
+        link.unlock();
+        assert!(store.try_lock(HOLD).unwrap());
+        assert!(!link.try_lock(HOLD).unwrap());
+        assert_eq!((store.load().unwrap(), link.load().unwrap()), (Some(Secret::new("a")), Some(Secret::new("a"))));
+        let names = |path: &str| {
+            let mut names: Vec<_> =
+                fs::read_dir(folder.0.join(path)).unwrap().map(|one| one.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(""), ["folder", "kept", "link"]);
+        assert_eq!(names("kept"), ["here", "session", "session.lock"]);
+        link.clear(2).unwrap();
+        assert_eq!(store.load().unwrap(), None);
+        assert!(fs::symlink_metadata(folder.0.join("link")).unwrap().is_symlink());
+
+        // Where it leads is looked up each time.
+        fs::remove_file(folder.0.join("link")).unwrap();
+        symlink("elsewhere", folder.0.join("link")).unwrap();
+        link.save(&Secret::new("b"), 3).unwrap();
+        assert_eq!(fs::read_to_string(folder.0.join("elsewhere")).unwrap(), "b");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_that_leads_nowhere_is_named_with_what_it_leads_to() {
+        use std::os::unix::fs::symlink;
+        let folder = Folder::new("no-links");
+        symlink("missing/session", folder.0.join("link")).unwrap();
+        symlink("circle", folder.0.join("circle")).unwrap();
+        for (name, part) in [("link", "/missing/session"), ("circle", "symbolic links")] {
+            let store = FileStore::new(folder.0.join(name));
+            for error in [
+                store.load().unwrap_err(),
+                store.try_lock(HOLD).unwrap_err(),
+                store.save(&Secret::new("a"), 1).unwrap_err(),
+                store.clear(2).unwrap_err(),
+            ] {
+                let StoreError::Failed(message) = error else { panic!() };
+                assert!(message.contains(part) && message.contains(&*folder.0.to_string_lossy()), "{message}");
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Where a session's tokens outlive the process: [`Store`], and [`MemoryStore`] and [`FileStore`].
 //!
 //! A store keeps one text for one user and has one lock. What the text says is `record`'s affair, when it is written
-//! `session`'s; a store of the host's own (Redis and the like) needs these five calls and nothing more.
+//! `session`'s; a store of the host's own (Redis and the like) needs five calls, and a sixth if it keeps generations.
 
 mod file;
+mod lock;
 pub(crate) mod record;
 
 use std::fmt;
@@ -22,6 +23,8 @@ pub use file::FileStore;
 /// A session calls `load` at any time, `save` and `clear` only between a `try_lock` that gave `true` and its `unlock`,
 /// each from the thread whose call needed it. Sessions that share a store, in this process, on this machine or on
 /// others, keep out of each other's way by its lock alone. A store must not call the session that uses it.
+///
+/// The timeout of a session's call does not end a call of the store: one on a network needs timeouts of its own.
 ///
 /// Where a lock can expire (a lease in Redis), its holder may have slept through the end of it: such a store keeps the
 /// generation beside the record and answers [`StoreError::Newer`] to a `save` or `clear` that is not newer than what

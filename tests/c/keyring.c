@@ -1,6 +1,11 @@
 /* The store of examples/c/keyring_store.c against a real keyring. With the argument "without" there is none to be
  * reached. */
 
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "../../examples/c/keyring_store.c"
 #include "story.h"
 
@@ -23,15 +28,116 @@ static int without_keyring(const cm_client *client) {
     return 0;
 }
 
+static struct keyring_store with_lock(char *lock_file) {
+    struct keyring_store store = {.lock_file = lock_file};
+    return store;
+}
+
 static void the_lock_is_had_by_one(void) {
-    struct keyring_store one = {.lock_file = getenv("LOCK_FILE"), .locked = -1}, other = one;
+    char *path = getenv("LOCK_FILE");
+    struct keyring_store one = with_lock(path), other = with_lock(path);
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_OK);
+    CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_BUSY);
     CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_BUSY);
     keyring_unlock(&one);
     CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_OK);
     keyring_unlock(&other);
-    struct keyring_store nowhere = {.lock_file = "/nowhere/lock", .locked = -1};
+    /* A lock file that somebody removed is another one, which all agree on. */
+    CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_OK);
+    CHECK(unlink(path) == 0);
+    keyring_unlock(&one);
+    CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_OK);
+    CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_BUSY);
+    keyring_unlock(&other);
+    struct keyring_store nowhere = with_lock("/nowhere/lock");
     CHECK(keyring_try_lock(&nowhere, 1000, NULL) == CM_STORE_RESULT_FAILED);
+}
+
+/* Threads and processes that open the file for the first time, and each time add one to what is in another. */
+static void *count_up(void *path) {
+    for (int i = 0; i < 200; i++) {
+        struct keyring_store store = with_lock(getenv("LOCK_FILE"));
+        while (keyring_try_lock(&store, 1000, NULL) != CM_STORE_RESULT_OK)
+            sched_yield();
+        int number = 0;
+        FILE *file = fopen(path, "r+");
+        CHECK(file != NULL && fscanf(file, "%d", &number) == 1);
+        rewind(file);
+        fprintf(file, "%d", number + 1);
+        CHECK(fclose(file) == 0);
+        keyring_unlock(&store);
+    }
+    return NULL;
+}
+
+static void nothing_is_lost_among_threads_and_processes(void) {
+    char path[512];
+    snprintf(path, sizeof path, "%s.count", getenv("LOCK_FILE"));
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL && fputs("0", file) >= 0 && fclose(file) == 0);
+    CHECK(unlink(getenv("LOCK_FILE")) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_create(&threads[i], NULL, count_up, path) == 0);
+    for (int i = 0; i < 4; i++)
+        CHECK(pthread_join(threads[i], NULL) == 0);
+    if (child == 0)
+        _exit(0);
+    int status, number = 0;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    file = fopen(path, "r");
+    CHECK(file != NULL && fscanf(file, "%d", &number) == 1 && fclose(file) == 0);
+    CHECK(number == 2 * 4 * 200);
+}
+
+/* A service holds the lock and forks; it is killed, or it gives the lock back. Its child and others get the lock. */
+static void a_child_does_not_keep_its_parent_s_lock(int killed) {
+    int to_parent[2], to_child[2], to_service[2], forked;
+    char byte = 0;
+    CHECK(pipe(to_parent) == 0 && pipe(to_child) == 0 && pipe(to_service) == 0);
+    pid_t service = fork();
+    CHECK(service >= 0);
+    struct keyring_store store = with_lock(getenv("LOCK_FILE"));
+    if (service == 0) {
+        CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
+        forked = fork();
+        CHECK(forked >= 0);
+        alarm(60);
+        if (forked == 0) {
+            /* It can neither take nor give back what its parent holds. */
+            CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
+            if (!killed)
+                keyring_unlock(&store);
+            CHECK(write(to_parent[1], "f", 1) == 1 && read(to_child[0], &byte, 1) == 1);
+            CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
+            CHECK(write(to_parent[1], "l", 1) == 1 && read(to_child[0], &byte, 1) == 1);
+            keyring_unlock(&store);
+            CHECK(write(to_parent[1], "u", 1) == 1);
+            _exit(0);
+        }
+        CHECK(read(to_service[0], &byte, 1) == 1);
+        keyring_unlock(&store);
+        CHECK(write(to_parent[1], "g", 1) == 1);
+        pause();
+        _exit(0);
+    }
+    CHECK(read(to_parent[0], &byte, 1) == 1 && byte == 'f');
+    CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
+    if (killed)
+        CHECK(kill(service, SIGKILL) == 0 && waitpid(service, NULL, 0) == service);
+    else
+        CHECK(write(to_service[1], "x", 1) == 1 && read(to_parent[0], &byte, 1) == 1 && byte == 'g');
+    CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
+    keyring_unlock(&store);
+    CHECK(write(to_child[1], "x", 1) == 1 && read(to_parent[0], &byte, 1) == 1 && byte == 'l');
+    CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
+    CHECK(write(to_child[1], "x", 1) == 1 && read(to_parent[0], &byte, 1) == 1 && byte == 'u');
+    CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
+    keyring_unlock(&store);
+    if (!killed)
+        CHECK(kill(service, SIGKILL) == 0 && waitpid(service, NULL, 0) == service);
 }
 
 int main(int argc, char **argv) {
@@ -42,6 +148,9 @@ int main(int argc, char **argv) {
         return result;
     }
     the_lock_is_had_by_one();
+    a_child_does_not_keep_its_parent_s_lock(1);
+    a_child_does_not_keep_its_parent_s_lock(0);
+    nothing_is_lost_among_threads_and_processes();
     cm_store *store = store_in_keyring(), *other_store = store_in_keyring();
     cm_session *session = NULL, *other = NULL;
     OK(cm_session_open(client, store, &session, &error));

@@ -280,6 +280,7 @@ static void store_functions(void) {
     refused_store(cm_store_custom(&table, NULL), "callbacks: save is NULL");
     cm_store_reply_set_record(NULL, "x");
     cm_store_reply_set_record(NULL, NULL);
+    cm_store_reply_set_generation(NULL, 1);
     cm_store_reply_set_message(NULL, "x");
     cm_store_reply_set_message(NULL, NULL);
 }

@@ -83,6 +83,7 @@ int main(void) {
     CAUGHT(cm_tokens_from_json("{}", &none, &error), none);
     CHECK(cm_store_memory() == NULL && cm_store_file("x") == NULL && cm_store_custom(NULL, NULL) == NULL);
     cm_store_reply_set_record(NULL, "x");
+    cm_store_reply_set_generation(NULL, 1);
     cm_store_reply_set_message(NULL, "x");
     CAUGHT(cm_session_open(client, store, &no_session, &error), no_session);
     CAUGHT(cm_session_start(session, tokens, &error), NULL);

@@ -18,7 +18,6 @@ static struct redis_store bare(void) {
     struct redis_store store = {.guard = PTHREAD_MUTEX_INITIALIZER, .host = "127.0.0.1", .key = "recorder:1"};
     store.port = atoi(getenv("REDIS_PORT"));
     store.lock_key = "recorder:1:lock";
-    CHECK(name_owner(&store));
     return store;
 }
 
@@ -43,6 +42,59 @@ static int lock_is_held(void) {
     int result = redis_try_lock(&store, 1000, NULL);
     redisFree(store.connection);
     return result == CM_STORE_RESULT_BUSY;
+}
+
+static struct redis_store shared;
+static pthread_barrier_t stage;
+
+/* A session whose lock ends while it sleeps. */
+static void *sleeper(void *unused) {
+    (void)unused;
+    CHECK(redis_try_lock(&shared, 200, NULL) == CM_STORE_RESULT_OK);
+    pthread_barrier_wait(&stage);
+    pthread_barrier_wait(&stage); /* The other session has the lock. */
+    redis_unlock(&shared);
+    pthread_barrier_wait(&stage);
+    return NULL;
+}
+
+static void a_late_unlock_releases_only_the_lock_that_its_thread_took(void) {
+    shared = bare();
+    pthread_t thread;
+    CHECK(pthread_barrier_init(&stage, NULL, 2) == 0);
+    CHECK(pthread_create(&thread, NULL, sleeper, NULL) == 0);
+    pthread_barrier_wait(&stage);
+    int tries = 0, locked;
+    while ((locked = redis_try_lock(&shared, 30000, NULL)) == CM_STORE_RESULT_BUSY && tries++ < 1000)
+        usleep(10000);
+    CHECK(locked == CM_STORE_RESULT_OK);
+    pthread_barrier_wait(&stage);
+    pthread_barrier_wait(&stage);
+    CHECK(lock_is_held());
+    redis_unlock(&shared);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(shared.taken == NULL);
+    redis_unlock(&shared); /* Of nothing. */
+    CHECK(redis_try_lock(&shared, 30000, NULL) == CM_STORE_RESULT_OK);
+    redis_unlock(&shared);
+    redisFree(shared.connection);
+}
+
+/* A machine whose clock was a day ahead logged in and out: its generation is kept. */
+static void a_login_and_forget_work_after_a_clock_that_was_ahead(const cm_session *session, const cm_tokens *tokens) {
+    struct redis_store ahead = bare();
+    cm_health *health = NULL;
+    OK(cm_session_health(session, &health));
+    uint64_t generation = cm_health_generation(health) + 86400000;
+    cm_health_free(health);
+    CHECK(redis_try_lock(&ahead, 1000, NULL) == CM_STORE_RESULT_OK);
+    CHECK(redis_clear(&ahead, generation, NULL) == CM_STORE_RESULT_OK);
+    OK((redis_unlock(&ahead), cm_session_forget(session, &error)));
+    OK(cm_session_start(session, tokens, &error));
+    OK(cm_session_health(session, &health));
+    CHECK(cm_health_generation(health) > generation && cm_health_saved(health) == 1);
+    cm_health_free(health);
+    redisFree(ahead.connection);
 }
 
 static int cuts;
@@ -102,6 +154,8 @@ int main(int argc, char **argv) {
     CHECK(strcmp(cm_tokens_access_token(fresh), cm_tokens_access_token(same)) == 0);
     cm_tokens_free(same);
 
+    a_login_and_forget_work_after_a_clock_that_was_ahead(one, fresh);
+    a_late_unlock_releases_only_the_lock_that_its_thread_took();
     a_save_whose_answer_is_lost_is_no_failure(client, fresh);
     OK(cm_session_rejected(other, fresh, &same, &error));
     cm_tokens_free(fresh);
@@ -118,9 +172,11 @@ int main(int argc, char **argv) {
     error = NULL;
     /* It is back, with its data; and then without. */
     tell_harness("start");
+    OK(cm_session_start(other, fresh, &error)); /* A session refreshes young tokens once after a rejection. */
     OK(cm_session_rejected(other, fresh, &same, &error));
     cm_tokens_free(fresh);
     fresh = same;
+    OK(cm_session_start(other, fresh, &error));
     /* A holder of the lock was killed: its lock ends, and this call gets it. */
     tell_harness("hold and kill");
     CHECK(lock_is_held());

@@ -119,15 +119,17 @@ class Own : public cm::CustomStore {
         return record;
     }
     bool save(std::string_view text, std::uint64_t number) override {
-        if (number <= generation)
+        if (number <= kept)
             return false;
         record = std::string(text);
-        generation = number;
+        kept = number;
         return true;
     }
     bool clear(std::uint64_t number) override {
+        if (number <= kept)
+            return false;
         record.reset();
-        generation = number;
+        kept = number;
         return true;
     }
     bool try_lock(std::chrono::milliseconds hold) override {
@@ -135,9 +137,10 @@ class Own : public cm::CustomStore {
         return lock.try_lock();
     }
     void unlock() override { lock.unlock(); }
+    std::uint64_t generation() override { return kept; }
     std::mutex lock;
     std::optional<std::string> record;
-    std::uint64_t generation = 0;
+    std::uint64_t kept = 1ULL << 60; // As by a machine whose clock is far ahead.
     bool throws = false;
 };
 

@@ -49,7 +49,7 @@ pub unsafe extern "C" fn cm_session_open(
     unsafe {
         guard::call("session", session, error, || {
             let client = guard::handle("client", client)?;
-            let store = guard::handle("store", store)?.0.clone()?;
+            let store = guard::handle("store", store)?.store.clone()?;
             Ok(cm_session(Session::open_shared(&client.0, store)?))
         })
     }

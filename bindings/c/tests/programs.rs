@@ -37,6 +37,16 @@ fn a_session_with_each_kind_of_store() {
 }
 
 #[test]
+fn stores_keep_to_their_file_destroy_their_context_once_and_tell_their_generation() {
+    run_both_links("tests/c/stores.c", "stores");
+}
+
+#[test]
+fn children_of_a_fork_are_not_locked_out_of_a_store_in_memory() {
+    run_both_links("tests/c/memory_fork.c", "memory-fork");
+}
+
+#[test]
 fn a_login_comes_back_to_this_machine() {
     run_both_links("tests/c/listen.c", "listen");
 }
@@ -77,6 +87,7 @@ fn nothing_leaks_and_no_memory_is_misused() {
         ("tests/c/story.c", "story-valgrind"),
         ("tests/c/threads.c", "threads-valgrind"),
         ("tests/c/session.c", "session-valgrind"),
+        ("tests/c/stores.c", "stores-valgrind"),
         ("tests/c/listen.c", "listen-valgrind"),
         ("tests/cpp/all.cpp", "all-cpp-valgrind"),
     ] {

@@ -198,6 +198,10 @@ impl MemoryStore {
 /// Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`. A process that is
 /// killed, or a machine that loses power, leaves the old session or the new one. A file that
 /// others can read is refused. What is wrong with the path is raised when a session is opened.
+///
+/// A relative path counts from the working directory of this moment. Of a symbolic link, the
+/// target is written and locked. A child of `os.fork` does not inherit the lock. No other code of
+/// the process may open and close `path.lock`, which would release it.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct FileStore(Arc<cmauth::FileStore>);
 
@@ -256,6 +260,16 @@ impl Store for PythonStore {
                 error.write_unraisable(py, Some(store));
             }
         });
+    }
+
+    fn generation(&self) -> Result<u64, StoreError> {
+        Python::attach(|py| {
+            let method = self.0.bind(py).getattr_opt(intern!(py, "generation"));
+            // Most stores need none, and may have an attribute of their own by that name.
+            let method = method.map(|method| method.filter(|method| method.is_callable()));
+            let generation = method.and_then(|method| method.map_or(Ok(0), |method| method.call0()?.extract()));
+            generation.map_err(|error| failed(py, &error))
+        })
     }
 }
 

@@ -323,6 +323,10 @@ class FileStore:
     Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`. A process that is
     killed, or a machine that loses power, leaves the old session or the new one. A file that
     others can read is refused. What is wrong with the path is raised when a session is opened.
+
+    A relative path counts from the working directory of this moment. Of a symbolic link, the
+    target is written and locked. A child of `os.fork` does not inherit the lock. No other code of
+    the process may open and close `path.lock`, which would release it.
     """
 
     def __new__(cls, path: str | os.PathLike[str]) -> Self: ...

@@ -7,6 +7,9 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cmauth._locks import LockFile as _LockFile
+from cmauth._locks import ProcessLock as _ProcessLock
+
 if TYPE_CHECKING:
     import redis
 
@@ -19,10 +22,15 @@ class Store(Protocol):
     """Keeps the session of one user, for `Session`: what to write for a database of your own.
 
     A record is a text of a few hundred bytes, secret, for the tokens are in it. A session calls
-    `load` at any time, `save` and `clear` only while it has the lock, each in the thread whose
-    call needed it. Sessions in other processes are kept away by the lock alone: one that can
+    `load` at any time, `save` and `clear` only while it has the lock, each in the thread that
+    called the session. Sessions in other processes are kept away by the lock alone: one that can
     expire needs the generation, by which a holder that slept through its end is refused. What is
     raised becomes a `RetryError` of the session. A store must not call the session that uses it.
+    The timeout of a call does not end a method of a store: give yours timeouts of its own.
+
+    A store that keeps the generation can have one more method, `generation() -> int`: that of the
+    last `save` or `clear`, or 0. A new login then gets a larger one, whatever the clocks of the
+    machines say. It is called with the lock held.
     """
 
     def load(self) -> str | None:
@@ -32,13 +40,17 @@ class Store(Protocol):
         """Keeps the record in place of the one before; raises `StaleError` if that is newer."""
 
     def clear(self, generation: int, /) -> None:
-        """Removes the record. A store that has generations remembers this one."""
+        """Removes the record. A store that has generations keeps this one."""
 
     def try_lock(self, hold: float, /) -> bool:
         """Takes the lock if it is free, at once, for at least `hold` seconds."""
 
     def unlock(self) -> None:
-        """Gives the lock back."""
+        """Gives the lock back, in the thread that took it.
+
+        The lock may have expired, and another session that uses this object may hold it now: only
+        the lock that this thread took may be released.
+        """
 
 
 # Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The
@@ -69,7 +81,9 @@ class RedisStore:
         self._client = client
         self._key = key
         self._save = client.register_script(_SAVE)
-        self._lock: Any = None
+        # The locks that each thread took, the last one last: a signal handler may call a session
+        # while another waits for the server.
+        self._taken = threading.local()
 
     def load(self) -> str | None:
         record: Any = self._client.hget(self._key, "record")
@@ -83,21 +97,30 @@ class RedisStore:
     def clear(self, generation: int, /) -> None:
         self.save("", generation)
 
+    def generation(self) -> int:
+        generation: Any = self._client.hget(self._key, "generation")
+        return int(generation or 0)
+
     def try_lock(self, hold: float, /) -> bool:
-        # Not bound to a thread: a session of another event loop's thread may give it back.
+        # A new one has a token of its own, so that one that has expired releases nothing.
         lock = self._client.lock(f"{self._key}:lock", timeout=hold, thread_local=False)
         locked = bool(lock.acquire(blocking=False))
         if locked:
-            self._lock = lock
+            self._locks().append(lock)
         return locked
 
     def unlock(self) -> None:
         from redis.exceptions import LockError, RedisError
 
-        lock, self._lock = self._lock, None
+        locks = self._locks()
         # If it cannot be given back, it has expired, or will.
         with contextlib.suppress(LockError, RedisError):
-            lock.release()
+            if locks:
+                locks.pop().release()
+
+    def _locks(self) -> list[Any]:
+        locks: list[Any] = self._taken.__dict__.setdefault("locks", [])
+        return locks
 
     def __repr__(self) -> str:
         return f"RedisStore(key={self._key!r})"
@@ -107,8 +130,9 @@ class KeyringStore:
     """Keeps a session in the keyring of the desktop or of the service's account.
 
     service, user: under what the keyring has it; needs the package keyring.
-    lock_file: a file whose lock keeps other processes away. Without it, only threads of this
-        process are: enough for a program that runs once.
+    lock_file: a file whose lock keeps other processes away. Without it, only stores of the same
+        item in this process are: enough for a program that runs once. No other code of the
+        process may open and close the file, which would release the lock.
     """
 
     def __init__(
@@ -116,8 +140,11 @@ class KeyringStore:
     ) -> None:
         self._service = service
         self._user = user
-        self._guard = threading.Lock()
-        self._lock_file = None if lock_file is None else _LockFile(lock_file)
+        self._lock: _ProcessLock | _LockFile
+        if lock_file is None:
+            self._lock = _ProcessLock(service, user)
+        else:
+            self._lock = _LockFile(lock_file)
 
     def load(self) -> str | None:
         import keyring
@@ -136,57 +163,13 @@ class KeyringStore:
             keyring.delete_password(self._service, self._user)
 
     def try_lock(self, hold: float, /) -> bool:  # noqa: ARG002
-        if not self._guard.acquire(blocking=False):
-            return False
-        try:
-            locked = self._lock_file is None or self._lock_file.try_lock()
-        except BaseException:
-            self._guard.release()
-            raise
-        if not locked:
-            self._guard.release()
-        return locked
+        return self._lock.try_lock()
 
     def unlock(self) -> None:
-        if self._lock_file:
-            self._lock_file.unlock()
-        self._guard.release()
+        self._lock.unlock()
 
     def __repr__(self) -> str:
         return f"KeyringStore(service={self._service!r}, user={self._user!r})"
-
-
-class _LockFile:
-    """A file locked as `FileStore` locks: until it is given back or the process ends."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = path
-        self._file: int | None = None
-
-    def try_lock(self) -> bool:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            os.close(file)
-            return False
-        except BaseException:
-            os.close(file)
-            raise
-        self._file = file
-        return True
-
-    def unlock(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
 
 
 for _kind in (StaleError, Store, RedisStore, KeyringStore):

@@ -1,0 +1,314 @@
+"""Stores by themselves: locks across `fork`, paths, and what Redis keeps and releases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cmauth
+import pytest
+from conftest import ACCESS_TOKEN, CLIENT_SECRET, Answer, Fake, RedisServer, tokens_answer
+
+EXPIRED = '{"access_token":"old","refresh_token":"r","expires_at":1}'
+
+# Each of these holds a lock, and then forks: the child does what it reads, a line at a time. On
+# SIGUSR1 the parent gives the lock back.
+REFRESHING = f"""
+import os, sys, threading, time
+import cmauth
+url, path = sys.argv[1:]
+options = dict(base_url=url, proxy="", max_retries=0, timeout=20)
+client = cmauth.Client("test.key", "{CLIENT_SECRET}", **options)
+session = cmauth.Session(client, cmauth.FileStore(path))
+session.start(cmauth.Tokens.from_json('{EXPIRED}'))
+threading.Thread(target=session.tokens, daemon=True).start()
+sys.stdin.readline()
+if os.fork() == 0:
+    print("forked", flush=True)
+    for line in sys.stdin:
+        print(session.tokens().access_token, flush=True)
+    os._exit(0)
+time.sleep(60)
+"""
+HOLDING = """
+import os, signal, sys, time
+import cmauth
+store = cmauth.KeyringStore("service", "user", *sys.argv[1:])
+assert store.try_lock(1)
+def unlock(*_):
+    store.unlock()
+    print("unlocked", flush=True)
+signal.signal(signal.SIGUSR1, unlock)
+if os.fork() == 0:
+    print("forked", flush=True)
+    for line in sys.stdin:
+        print(store.unlock() if line == "unlock\\n" else store.try_lock(1), flush=True)
+    os._exit(0)
+time.sleep(60)
+"""
+
+
+class Family:
+    """A process that runs `program`, and the child that it forks."""
+
+    def __init__(self, program: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def reads(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def ask(self, line: str) -> str:
+        assert self.process.stdin
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
+        return self.reads()
+
+    def kill_parent(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def family(program: str, *arguments: str) -> Iterator[Family]:
+    started = Family(program, *arguments)
+    try:
+        yield started
+    finally:
+        started.process.kill()
+        # The child ends with its input.
+        started.process.communicate()
+
+
+class SlowOnce:
+    """The first refresh is answered when it is told; all others at once."""
+
+    def __init__(self, fake: Fake) -> None:
+        self.asked, self.answered = threading.Event(), threading.Event()
+        fake.answer = self.answer
+
+    def answer(self) -> Answer:
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.answered.wait(30)
+        return tokens_answer()
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_child_forked_during_a_refresh_does_not_keep_the_lock_of_the_file(
+    fake: Fake, tmp_path: Path, killed: bool
+) -> None:
+    path = tmp_path / "session"
+    server = SlowOnce(fake)
+    with family(REFRESHING, fake.url, str(path)) as holder:
+        assert server.asked.wait(20)
+        assert holder.ask("fork") == "forked"
+        restarted = cmauth.Session(fake.client(timeout=4), cmauth.FileStore(path))
+        if killed:
+            holder.kill_parent()
+        else:
+            with pytest.raises(cmauth.RetryError, match="lock"):
+                restarted.start(cmauth.Tokens.from_json(EXPIRED))
+            server.answered.set()
+        begun = time.monotonic()
+        assert restarted.tokens().access_token == ACCESS_TOKEN
+        restarted.start(cmauth.Tokens.from_json(EXPIRED))
+        assert holder.ask("tokens") == ACCESS_TOKEN
+        assert time.monotonic() - begun < 3
+        server.answered.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_does_not_keep_the_lock_of_a_killed_parent_in_a_keyring(tmp_path: Path) -> None:
+    other = cmauth.KeyringStore("service", "user", tmp_path / "lock")
+    with family(HOLDING, str(tmp_path / "lock")) as holder:
+        assert holder.reads() == "forked"
+        assert not other.try_lock(1)
+        assert holder.ask("try") == "False"
+        holder.kill_parent()
+        assert other.try_lock(1)
+        assert holder.ask("try") == "False"
+        other.unlock()
+        assert holder.ask("try") == "True"
+        assert holder.ask("try") == "False"
+        assert not other.try_lock(1)
+
+
+@pytest.mark.parametrize("lock", [True, False])
+def test_a_child_and_others_get_the_lock_that_the_parent_gave_back(
+    tmp_path: Path, lock: bool
+) -> None:
+    arguments = [str(tmp_path / "lock")] if lock else []
+    with family(HOLDING, *arguments) as holder:
+        assert holder.reads() == "forked"
+        if lock:
+            # The lock is the parent's: the child can neither take it nor give it back.
+            other = cmauth.KeyringStore("service", "user", tmp_path / "lock")
+            assert holder.ask("try") == "False"
+            assert holder.ask("unlock") == "None"
+            assert not other.try_lock(1)
+        holder.process.send_signal(signal.SIGUSR1)
+        assert holder.reads() == "unlocked"
+        if lock:
+            assert other.try_lock(1)
+            other.unlock()
+        assert holder.ask("try") == "True"
+        assert holder.ask("unlock") == "None"
+        assert holder.ask("try") == "True"
+
+
+def test_stores_of_one_keyring_item_exclude_each_other_in_a_process(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    one, other = (cmauth.KeyringStore("service", "user", name) for name in (path, link))
+    for _ in range(3):
+        assert one.try_lock(1)
+        assert not one.try_lock(1)
+        assert not other.try_lock(1)
+        one.unlock()
+        assert other.try_lock(1)
+        assert not one.try_lock(1)
+        other.unlock()
+    # A lock file that somebody removed is another one, which all have to agree on.
+    assert one.try_lock(1)
+    path.unlink()
+    one.unlock()
+    assert other.try_lock(1)
+    assert not one.try_lock(1)
+    other.unlock()
+
+
+def test_a_relative_path_is_of_the_moment_at_which_the_store_was_made(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "before")
+    session = cmauth.Session(fake.client(), cmauth.FileStore("session"))
+    lock = cmauth.KeyringStore("service", "user", "lock")
+    monkeypatch.chdir(tmp_path / "after")
+    session.start(cmauth.Tokens.from_json(EXPIRED))
+    assert lock.try_lock(1)
+    lock.unlock()
+    names = sorted(path.name for path in (tmp_path / "before").iterdir())
+    assert names == ["lock", "session", "session.lock"]
+    assert not list((tmp_path / "after").iterdir())
+
+
+def test_a_late_unlock_releases_only_the_lock_that_its_thread_took(
+    redis_server: RedisServer,
+) -> None:
+    store = cmauth.RedisStore(redis_server.client(), "session")
+    other = cmauth.RedisStore(redis_server.client(), "session")
+    taken, overtaken, released = (threading.Event() for _ in range(3))
+
+    def sleeps_through_the_end_of_its_lock() -> None:
+        assert store.try_lock(0.2)
+        taken.set()
+        assert overtaken.wait(20)
+        store.unlock()
+        released.set()
+
+    sleeper = threading.Thread(target=sleeps_through_the_end_of_its_lock)
+    sleeper.start()
+    assert taken.wait(20)
+    deadline = time.monotonic() + 10
+    while not store.try_lock(30):
+        assert time.monotonic() < deadline
+    overtaken.set()
+    assert released.wait(20)
+    sleeper.join()
+    assert not other.try_lock(30), "the second session still has its lock"
+    store.unlock()
+    assert other.try_lock(30)
+    other.unlock()
+    # In one thread: a signal handler calls a session while another waits.
+    assert store.try_lock(0.2)
+    while not store.try_lock(30):
+        assert time.monotonic() < deadline
+    store.unlock()
+    assert other.try_lock(30)
+    store.unlock()
+    assert not store.try_lock(30)
+    store.unlock()  # Of nothing.
+    other.unlock()
+
+
+@pytest.mark.parametrize("options", [{}, {"decode_responses": True}])
+def test_redis_keeps_the_generation_after_a_clear(
+    redis_server: RedisServer, options: dict[str, bool]
+) -> None:
+    store = cmauth.RedisStore(redis_server.client(**options), "session")
+    assert store.generation() == 0
+    store.save("record", 1_700_000_000_000)
+    assert store.generation() == 1_700_000_000_000
+    store.clear(1_700_000_000_001)
+    assert store.load() is None
+    assert store.generation() == 1_700_000_000_001
+
+
+def test_a_login_and_forget_work_after_a_machine_whose_clock_was_ahead(
+    fake: Fake, redis_server: RedisServer
+) -> None:
+    store = cmauth.RedisStore(redis_server.client(), "session")
+    session = cmauth.Session(fake.client(), store)
+    tomorrow = int(time.time() * 1000) + 86_400_000
+    assert store.try_lock(10)
+    store.clear(tomorrow)
+    store.unlock()
+    session.forget()
+    assert store.generation() > tomorrow
+    session.start(cmauth.Tokens.from_json(EXPIRED))
+    assert session.tokens().access_token == ACCESS_TOKEN
+
+
+class WithGeneration:
+    """A store whose `generation` does what the test says."""
+
+    record: str | None = None
+
+    def __init__(self, generation: Callable[[], int]) -> None:
+        self.generation = generation
+
+    def load(self) -> str | None:
+        return self.record
+
+    def save(self, record: str, generation: int, /) -> None:  # noqa: ARG002
+        self.record = record
+
+    def clear(self, generation: int, /) -> None:  # noqa: ARG002
+        self.record = None
+
+    def try_lock(self, hold: float, /) -> bool:  # noqa: ARG002
+        return True
+
+    def unlock(self) -> None:
+        pass
+
+
+def test_the_generation_of_a_store_of_one_s_own_is_asked_for(fake: Fake) -> None:
+    far = 2**60
+    session = cmauth.Session(fake.client(), WithGeneration(lambda: far))
+    session.start(cmauth.Tokens.from_json(EXPIRED))
+    assert session.health().generation > far
+
+    def fails() -> int:
+        raise OSError("the database is away")
+
+    for generation, message in ((fails, "OSError: the database"), (lambda: "x", "TypeError")):
+        session = cmauth.Session(fake.client(), WithGeneration(generation))  # type: ignore[arg-type]
+        with pytest.raises(cmauth.RetryError, match=message):
+            session.start(cmauth.Tokens.from_json(EXPIRED))
