@@ -267,7 +267,7 @@ impl Checks {
             let came = record.and_then(|record| record.obtained_boot.as_ref());
             let came = came.filter(|came| Some(&came.boot_id) == state.holder.boot_id.as_ref()).map(|came| came.at);
             let by_wall = tokens.expires_at().is_some_and(|at| now.wall >= at * 1000);
-            let came = came.or(fetched.copied());
+            let came = if record.is_some() { came } else { fetched.copied() };
             let by_boot = came.is_some_and(|at| now.boot - at >= world.plan.lifetime * 1000);
             if (by_wall || by_boot) && !by_this_call {
                 let clock = if by_wall { "wall" } else { "boot" };
