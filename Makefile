@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-c test-python test-browser test-wheels test-fuzz soak lint bench deny docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-wheels test-fuzz soak lint bench deny docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -26,10 +26,13 @@ build:           # libcmauth.so and libcmauth.a, and the stand-in server
 	cargo build --release
 	cargo build --package cmauth-sandbox
 
-test: lint test-rust test-c test-python test-browser test-wheels test-fuzz  # everything
+test: lint test-rust test-simulation test-c test-python test-browser test-wheels test-fuzz  # everything
 
 test-rust:       # the core and the stand-in server
 	cargo test --package cmauth --package cmauth-sandbox
+
+test-simulation: # sessions on many simulated machines: 20,000 worlds or a minute
+	CMAUTH_SIM_SECONDS=60 cargo test --package cmauth --profile simulation --lib simulation -- --nocapture
 
 test-c: build    # the C ABI: header, exported symbols, C and C++ programs
 	cargo test --package cmauth-c
@@ -48,9 +51,11 @@ test-wheels: $(VENV)/installed-dist  # what pip installs, in new venvs: the whee
 test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
 	scripts/fuzz 3
 
-soak: $(VENV)/installed  # the long runs: many threads under faults, sessions of many machines, AddressSanitizer, fuzzing
+soak: $(VENV)/installed  # the long runs: many threads under faults, sessions of many machines, an hour of simulation, AddressSanitizer, fuzzing
 	CMAUTH_SOAK=1 cargo test --release --package cmauth --test soak --test session_proof --test store_kill -- --nocapture
 	CMAUTH_SOAK=1 $(VENV)/bin/python -m pytest -s bindings/python/tests/test_proof.py
+	CMAUTH_SIM_SECONDS=3600 CMAUTH_SIM_WORLDS=1000000000 CMAUTH_SIM_FIRST=$$(date +%s)0000 \
+	  cargo test --package cmauth --profile simulation --lib simulation -- --nocapture
 	scripts/sanitize
 	scripts/fuzz 300
 

@@ -37,8 +37,9 @@
 //!
 //! # What to know
 //! - Calls block, each within one deadline ([`Config::set_timeout`]); use a thread where that is too long.
-//! - Nothing is printed, no signal handler installed, no thread started but to reach a host:
-//!   a look-up and a connection cannot be stopped otherwise.
+//! - Nothing is printed and no signal handler installed. Threads are started to reach a host (a look-up and a connection
+//!   cannot be stopped otherwise), to close connections that nobody uses, and to refresh a session that keeps its tokens in
+//!   a file or in memory; at most 64 in a process.
 //! - A refresh ends the old access token at once, so refresh in one place, and keep what comes back.
 //! - Each request, answer, retry and failure is a line for the `log` crate, target `cmauth`, without secrets. At its trace
 //!   level ureq logs URLs, which have tokens in their query: keep `ureq` below trace, or set

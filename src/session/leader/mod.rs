@@ -6,6 +6,8 @@
 
 mod login;
 mod refresh;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -1,0 +1,86 @@
+//! Single steps of the leader that are worth a name of their own; the simulation has the rest.
+
+use std::sync::Arc;
+
+use super::Leader;
+use crate::error::Status;
+use crate::secret::Secret;
+use crate::session::action::{Action, Event, Job, Limits};
+use crate::session::clock::Now;
+use crate::session::state::{Holder, NewTokens, State, Want};
+use crate::store::record::{Owner, Record};
+use crate::tokens::Tokens;
+
+const NOW: Now = Now { boot: 5_000_000, wall: 1_700_000_000_000 };
+const LIMITS: Limits = Limits { deadline: NOW.boot + 30_000, reserve: 7_500, hold: 40_000 };
+
+fn holder() -> Arc<Holder> {
+    let owner = Owner { client_id: "key".to_owned(), base_url: "https://server".to_owned() };
+    Arc::new(Holder { owner, boot_id: Some("this".to_owned()) })
+}
+
+/// Tokens that ended a minute ago.
+fn ended() -> Record {
+    let came = Now { boot: NOW.boot - 120_000, wall: NOW.wall - 120_000 };
+    let expires_at = Some(NOW.wall / 1000 - 60);
+    let scope = Some("read".to_owned());
+    let tokens = Tokens::new(Secret::new("a:1"), Some(Secret::new("r:1")), "bearer".to_owned(), scope, expires_at);
+    NewTokens { tokens, login: 1, generation: 7, rejections: 0 }.into_record(&holder(), came, 0)
+}
+
+fn leader(limits: Limits) -> Leader {
+    let state = Arc::new(State::of(ended(), &holder(), NOW));
+    Leader::new(Job::Provide(Want::Valid), holder(), limits, state)
+}
+
+fn at(ms: i64) -> Now {
+    Now { boot: NOW.boot + ms, wall: NOW.wall + ms }
+}
+
+/// Up to the decision, with the store read after so many ms.
+fn decide(leader: &mut Leader, loaded_after: i64) -> Action {
+    assert!(matches!(leader.handle(Event::Begin, NOW, 0), Action::Lock));
+    assert!(matches!(leader.handle(Event::Locked(Ok(true)), NOW, 0), Action::Load));
+    leader.handle(Event::Loaded(Ok(Some(ended().to_text()))), at(loaded_after), 0)
+}
+
+#[test]
+fn a_refresh_asks_for_the_scope_that_was_granted() {
+    let action = decide(&mut leader(LIMITS), 0);
+    let Action::Refresh { refresh_token, scope } = action else { panic!("{action:?}") };
+    assert_eq!((refresh_token.expose(), scope.as_deref()), ("r:1", Some("read")));
+}
+
+#[test]
+fn a_refresh_that_could_not_be_finished_in_time_is_not_begun() {
+    let mut leader = leader(LIMITS);
+    assert!(matches!(decide(&mut leader, 22_501), Action::Unlock));
+    let Action::Finish(Err(error)) = leader.handle(Event::Unlocked, at(22_501), 0) else { panic!() };
+    assert_eq!(error.status(), Status::Timeout);
+    // Nor is the store locked for it, by a caller who takes over the lead late.
+    let late = Limits { deadline: NOW.boot + 7_000, ..LIMITS };
+    let action = self::leader(late).handle(Event::Begin, NOW, 0);
+    assert!(matches!(action, Action::Finish(Err(_))), "{action:?}");
+}
+
+#[test]
+fn a_leader_that_slept_takes_the_lock_again_before_it_asks_the_server() {
+    let mut leader = leader(Limits { deadline: NOW.boot + 1_000_000, ..LIMITS });
+    assert!(matches!(decide(&mut leader, 40_000), Action::Unlock));
+    assert!(matches!(leader.handle(Event::Unlocked, at(40_001), 0), Action::Lock));
+}
+
+#[test]
+fn new_tokens_are_published_only_once_they_are_stored() {
+    let mut leader = leader(LIMITS);
+    assert!(matches!(decide(&mut leader, 0), Action::Refresh { .. }));
+    let expires_at = Some(NOW.wall / 1000 + 43_200);
+    let tokens = Tokens::new(Secret::new("a:2"), Some(Secret::new("r:1")), "bearer".to_owned(), None, expires_at);
+    let action = leader.handle(Event::Refreshed(Ok(tokens)), at(100), 0);
+    let Action::Save(record) = action else { panic!("{action:?}") };
+    assert_eq!((record.generation, record.tokens.scope()), (8, Some("read")), "the scope stays as it was");
+    let shown = |leader: &Leader| leader.state().current.as_ref().map(|current| current.tokens().clone()).unwrap();
+    assert_eq!(shown(&leader).access_token().expose(), "a:1");
+    assert!(matches!(leader.handle(Event::Saved(Ok(())), at(110), 0), Action::Unlock));
+    assert_eq!(shown(&leader).access_token().expose(), "a:2");
+}
