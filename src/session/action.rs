@@ -90,8 +90,6 @@ pub(crate) struct Limits {
     pub(crate) deadline: i64,
     /// No request begins with less time left than this.
     pub(crate) reserve: i64,
-    /// How long the store's lock is good for.
-    pub(crate) hold: i64,
 }
 
 impl Limits {

@@ -112,8 +112,7 @@ impl Inner {
         let timeout = self.client.timeout();
         let hold = timeout + HOLD_MARGIN;
         let left = deadline.saturating_duration_since(Instant::now());
-        let limits =
-            Limits { deadline: Now::read().boot.saturating_add(ms(left)), reserve: ms(timeout / 4), hold: ms(hold) };
+        let limits = Limits { deadline: Now::read().boot.saturating_add(ms(left)), reserve: ms(timeout / 4) };
         let mut leader = Leader::new(job, self.holder.clone(), limits, self.state.load_full());
         let mut lock = None;
         let mut event = Event::Begin;

@@ -448,7 +448,6 @@ impl World {
         let limits = crate::session::action::Limits {
             deadline: call.map_or(now.boot + state.timeout, |call| call.caller.deadline),
             reserve: state.timeout / 4,
-            hold: state.timeout + 10_000,
         };
         let leader = Leader::new(job.clone(), state.holder.clone(), limits, state.state.clone());
         let waiters = waiter.into_iter().collect();

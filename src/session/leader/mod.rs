@@ -80,8 +80,6 @@ enum Stage {
     Unlocking {
         result: Result<Outcome, Error>,
     },
-    /// The lease may have ended: the lock is taken once more.
-    Relocking,
 }
 
 /// The state machine. See the module.
@@ -92,7 +90,6 @@ pub(crate) struct Leader {
     limits: Limits,
     state: Arc<State>,
     stage: Stage,
-    locked_at: i64,
     /// The largest generation seen, for a login or the end of one.
     generation: u64,
     /// A logout has refreshed once.
@@ -104,17 +101,7 @@ pub(crate) struct Leader {
 impl Leader {
     pub(crate) fn new(job: Job, holder: Arc<Holder>, limits: Limits, state: Arc<State>) -> Leader {
         let generation = state.generation;
-        Leader {
-            job,
-            holder,
-            limits,
-            state,
-            stage: Stage::Begun,
-            locked_at: 0,
-            generation,
-            refreshed: false,
-            overtaken: false,
-        }
+        Leader { job, holder, limits, state, stage: Stage::Begun, generation, refreshed: false, overtaken: false }
     }
 
     /// What is known of the user now; published after each step. New tokens are in it once they are stored.
@@ -154,7 +141,6 @@ impl Leader {
             }
             (S::EndingTokens, Event::TokensEnded(result)) => self.tokens_ended(result, now, random),
             (S::Unlocking { result }, Event::Unlocked) => Action::Finish(result),
-            (S::Relocking, Event::Unlocked) => self.lock(self.limits.last_start()),
             (stage, _) => {
                 debug_assert!(false, "an event that answers no action: {stage:?}");
                 let what = "a bug in libcmauth: an event that answers no action";
@@ -190,7 +176,6 @@ impl Leader {
     fn locked(&mut self, result: Result<bool, StoreError>, give_up_at: i64, now: Now, random: u64) -> Action {
         let error = match result {
             Ok(true) => {
-                self.locked_at = now.boot;
                 self.stage = Stage::Loading;
                 return Action::Load;
             }

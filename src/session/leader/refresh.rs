@@ -31,13 +31,9 @@ impl Leader {
         if reason == Reason::Ended && now.boot < earliest {
             return self.pace(earliest, now);
         }
+        // This also keeps a machine that slept through the end of its lease from asking while another holder does.
         if now.boot > self.limits.last_start() {
             return self.unlock(Err(no_time()));
-        }
-        if now.boot >= self.locked_at.saturating_add(self.limits.hold) {
-            // The machine slept: a lease has ended, and somebody else may be refreshing.
-            self.stage = Stage::Relocking;
-            return Action::Unlock;
         }
         self.refreshed |= reason == Reason::LogOut;
         self.stage = Stage::Refreshing { reason, begun: now };

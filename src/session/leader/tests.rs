@@ -12,7 +12,7 @@ use crate::store::record::{Owner, Record};
 use crate::tokens::Tokens;
 
 const NOW: Now = Now { boot: 5_000_000, wall: 1_700_000_000_000 };
-const LIMITS: Limits = Limits { deadline: NOW.boot + 30_000, reserve: 7_500, hold: 40_000 };
+const LIMITS: Limits = Limits { deadline: NOW.boot + 30_000, reserve: 7_500 };
 
 fn holder() -> Arc<Holder> {
     let owner = Owner { client_id: "key".to_owned(), base_url: "https://server".to_owned() };
@@ -61,13 +61,6 @@ fn a_refresh_that_could_not_be_finished_in_time_is_not_begun() {
     let late = Limits { deadline: NOW.boot + 7_000, ..LIMITS };
     let action = self::leader(late).handle(Event::Begin, NOW, 0);
     assert!(matches!(action, Action::Finish(Err(_))), "{action:?}");
-}
-
-#[test]
-fn a_leader_that_slept_takes_the_lock_again_before_it_asks_the_server() {
-    let mut leader = leader(Limits { deadline: NOW.boot + 1_000_000, ..LIMITS });
-    assert!(matches!(decide(&mut leader, 40_000), Action::Unlock));
-    assert!(matches!(leader.handle(Event::Unlocked, at(40_001), 0), Action::Lock));
 }
 
 #[test]
