@@ -272,12 +272,27 @@ def test_a_damaged_file_is_reported_and_given_up_by_forget(fake: Fake, tmp_path:
     session = cmauth.Session(fake.client(), cmauth.FileStore(path))
     path.write_text("{")
     path.chmod(0o600)
-    with pytest.raises(cmauth.FixError, match="call forget"):
-        cmauth.Session(fake.client(), cmauth.FileStore(path))
-    with pytest.raises(cmauth.FixError):
-        session.start(some_tokens())
-    session.forget()
-    session.start(some_tokens())
+    for damaged in (session, cmauth.Session(fake.client(), cmauth.FileStore(path))):
+        calls: list[Callable[[], object]] = [
+            damaged.tokens,
+            damaged.logout,
+            lambda damaged=damaged: damaged.start(some_tokens()),  # type: ignore[misc]
+            lambda damaged=damaged: damaged.rejected(some_tokens()),  # type: ignore[misc]
+        ]
+        for call in calls:
+            with pytest.raises(cmauth.FixError, match="not JSON.*call forget") as caught:
+                call()
+            assert caught.value.status is cmauth.Status.STORE
+    # Opened as it is, it says so without being asked for tokens.
+    health = damaged.health()
+    assert not health.logged_in
+    assert isinstance(health.last_error, cmauth.FixError)
+    assert path.read_text() == "{"
+    damaged.forget()
+    assert not path.exists()
+    damaged.start(some_tokens())
+    assert damaged.tokens().access_token == ACCESS_TOKEN
+    assert not fake.requests
 
 
 def test_an_error_in_a_change_callback_is_not_lost_and_breaks_nothing(
@@ -342,16 +357,33 @@ def test_auth_adds_the_token_and_repairs_one_401(
     assert api.lines() == ["GET /cameras", "POST /oauth/token", "GET /cameras"]
     assert get(session, f"{fake.url}/cameras") == 200
     assert len(fake.requests) == 4, "the next one is right at once"
-    # Once, not for ever; and never for a 403.
+    # Never for a 403.
     api.good = "nobody's"
-    fake.answer = lambda: (
-        tokens_answer() if "oauth" in fake.requests[-1][0] else Answer(401, {"error": "x"})
-    )
-    assert get(session, f"{fake.url}/cameras") == 401
-    assert api.lines()[4:] == ["GET /cameras", "POST /oauth/token", "GET /cameras"]
-    fake.answer = api.answer
     assert get(session, f"{fake.url}/forbidden") == 403
-    assert len(fake.requests) == 8
+    assert len(fake.requests) == 5
+
+
+@pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])
+def test_auth_gives_the_401_of_an_api_that_rejects_all_tokens(
+    fake: Fake, get: Callable[[cmauth.Session, str], int]
+) -> None:
+    api = Api(fake)
+    session = cmauth.Session(fake.client(), cmauth.MemoryStore())
+    session.start(some_tokens())
+    fake.answer = lambda: (
+        tokens_answer(access_token="other")
+        if "oauth" in fake.requests[-1][0]
+        else Answer(401, {"error": "x"})
+    )
+    # Once, not for ever.
+    assert get(session, f"{fake.url}/cameras") == 401
+    assert api.lines() == ["GET /cameras", "POST /oauth/token", "GET /cameras"]
+    # And not again for tokens that are young: the 401 stands.
+    assert get(session, f"{fake.url}/cameras") == 401
+    assert api.lines()[3:] == ["GET /cameras"]
+    with pytest.raises(cmauth.RetryError) as caught:
+        session.rejected(session.tokens())
+    assert caught.value.status is cmauth.Status.TOKEN_REJECTED
 
 
 def test_auth_of_requests_sends_a_body_again(fake: Fake, tmp_path: Path) -> None:
@@ -388,7 +420,8 @@ def test_an_async_session_does_not_block_the_loop(fake: Fake) -> None:
         answered.set()
         tokens = await task
         assert await async_session.tokens() == tokens
-        assert (await async_session.rejected(tokens)).access_token
+        fake.answer = lambda: tokens_answer(access_token="fresher")
+        assert (await async_session.rejected(tokens)).access_token == "fresher"
         assert async_session.health().logged_in
         assert await async_session.logout() is True
         await async_session.forget()
