@@ -3,8 +3,8 @@
 
     scripts/simulate_refreshes.py [sessions] [picture.svg]
 
-Each session refreshes at a random part of each lifetime, as src/session/policy.rs draws it, and again with the tokens it
-then gets. Beside it, sessions that all refresh at the same part. Prints the highest rates and draws both.
+Each session refreshes at a random part of each lifetime, as src/session/policy.rs draws it, and again with the tokens
+it then gets. Beside it, sessions that all refresh at the same part. Prints the highest rates and draws both.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import subprocess
 import sys
 import threading
@@ -276,11 +277,11 @@ def test_a_damaged_file_is_reported_and_given_up_by_forget(fake: Fake, tmp_path:
         calls: list[Callable[[], object]] = [
             damaged.tokens,
             damaged.logout,
-            lambda damaged=damaged: damaged.start(some_tokens()),  # type: ignore[misc]
-            lambda damaged=damaged: damaged.rejected(some_tokens()),  # type: ignore[misc]
+            functools.partial(damaged.start, some_tokens()),
+            functools.partial(damaged.rejected, some_tokens()),
         ]
         for call in calls:
-            with pytest.raises(cmauth.FixError, match="not JSON.*call forget") as caught:
+            with pytest.raises(cmauth.FixError, match=r"not JSON.*call forget") as caught:
                 call()
             assert caught.value.status is cmauth.Status.STORE
     # Opened as it is, it says so without being asked for tokens.

@@ -15,7 +15,8 @@ class HttpxAuth(httpx.Auth):
     """A session as the `auth` of `httpx`: `httpx.get(url, auth=cmauth.HttpxAuth(session))`.
 
     It adds the access token, and after one 401 sends the request again with another. Not after a
-    403. Where the session refuses to refresh again (`Session.rejected`), the 401 is the answer. With `httpx.AsyncClient` on asyncio, what may wait is done in a thread.
+    403. Where the session refuses to refresh again (`Session.rejected`), the 401 is the answer.
+    With `httpx.AsyncClient` on asyncio, what may wait is done in a thread.
     """
 
     def __init__(self, session: Session) -> None:
