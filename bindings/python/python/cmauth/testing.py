@@ -103,7 +103,9 @@ class Sandbox:
 
     def make_code(self, redirect_uri: str = "https://example.com", scope: str = "write") -> str:
         """The code of a user who allowed this scope, whatever a client asks for; without pages."""
-        made: dict[str, str] = self._ask("POST", "codes", {"redirect_uri": redirect_uri, "scope": scope})
+        made: dict[str, str] = self._ask(
+            "POST", "codes", {"redirect_uri": redirect_uri, "scope": scope}
+        )
         return made["code"]
 
     def come_back(self, url: str, *, deny: bool = False) -> str:
