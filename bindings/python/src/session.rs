@@ -51,6 +51,7 @@ impl Session {
     /// Where that fails while the tokens at hand have not ended, gives those; the failure shows
     /// in `health`. Raises `LoginError` where nobody is logged in or the server ended the login.
     fn tokens(&self, py: Python<'_>) -> PyResult<Tokens> {
+        crate::logging::deliver(py);
         if let Some(tokens) = self.0.tokens_at_hand() {
             return Ok(Tokens(tokens));
         }
@@ -58,7 +59,8 @@ impl Session {
     }
 
     /// The tokens, if they are valid now and nothing need be done, else `None`; never blocks.
-    fn tokens_at_hand(&self) -> Option<Tokens> {
+    fn tokens_at_hand(&self, py: Python<'_>) -> Option<Tokens> {
+        crate::logging::deliver(py);
         self.0.tokens_at_hand().map(Tokens)
     }
 
@@ -103,12 +105,13 @@ impl Session {
     }
 
     /// How the session is, as known here; asks nobody.
-    fn health(&self) -> Health {
+    fn health(&self, py: Python<'_>) -> Health {
+        crate::logging::deliver(py);
         Health(self.0.health())
     }
 
     fn __repr__(&self) -> String {
-        format!("Session({})", self.health().__repr__())
+        format!("Session({})", Health(self.0.health()).__repr__())
     }
 }
 
