@@ -335,7 +335,8 @@ typedef struct {
 
 /**
  * Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
- * whatever thread is in a call, several at once; it must not call this library, nor throw.
+ * whatever thread is in a call, and on those on which the library refreshes the tokens of sessions, several at once; it
+ * must not call this library, nor throw.
  */
 typedef void (*cm_log_callback)(void *context, cm_log_level level, const char *line);
 
