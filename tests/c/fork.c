@@ -11,6 +11,7 @@
 #include "story.h"
 
 #define CHILDREN 20
+#define SESSION_CHILDREN 5 /* Each waits for a lock that five threads want. */
 #define THREADS 4
 #define CALLS 64
 
@@ -92,7 +93,7 @@ static void sessions(const cm_tokens *tokens) {
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, refresh_until_stop, NULL) == 0);
-    for (int i = 0; i < CHILDREN; i++) {
+    for (int i = 0; i < SESSION_CHILDREN; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {

@@ -147,7 +147,7 @@ static void back_off_and_recovery(void) {
     double begun = now();
     while (cm_session_tokens(session, &tokens, &error) != CM_STATUS_OK) {
         CHECK(cm_error_status(error) == CM_STATUS_SERVER && now() - begun < 20);
-        /* The first error is the server's own, which named no time; the others have what is left of the pause. */
+        /* What is left of the pause, rounded up. */
         CHECK(cm_error_retry_after(error) == 1);
         calls++;
         cm_error_free(error);
