@@ -39,6 +39,8 @@
  * - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
  *   `_free`, which wipes them from memory; never free or change one.
  * - A handle passed as `const` may be used by many threads at once; one that is not, by one thread at a time.
+ * - The library starts threads of its own to make connections, and one to refresh the tokens of a session with a memory or
+ *   file store, which ends with the refresh. They call none of your functions but the log's (`cm_set_log`).
  * - Pass only NULL or what this library gave you and you have not freed. NULL is then never a crash: where it is not
  *   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
  * - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes
@@ -169,7 +171,7 @@ typedef enum {
      */
     CM_ADVICE_REFRESH = 3,
     /**
-     * Try again later, after `cm_error_retry_after` where the server named a time.
+     * Try again later, after `cm_error_retry_after` where it has a time.
      */
     CM_ADVICE_RETRY = 4,
     /**
@@ -275,8 +277,9 @@ typedef struct cm_store_reply cm_store_reply;
 typedef struct cm_tokens cm_tokens;
 
 /**
- * Told of a change of the session: other tokens, or none any more. `generation` grows with each change; of two calls
- * at once the larger is the later. It may call the session, but must not throw.
+ * Told of a change of the session: other tokens, or none any more. `generation` is another number after each change,
+ * mostly but not always a larger one; of two calls at once either may come first, and `cm_session_tokens` gives what
+ * counts now. It may call the session, but must not throw.
  */
 typedef void (*cm_session_callback)(void *context, uint64_t generation);
 
@@ -332,7 +335,8 @@ typedef struct {
 
 /**
  * Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
- * whatever thread is in a call, several at once; it must not call this library, nor throw.
+ * whatever thread is in a call, and on those on which the library refreshes the tokens of sessions, several at once; it
+ * must not call this library, nor throw.
  */
 typedef void (*cm_log_callback)(void *context, cm_log_level level, const char *line);
 
@@ -885,12 +889,16 @@ CM_MUST_USE cm_status cm_tokens_from_json(const char *json, cm_tokens **tokens, 
  * Opens a session that keeps its tokens in `store`: with the ones that are there, or nobody logged in until
  * `cm_session_start`. Nothing is sent.
  *
+ * If what the store has is damaged, or belongs to another API key or another server, the session opens, too, so that
+ * `cm_session_forget` can give it up. Until then nobody is logged in, `cm_health_last_error` says what is wrong
+ * (`CM_STATUS_STORE`, advice fix), every other call fails with that error, and nothing is sent or changed.
+ *
  * @param client   the client; not NULL. The session keeps what it needs of it.
  * @param store    the store; not NULL. The session keeps it alive.
  * @param session  receives the session; not NULL
  * @param error    receives the details of a failure; may be NULL
  * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: a bad path or table of the store; `CM_STATUS_STORE`: it
- *         cannot be read, or what it has is damaged
+ *         cannot be read
  *
  * Free the session with `cm_session_free`, an error with `cm_error_free`. Any thread. Since 0.1.
  */
@@ -915,9 +923,9 @@ void cm_session_free(cm_session *session);
  * @param session  the session; not NULL
  * @param tokens   the tokens; not NULL
  * @param error    receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or what it has is damaged and would be
- *         lost: the session is as before, and the tokens are still good for another try; `CM_STATUS_TIMEOUT`,
- *         `_CANCELLED`
+ * @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or (advice fix) what it has is damaged
+ *         or of another API key or server and would be lost, call `cm_session_forget` first: the session is as before,
+ *         and the tokens are still good for another try; `CM_STATUS_TIMEOUT`, `_CANCELLED`
  *
  * Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
  */
@@ -930,6 +938,15 @@ cm_status cm_session_start(const cm_session *session,
  * Gives tokens that are valid now. Refreshes them when they are about to end, once for all who ask, within the time of
  * one call (`cm_config_set_timeout_ms`). Where that fails while the tokens at hand have not ended, gives those; the
  * failure shows in `cm_session_health`.
+ *
+ * With a memory or file store a refresh runs on a thread of the library, and a caller whose tokens have not ended waits
+ * for it for a second at most. With a store of your own the thread of one caller does it, since your callbacks are called
+ * on threads of yours alone.
+ *
+ * After a failure the server is left alone: later calls for tokens that have ended, or were rejected, fail at once with
+ * the same error, whose `cm_error_retry_after` is what is left of a pause. The pause is a second at most at first, doubles
+ * with each further failure up to a minute, and is longer if the server asked for more, up to an hour. An early refresh
+ * that failed is tried again after half a minute at most, then after twice as long each time, up to 10 minutes.
  *
  * @param session  the session; not NULL
  * @param tokens   receives the tokens; not NULL
@@ -948,11 +965,17 @@ cm_status cm_session_tokens(const cm_session *session,
  * Gives other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed ones, once
  * for all who ask. Not after a 403, which other tokens would get too.
  *
+ * Tokens that came from such a refresh, and are rejected in their turn, are refreshed again only if they are older than
+ * 15 s, twice as long each further time, 10 minutes at most: an API that rejects all tokens costs a few requests, and two
+ * installations that refresh each other's tokens away settle.
+ *
  * @param session   the session; not NULL
  * @param rejected  the tokens that were rejected; not NULL
  * @param tokens    receives the tokens; not NULL
  * @param error     receives the details of a failure; may be NULL
- * @return as `cm_session_tokens`; the rejected tokens are not given again
+ * @return as `cm_session_tokens`; the rejected tokens are not given again; `CM_STATUS_TOKEN_REJECTED` (advice retry):
+ *         they are too young to be refreshed again, and `cm_error_retry_after` says for how long. `cm_session_tokens` still
+ *         gives them, for the API may accept them elsewhere.
  *
  * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
  */
@@ -979,7 +1002,8 @@ cm_status cm_session_logout(const cm_session *session,
                             cm_error **error);
 
 /**
- * Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, too.
+ * Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, or of
+ * another API key or server, too.
  *
  * @param session  the session; not NULL
  * @param error    receives the details of a failure; may be NULL
@@ -992,8 +1016,9 @@ cm_status cm_session_forget(const cm_session *session,
                             cm_error **error);
 
 /**
- * Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called from
- * whatever thread notices the change within a call, outside all locks.
+ * Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called outside all
+ * locks on the thread that noticed the change, which is always one that is in a call of the session, never one of the
+ * library: after a refresh in the background, the next call tells.
  *
  * @param session   the session; NULL: nothing happens
  * @param callback  the function; NULL: nobody
@@ -1037,10 +1062,10 @@ void cm_health_free(cm_health *health);
 CM_MUST_USE int cm_health_logged_in(const cm_health *health);
 
 /**
- * The number of the tokens, which grows with each change.
+ * The number of the tokens: another one after each change.
  *
  * @param health  the health; NULL gives 0
- * @return the generation; 0 where there never was a login
+ * @return the generation; 0 where there is no login and none was here
  *
  * Any thread. Since 0.1.
  */
@@ -1077,7 +1102,7 @@ CM_MUST_USE int64_t cm_health_next_refresh(const cm_health *health);
 CM_MUST_USE uint32_t cm_health_failures(const cm_health *health);
 
 /**
- * The last of the failures in a row.
+ * The last of the failures in a row; after `cm_session_open`, what is wrong with the content of the store.
  *
  * @param health  the health; NULL gives NULL
  * @return the error, borrowed from the health: do not free it; NULL where there is none
@@ -1262,14 +1287,15 @@ CM_MUST_USE
 const char *cm_error_oauth_description(const cm_error *error);
 
 /**
- * How long the server asked to wait (Retry-After).
+ * How long to wait before another try: as the server asked (Retry-After), or what is left of a session's pause.
  *
  * @param error  the error; NULL gives -1
- * @return seconds, at least 0; -1 where it did not ask
+ * @return seconds, at least 0, rounded up; -1 where no time is known
  *
  * Any thread. Since 0.1.
  */
-CM_MUST_USE int64_t cm_error_retry_after(const cm_error *error);
+CM_MUST_USE
+int64_t cm_error_retry_after(const cm_error *error);
 
 /*
  * Log: one line an event, for your own log. Without secrets, and off until asked for.

@@ -99,6 +99,7 @@ class Error : public std::runtime_error {
     std::optional<std::string_view> oauth_description() const {
         return detail::optional_text(cm_error_oauth_description(error_.get()));
     }
+    /* How long to wait before another try, where a time is known. */
     std::optional<std::chrono::seconds> retry_after() const {
         const std::int64_t seconds = cm_error_retry_after(error_.get());
         return seconds < 0 ? std::nullopt : std::optional<std::chrono::seconds>(seconds);
@@ -401,6 +402,8 @@ class Health : public detail::Object<cm_health, cm_health_free> {
 /* One logged-in user, for all threads, processes and machines that share its store. */
 class Session {
   public:
+    /* Also opens on a store whose content is damaged, or of another API key or server: health() says what is wrong,
+     * every other call throws it (CM_STATUS_STORE, CM_ADVICE_FIX), and forget() gives it up. */
     Session(const Client &client, const Store &store)
         : on_change_(std::make_unique<OnChange>()), handle_(detail::make<Handle>([&](auto out, auto error) {
               return cm_session_open(client.get(), store.get(), out, error);
@@ -409,10 +412,13 @@ class Session {
     void start(const Tokens &tokens) const {
         detail::check([&](auto error) { return cm_session_start(get(), tokens.get(), error); });
     }
+    /* After a failure of the server, later calls throw the same error at once until its retry_after() has passed. */
     Tokens tokens() const {
         return Tokens(
             detail::make<Tokens::Handle>([&](auto out, auto error) { return cm_session_tokens(get(), out, error); }));
     }
+    /* Throws CM_STATUS_TOKEN_REJECTED with a retry_after() for young tokens that came after others that were rejected.
+     */
     Tokens rejected(const Tokens &tokens) const {
         return Tokens(detail::make<Tokens::Handle>(
             [&](auto out, auto error) { return cm_session_rejected(get(), tokens.get(), out, error); }));
@@ -429,7 +435,8 @@ class Session {
     void forget() const {
         detail::check([&](auto error) { return cm_session_forget(get(), error); });
     }
-    /* Set it once, before other threads use the session. It is called on any thread that is in a call. */
+    /* Set it once, before other threads use the session. It is called on any thread that is in a call of the session.
+     * The generation is another number after each change. */
     void on_change(std::function<void(std::uint64_t generation)> callback) {
         cm_session_on_change(get(), nullptr, nullptr);
         *on_change_ = std::move(callback);

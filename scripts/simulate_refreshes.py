@@ -3,8 +3,8 @@
 
     scripts/simulate_refreshes.py [sessions] [picture.svg]
 
-Each session refreshes at a random part of each lifetime, as src/session/state.rs draws it, and again with the tokens it
-then gets. Beside it, sessions that all refresh at the same part. Prints the highest rates and draws both.
+Each session refreshes at a random part of each lifetime, as src/session/policy.rs draws it, and again with the tokens
+it then gets. Beside it, sessions that all refresh at the same part. Prints the highest rates and draws both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ BUCKET = 60  # Seconds for which refreshes are counted.
 
 def constants() -> tuple[float, float]:
     """From which part of a lifetime to which a session refreshes, as the source says."""
-    source = (ROOT / "src/session/state.rs").read_text(encoding="utf-8")
+    source = (ROOT / "src/session/policy.rs").read_text(encoding="utf-8")
     values = [re.search(rf"{name}: f64 = ([0-9.]+);", source) for name in ("REFRESH_FROM", "REFRESH_TO")]
-    assert all(values), "src/session/state.rs has other names now"
+    assert all(values), "src/session/policy.rs has other names now"
     first, last = (float(value[1]) for value in values if value)
     return first, last
 

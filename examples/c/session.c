@@ -49,8 +49,6 @@ int main(void) {
     cm_store *store = file ? cm_store_file(file) : cm_store_memory();
     status = cm_session_open(client, store, &session, &error);
     cm_store_free(store); /* The session keeps it. */
-    if (status == CM_STATUS_STORE)
-        fprintf(stderr, "somebody must look at %s\n", file ? file : "the store");
     if (status)
         return give_up(error);
     cm_session_on_change(session, reconnect_streams, NULL);
@@ -71,6 +69,9 @@ int main(void) {
         if (cm_session_start(session, tokens, &error))
             return give_up(error);
     } else if (status) {
+        /* The file is damaged, or of another API key or server. */
+        if (status == CM_STATUS_STORE && cm_error_advice(error) == CM_ADVICE_FIX)
+            fprintf(stderr, "somebody must look at %s; cm_session_forget gives it up\n", file ? file : "the store");
         return give_up(error);
     }
 

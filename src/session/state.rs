@@ -31,8 +31,10 @@ pub(crate) struct State {
     /// When the store was last read, and when tokens were last refreshed here, by the boot clock.
     pub(crate) looked_at: i64,
     pub(crate) refreshed_at: Option<i64>,
-    /// The same, of a refresh because the API had rejected the tokens.
+    /// The latter, of a refresh because the API had rejected the tokens.
     pub(crate) rejected_at: Option<i64>,
+    /// When the store's lock was given back last.
+    pub(crate) unlocked_at: Option<i64>,
 }
 
 /// Who holds a session's tokens: the API key, the server, and this run of this machine.
@@ -154,6 +156,7 @@ impl State {
             looked_at: now.boot,
             refreshed_at: None,
             rejected_at: None,
+            unlocked_at: None,
         }
     }
 
@@ -188,8 +191,15 @@ impl State {
     fn with_pauses_of(self, before: &State, now: Now) -> State {
         let back_off = before.back_off.clone();
         let last_error = back_off.as_ref().map(|back_off| back_off.error.clone());
-        let (refreshed_at, rejected_at) = (before.refreshed_at, before.rejected_at);
-        State { back_off, last_error, refreshed_at, rejected_at, ..self }.with_new_limit(now)
+        State {
+            back_off,
+            last_error,
+            refreshed_at: before.refreshed_at,
+            rejected_at: before.rejected_at,
+            unlocked_at: before.unlocked_at,
+            ..self
+        }
+        .with_new_limit(now)
     }
 
     /// The same with [`ready_until`](Self::ready_until) as it follows from the rest: the end of the tokens, their refresh,

@@ -11,6 +11,7 @@
 #include "story.h"
 
 #define CHILDREN 20
+#define SESSION_CHILDREN 5 /* Each waits for a lock that five threads want. */
 #define THREADS 4
 #define CALLS 64
 
@@ -56,23 +57,24 @@ static void ended_well(pid_t child) {
 }
 
 static cm_session *session;
+static cm_tokens *old_tokens;
 
-/* As a camera that got a 401. */
-static void repair(void) {
-    cm_tokens *tokens = NULL, *others = NULL;
+/* The user is logged in again with tokens that have ended: the next to ask refreshes them. */
+static void start_and_refresh(void) {
+    cm_tokens *tokens = NULL;
     cm_error *failure = NULL;
-    if (cm_session_tokens(session, &tokens, &failure) || cm_session_rejected(session, tokens, &others, &failure)) {
+    if (cm_session_start(session, old_tokens, &failure) || cm_session_tokens(session, &tokens, &failure)) {
         fprintf(stderr, "pid %d: %s\n", (int)getpid(), cm_error_message(failure));
         _exit(1);
     }
+    CHECK(strcmp(cm_tokens_access_token(tokens), cm_tokens_access_token(old_tokens)) != 0);
     cm_tokens_free(tokens);
-    cm_tokens_free(others);
 }
 
-static void *repair_until_stop(void *unused) {
+static void *refresh_until_stop(void *unused) {
     (void)unused;
     while (!stop)
-        repair();
+        start_and_refresh();
     return NULL;
 }
 
@@ -85,18 +87,19 @@ static void sessions(const cm_tokens *tokens) {
     cm_store *store = cm_store_file(file);
     OK(cm_session_open(client, store, &session, &error));
     cm_store_free(store);
-    OK(cm_session_start(session, tokens, &error));
+    old_tokens = ended(tokens);
+    start_and_refresh();
     stop = 0;
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&threads[i], NULL, repair_until_stop, NULL) == 0);
-    for (int i = 0; i < CHILDREN; i++) {
+        CHECK(pthread_create(&threads[i], NULL, refresh_until_stop, NULL) == 0);
+    for (int i = 0; i < SESSION_CHILDREN; i++) {
         pid_t child = fork();
         CHECK(child >= 0);
         if (child == 0) {
             alarm(60);
-            repair();
-            repair();
+            start_and_refresh();
+            start_and_refresh();
             cm_session_free(session);
             _exit(0);
         }
@@ -107,6 +110,7 @@ static void sessions(const cm_tokens *tokens) {
         CHECK(pthread_join(threads[i], NULL) == 0);
     OK(cm_session_forget(session, &error));
     cm_session_free(session);
+    cm_tokens_free(old_tokens);
     CHECK(unlink(lock) == 0 && rmdir(folder) == 0);
 }
 

@@ -69,4 +69,16 @@ static inline cm_tokens *log_in(const cm_client *client) {
     return tokens;
 }
 
+/* The same login with an access token that ended long ago: a session refreshes it at once, however often it is given.
+ */
+static inline cm_tokens *ended(const cm_tokens *tokens) {
+    char json[1024];
+    cm_tokens *made = NULL;
+    snprintf(json, sizeof json,
+             "{\"access_token\":\"ended\",\"refresh_token\":\"%s\",\"scope\":\"%s\",\"expires_at\":1}",
+             cm_tokens_refresh_token(tokens), cm_tokens_scope(tokens));
+    OK(cm_tokens_from_json(json, &made, &error));
+    return made;
+}
+
 #endif

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -158,6 +159,9 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     const cm::Tokens tokens = moved.tokens();
     const cm::Tokens fresh = moved.rejected(tokens);
     CHECK(fresh.access_token() != tokens.access_token());
+    // They are young: another rejection does not refresh them, too.
+    const cm::Error young = fails(CM_STATUS_TOKEN_REJECTED, [&] { moved.rejected(fresh); });
+    CHECK(young.advice() == CM_ADVICE_RETRY && young.retry_after() > std::chrono::seconds(10));
     const cm::Health health = moved.health();
     CHECK(health.logged_in() && health.saved() && health.failures() == 0);
     CHECK(health.generation() == changes.back() && changes.size() == 2);
@@ -166,6 +170,18 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     CHECK(!moved.logout());
     moved.forget();
     CHECK(moved.get() != nullptr);
+}
+
+void a_damaged_file_is_given_up(const cm::Client &client, const std::string &path) {
+    std::ofstream(path) << "{";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    cm::Session session(client, cm::Store::file(path));
+    const cm::Health health = session.health();
+    CHECK(!health.logged_in() && health.last_error()->find("call forget") != std::string_view::npos);
+    fails(CM_STATUS_STORE, [&] { session.tokens(); });
+    session.forget();
+    CHECK(!std::filesystem::exists(path));
+    fails(CM_STATUS_LOGIN_REQUIRED, [&] { session.tokens(); });
 }
 
 void logins_on_this_machine_and_in_two_halves(const cm::Client &client) {
@@ -214,6 +230,7 @@ int main() {
     CHECK(std::filesystem::create_directory(folder));
     sessions(client, cm::Store::file((folder / "session").string()));
     CHECK(!std::filesystem::exists(folder / "session"));
+    a_damaged_file_is_given_up(client, (folder / "session").string());
     CHECK(std::filesystem::remove_all(folder) == 2);
     const auto own = std::make_shared<Own>();
     sessions(client, cm::Store::custom(own));

@@ -94,9 +94,10 @@ impl Checks {
 
     pub(super) fn write_lost(world: &mut World) {
         let Some(refresh_token) = world.server.login.as_ref().map(|login| login.refresh_token.clone()) else { return };
-        // A holder that finds nothing cannot tell this from a logout; one that finds an older record can. If the server
+        // A holder that finds nothing, or an earlier login, cannot tell this from a logout or a login; one that finds an older
+        // record of its login can. If the server
         // rotates, the older one is worthless, and who uses it first is told so and clears the store.
-        let is_empty = world.stores.iter().all(|store| store.content.is_none());
+        let is_empty = world.stores.iter().all(|store| store.tokens().is_none_or(|(_, has)| has != refresh_token));
         let held = (0..world.processes.len()).any(|process| Self::has(world, process, &refresh_token));
         if !Self::is_stored(world, &refresh_token)
             && (is_empty || !held || world.plan.rotates || world.stores.len() > 1)

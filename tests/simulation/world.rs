@@ -553,10 +553,9 @@ impl World {
                 }
             }
             // The host tries again.
-            (Job::Start(_), Err(_)) if self.processes[process].key == Key::Right => {
-                if !std::mem::replace(&mut self.processes[process].login_comes, true) {
-                    self.schedule(2_000, Due::Job { process, log_in: true, log_out: false });
-                }
+            (Job::Start(_), Err(_)) if !self.processes[process].login_comes => {
+                self.processes[process].login_comes = true;
+                self.schedule(2_000, Due::Job { process, log_in: true, log_out: false });
             }
             _ => {}
         }

@@ -81,7 +81,7 @@ pub enum cm_advice {
     LogIn = 2,
     /// Get a new access token with the refresh token, then do it again.
     Refresh = 3,
-    /// Try again later, after `cm_error_retry_after` where the server named a time.
+    /// Try again later, after `cm_error_retry_after` where it has a time.
     Retry = 4,
     /// It is a bug in this library: report it with the message.
     Report = 5,
@@ -218,10 +218,10 @@ pub unsafe extern "C" fn cm_error_oauth_description(error: *const cm_error) -> *
     unsafe { guard::get(error, null(), |error| or_null(error.oauth_description.as_ref())) }
 }
 
-/// How long the server asked to wait (Retry-After).
+/// How long to wait before another try: as the server asked (Retry-After), or what is left of a session's pause.
 ///
 /// @param error  the error; NULL gives -1
-/// @return seconds, at least 0; -1 where it did not ask
+/// @return seconds, at least 0, rounded up; -1 where no time is known
 ///
 /// Any thread. Since 0.1.
 #[must_use]

@@ -38,6 +38,8 @@
 //! - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
 //!   `_free`, which wipes them from memory; never free or change one.
 //! - A handle passed as `const` may be used by many threads at once; one that is not, by one thread at a time.
+//! - The library starts threads of its own to make connections, and one to refresh the tokens of a session with a memory or
+//!   file store, which ends with the refresh. They call none of your functions but the log's (`cm_set_log`).
 //! - Pass only NULL or what this library gave you and you have not freed. NULL is then never a crash: where it is not
 //!   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
 //! - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes

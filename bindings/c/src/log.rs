@@ -25,7 +25,8 @@ pub enum cm_log_level {
 }
 
 /// Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
-/// whatever thread is in a call, several at once; it must not call this library, nor throw.
+/// whatever thread is in a call, and on those on which the library refreshes the tokens of sessions, several at once; it
+/// must not call this library, nor throw.
 pub type cm_log_callback = Option<unsafe extern "C" fn(context: *mut c_void, level: cm_log_level, line: *const c_char)>;
 
 #[derive(Clone, Copy)]

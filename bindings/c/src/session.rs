@@ -22,19 +22,24 @@ pub struct cm_health {
     last_error: Option<cm_error>,
 }
 
-/// Told of a change of the session: other tokens, or none any more. `generation` grows with each change; of two calls
-/// at once the larger is the later. It may call the session, but must not throw.
+/// Told of a change of the session: other tokens, or none any more. `generation` is another number after each change,
+/// mostly but not always a larger one; of two calls at once either may come first, and `cm_session_tokens` gives what
+/// counts now. It may call the session, but must not throw.
 pub type cm_session_callback = Option<unsafe extern "C" fn(context: *mut c_void, generation: u64)>;
 
 /// Opens a session that keeps its tokens in `store`: with the ones that are there, or nobody logged in until
 /// `cm_session_start`. Nothing is sent.
+///
+/// If what the store has is damaged, or belongs to another API key or another server, the session opens, too, so that
+/// `cm_session_forget` can give it up. Until then nobody is logged in, `cm_health_last_error` says what is wrong
+/// (`CM_STATUS_STORE`, advice fix), every other call fails with that error, and nothing is sent or changed.
 ///
 /// @param client   the client; not NULL. The session keeps what it needs of it.
 /// @param store    the store; not NULL. The session keeps it alive.
 /// @param session  receives the session; not NULL
 /// @param error    receives the details of a failure; may be NULL
 /// @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: a bad path or table of the store; `CM_STATUS_STORE`: it
-///         cannot be read, or what it has is damaged
+///         cannot be read
 ///
 /// Free the session with `cm_session_free`, an error with `cm_error_free`. Any thread. Since 0.1.
 #[must_use]
@@ -71,9 +76,9 @@ pub unsafe extern "C" fn cm_session_free(session: *mut cm_session) {
 /// @param session  the session; not NULL
 /// @param tokens   the tokens; not NULL
 /// @param error    receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or what it has is damaged and would be
-///         lost: the session is as before, and the tokens are still good for another try; `CM_STATUS_TIMEOUT`,
-///         `_CANCELLED`
+/// @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or (advice fix) what it has is damaged
+///         or of another API key or server and would be lost, call `cm_session_forget` first: the session is as before,
+///         and the tokens are still good for another try; `CM_STATUS_TIMEOUT`, `_CANCELLED`
 ///
 /// Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
 #[must_use]
@@ -95,6 +100,15 @@ pub unsafe extern "C" fn cm_session_start(
 /// Gives tokens that are valid now. Refreshes them when they are about to end, once for all who ask, within the time of
 /// one call (`cm_config_set_timeout_ms`). Where that fails while the tokens at hand have not ended, gives those; the
 /// failure shows in `cm_session_health`.
+///
+/// With a memory or file store a refresh runs on a thread of the library, and a caller whose tokens have not ended waits
+/// for it for a second at most. With a store of your own the thread of one caller does it, since your callbacks are called
+/// on threads of yours alone.
+///
+/// After a failure the server is left alone: later calls for tokens that have ended, or were rejected, fail at once with
+/// the same error, whose `cm_error_retry_after` is what is left of a pause. The pause is a second at most at first, doubles
+/// with each further failure up to a minute, and is longer if the server asked for more, up to an hour. An early refresh
+/// that failed is tried again after half a minute at most, then after twice as long each time, up to 10 minutes.
 ///
 /// @param session  the session; not NULL
 /// @param tokens   receives the tokens; not NULL
@@ -125,11 +139,17 @@ pub unsafe extern "C" fn cm_session_tokens(
 /// Gives other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed ones, once
 /// for all who ask. Not after a 403, which other tokens would get too.
 ///
+/// Tokens that came from such a refresh, and are rejected in their turn, are refreshed again only if they are older than
+/// 15 s, twice as long each further time, 10 minutes at most: an API that rejects all tokens costs a few requests, and two
+/// installations that refresh each other's tokens away settle.
+///
 /// @param session   the session; not NULL
 /// @param rejected  the tokens that were rejected; not NULL
 /// @param tokens    receives the tokens; not NULL
 /// @param error     receives the details of a failure; may be NULL
-/// @return as `cm_session_tokens`; the rejected tokens are not given again
+/// @return as `cm_session_tokens`; the rejected tokens are not given again; `CM_STATUS_TOKEN_REJECTED` (advice retry):
+///         they are too young to be refreshed again, and `cm_error_retry_after` says for how long. `cm_session_tokens` still
+///         gives them, for the API may accept them elsewhere.
 ///
 /// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
 #[must_use]
@@ -172,7 +192,8 @@ pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *m
     }
 }
 
-/// Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, too.
+/// Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, or of
+/// another API key or server, too.
 ///
 /// @param session  the session; not NULL
 /// @param error    receives the details of a failure; may be NULL
@@ -186,8 +207,9 @@ pub unsafe extern "C" fn cm_session_forget(session: *const cm_session, error: *m
     unsafe { guard::done(error, || guard::handle("session", session)?.0.forget()) }
 }
 
-/// Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called from
-/// whatever thread notices the change within a call, outside all locks.
+/// Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called outside all
+/// locks on the thread that noticed the change, which is always one that is in a call of the session, never one of the
+/// library: after a refresh in the background, the next call tells.
 ///
 /// @param session   the session; NULL: nothing happens
 /// @param callback  the function; NULL: nobody
@@ -269,10 +291,10 @@ pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> c_int 
     unsafe { guard::get(health, 0, |health| health.health.logged_in.into()) }
 }
 
-/// The number of the tokens, which grows with each change.
+/// The number of the tokens: another one after each change.
 ///
 /// @param health  the health; NULL gives 0
-/// @return the generation; 0 where there never was a login
+/// @return the generation; 0 where there is no login and none was here
 ///
 /// Any thread. Since 0.1.
 #[must_use]
@@ -321,7 +343,7 @@ pub unsafe extern "C" fn cm_health_failures(health: *const cm_health) -> u32 {
     unsafe { guard::get(health, 0, |health| health.health.failures) }
 }
 
-/// The last of the failures in a row.
+/// The last of the failures in a row; after `cm_session_open`, what is wrong with the content of the store.
 ///
 /// @param health  the health; NULL gives NULL
 /// @return the error, borrowed from the health: do not free it; NULL where there is none

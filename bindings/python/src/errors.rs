@@ -16,6 +16,13 @@ use pyo3::types::PyDict;
 /// `cmauth.InternalError`, with its place in the source and nothing else.
 pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
     crate::logging::prepare(py);
+    let result = run(py, call);
+    crate::logging::deliver(py);
+    result?.map_err(|error| to_python(py, &error))
+}
+
+/// Runs it, and raises what a signal handler raised meanwhile.
+fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<Result<T, Error>> {
     let result = if is_main_thread(py)? {
         let (result, raised) = py.detach(|| {
             let raised = Rc::new(RefCell::new(None));
@@ -43,7 +50,7 @@ pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Err
     } else {
         py.detach(|| catch_panic(call))
     };
-    result.and_then(|result| result).map_err(|error| to_python(py, &error))
+    Ok(result.and_then(|result| result))
 }
 
 /// Whether this is the thread in which Python runs signal handlers.

@@ -18,7 +18,9 @@ use crate::{errors, text};
 /// It keeps its tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
 /// `Store`. It begins with the ones that are there, or with nobody logged in until `start`.
 /// Threads share one session; processes and machines share a user by sharing a store.
-/// Raises `RetryError` where the store cannot be read, `FixError` where what it has is damaged.
+/// Raises `RetryError` where the store cannot be read. If what it has is damaged, or of another
+/// API key or server, nobody is logged in: `health` has the `FixError` that every call but
+/// `forget` raises, and `forget` gives it up.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct Session(cmauth::Session);
 
@@ -39,8 +41,9 @@ impl Session {
 
     /// Begins with the tokens of a login. They are in the store when this returns.
     ///
-    /// Raises `RetryError` where the store could not be locked or written: the session is as
-    /// before, and the tokens are still good for another try.
+    /// Raises `RetryError` where the store could not be locked or written, `FixError` where what it
+    /// has is damaged or of another API key or server and would be lost: the session is as before,
+    /// and the tokens are still good for another try.
     fn start(&self, py: Python<'_>, tokens: &Bound<'_, Tokens>) -> PyResult<()> {
         let tokens = &tokens.get().0;
         errors::call(py, || self.0.start(tokens))
@@ -50,7 +53,12 @@ impl Session {
     ///
     /// Where that fails while the tokens at hand have not ended, gives those; the failure shows
     /// in `health`. Raises `LoginError` where nobody is logged in or the server ended the login.
+    /// With a `MemoryStore` or `FileStore`, who can have tokens that have not ended waits for newer
+    /// ones for a second at most. After a failure the server is left alone: later calls for
+    /// tokens that have ended, or were rejected, raise the same error at once until `retry_after`
+    /// has passed.
     fn tokens(&self, py: Python<'_>) -> PyResult<Tokens> {
+        crate::logging::deliver(py);
         if let Some(tokens) = self.0.tokens_at_hand() {
             return Ok(Tokens(tokens));
         }
@@ -58,14 +66,17 @@ impl Session {
     }
 
     /// The tokens, if they are valid now and nothing need be done, else `None`; never blocks.
-    fn tokens_at_hand(&self) -> Option<Tokens> {
+    fn tokens_at_hand(&self, py: Python<'_>) -> Option<Tokens> {
+        crate::logging::deliver(py);
         self.0.tokens_at_hand().map(Tokens)
     }
 
     /// Other tokens, after the API answered 401 to these: refreshed once for all who ask.
     ///
     /// Not after a 403, which other tokens would get too. Raises what `tokens` does; the rejected
-    /// ones are not given again.
+    /// ones are not given again. Tokens that came after rejected ones, and are younger than 15 s
+    /// (up to 10 minutes, if that goes on), are not refreshed again: `RetryError` with the status
+    /// `TOKEN_REJECTED`, and `retry_after`.
     fn rejected(&self, py: Python<'_>, tokens: &Bound<'_, Tokens>) -> PyResult<Tokens> {
         let tokens = &tokens.get().0;
         errors::call(py, || self.0.rejected(tokens)).map(Tokens)
@@ -81,16 +92,17 @@ impl Session {
 
     /// Forgets the tokens here and in the store; the server is not told.
     ///
-    /// Clears a store whose content is damaged, too.
+    /// Clears a store whose content is damaged, or of another API key or server, too.
     fn forget(&self, py: Python<'_>) -> PyResult<()> {
         errors::call(py, || self.0.forget())
     }
 
     /// Calls `callback` with the generation after each change: other tokens, or none any more.
     ///
-    /// So that streams that live long can reconnect. It is called in the thread that noticed, and
-    /// may call the session; of two calls at once the larger generation is the later. `None`:
-    /// nobody is told any more.
+    /// So that streams that live long can reconnect. It is called in the thread that noticed,
+    /// within a call of the session, which it may call in its turn. The generation is another
+    /// number after each change; of two calls at once either may come first. `None`: nobody is
+    /// told any more.
     fn on_change(&self, callback: Option<Py<PyAny>>) {
         self.0.on_change(move |generation| {
             let Some(callback) = &callback else { return };
@@ -103,12 +115,13 @@ impl Session {
     }
 
     /// How the session is, as known here; asks nobody.
-    fn health(&self) -> Health {
+    fn health(&self, py: Python<'_>) -> Health {
+        crate::logging::deliver(py);
         Health(self.0.health())
     }
 
     fn __repr__(&self) -> String {
-        format!("Session({})", self.health().__repr__())
+        format!("Session({})", Health(self.0.health()).__repr__())
     }
 }
 
@@ -124,7 +137,7 @@ impl Health {
         self.0.logged_in
     }
 
-    /// The number of the tokens, which grows with each change.
+    /// The number of the tokens: another one after each change.
     #[getter]
     fn generation(&self) -> u64 {
         self.0.generation
@@ -148,7 +161,7 @@ impl Health {
         self.0.failures
     }
 
-    /// The last of the failures in a row.
+    /// The last of the failures in a row, or what is wrong with the content of the store.
     #[getter]
     fn last_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.0.last_error.as_ref().map(|error| errors::to_python(py, error).into_value(py).into_any())

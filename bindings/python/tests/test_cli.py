@@ -42,10 +42,13 @@ class Shell:
     def json(self, *arguments: str) -> Any:  # noqa: ANN401
         return json.loads(self.run(*arguments, "--json")[0])
 
-    def log_in(self, *arguments: str) -> str:
-        """A login whose browser the test is."""
+    def log_in(self, *arguments: str, told: tuple[str, ...] = ()) -> str:
+        """A login whose browser the test is; before it, a line with each piece of `told`."""
         with self.start("login", *arguments) as process:
             assert process.stderr
+            if told:
+                line = process.stderr.readline()
+                assert all(piece in line for piece in told), line
             assert process.stderr.readline() == "Open this page and log in:\n"
             self.sandbox.come_back(process.stderr.readline().strip())
             out, err = process.communicate(timeout=60)
@@ -183,6 +186,81 @@ def test_failures_have_exit_codes_of_their_own(shell: Shell) -> None:
     (Path(shell.environment["CMAUTH_STATE_DIR"]) / "default.session").chmod(0o644)
     _, err = shell.run("token", exit_code=4)
     assert "default.session" in err
+
+
+KEPT = {
+    "damaged": lambda text, _: text[:-2],
+    "of another key": lambda text, _: text.replace(CLIENT_ID, "another.key"),
+    "of another server": lambda text, url: text.replace(url, "https://elsewhere.example"),
+}
+WHY = {
+    "damaged": "it is not JSON",
+    "of another key": '"another.key"',
+    "of another server": '"https://elsewhere.example"',
+}
+
+
+@pytest.mark.parametrize("kept", KEPT)
+def test_what_cannot_be_used_is_said_and_given_up_or_replaced(shell: Shell, kept: str) -> None:
+    shell.log_in()
+    session = Path(shell.environment["CMAUTH_STATE_DIR"], "default.session")
+
+    def spoil() -> str:
+        text = KEPT[kept](session.read_text(), shell.sandbox.url)
+        session.write_text(text)
+        return text
+
+    text = spoil()
+    why = WHY[kept]
+    before = len(shell.sandbox.requests())
+    for command in (["status"], ["token"], ["refresh"], ["logout"]):
+        out, err = shell.run(*command, exit_code=5)
+        assert not out
+        assert err.startswith(f"cmauth: {session}: ")
+        assert why in err
+        assert "cmauth logout --forget" in err
+        assert "cmauth login" in err
+        assert err.count("\n") == 1
+        _, err = shell.run(*command, "--json", exit_code=5)
+        error = json.loads(err)["error"]
+        assert (error["status"], error["advice"], error["exit_code"]) == ("STORE", "FIX", 5)
+        assert why in error["message"]
+    assert session.read_text() == text, "nothing is given up unasked"
+    assert len(shell.sandbox.requests()) == before, "nothing is sent"
+
+    assert shell.run("logout", "--forget")[0] == "Forgotten here; the server was not told.\n"
+    assert not session.exists()
+    assert shell.run("status", exit_code=3)[0] == "Nobody is logged in.\n"
+
+    # A person who logs in wants the new login; what it replaces is said.
+    shell.log_in()
+    spoil()
+    shell.log_in(told=(f"cmauth: {session}: ", why, "the new login replaces it"))
+    shell.run("status")
+    assert shell.run("token")[0].strip()
+
+
+def test_a_login_that_fails_replaces_nothing(shell: Shell) -> None:
+    shell.log_in()
+    session = Path(shell.environment["CMAUTH_STATE_DIR"], "default.session")
+    session.write_text("{")
+    _, err = shell.run("login", "--timeout", "0.1", exit_code=4)
+    assert "the new login replaces it" in err
+    assert session.read_text() == "{"
+
+
+def test_a_damaged_file_of_a_profile_that_is_gone_is_given_up(shell: Shell) -> None:
+    shell.log_in("--profile", "one")
+    folder = Path(shell.environment["CMAUTH_STATE_DIR"])
+    (folder / "one.session").write_text("{")
+    _, err = shell.run("token", "--profile", "one", exit_code=5)
+    assert "cmauth logout --forget --profile one" in err
+    (folder / "one.json").unlink()
+    for name in ("CMAUTH_CLIENT_ID", "CMAUTH_CLIENT_SECRET", "CMAUTH_BASE_URL", "CMAUTH_CA_FILE"):
+        del shell.environment[name]
+    shell.run("status", "--profile", "one", exit_code=3)
+    shell.run("logout", "--forget", "--profile", "one")
+    assert not (folder / "one.session").exists()
 
 
 def test_help_names_every_command_and_exit_code(shell: Shell) -> None:

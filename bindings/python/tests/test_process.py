@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import multiprocessing
+import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import cmauth
 import pytest
 from cmauth.testing import CLIENT_SECRET, Sandbox
-from conftest import ACCESS_TOKEN, REFRESH_TOKEN, Fake
+from conftest import ACCESS_TOKEN, REFRESH_TOKEN, Answer, Fake, tokens_answer
 
 INTERRUPTED = """
 import cmauth, signal, socket, sys, threading, time
@@ -184,6 +189,142 @@ def test_logging_has_a_line_for_every_event_and_no_secret(
     with caplog.at_level(logging.ERROR, logger="cmauth"):
         client.refresh(tokens.refresh_token)
     assert not caplog.records
+
+
+def due_tokens(fake: Fake, path: Path) -> cmauth.Session:
+    """A session in a file whose tokens have not ended, and are to be refreshed now."""
+    tokens = {"access_token": ACCESS_TOKEN, "refresh_token": REFRESH_TOKEN}
+    tokens["expires_at"] = int(time.time()) + 1000  # type: ignore[assignment]
+    store = cmauth.FileStore(path)
+    cmauth.Session(fake.client(), store).start(cmauth.Tokens.from_json(json.dumps(tokens)))
+    path.write_text(re.sub(r'"refresh_at":\d+', '"refresh_at":1', path.read_text()))
+    return cmauth.Session(fake.client(), store)
+
+
+def test_a_refresh_in_the_background_is_logged_once_the_next_call_comes(
+    fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    answered = threading.Event()
+
+    def answer_when_told() -> Answer:
+        assert answered.wait(20)
+        return tokens_answer(access_token="fresh")
+
+    fake.answer = answer_when_told
+    path = tmp_path / "session"
+    with caplog.at_level(logging.DEBUG, logger="cmauth"):
+        session = due_tokens(fake, path)
+        caplog.clear()
+        assert session.tokens().access_token == ACCESS_TOKEN, "the refresh goes on without us"
+        lines = [record.getMessage() for record in caplog.records]
+        assert any(line.startswith("POST ") for line in lines), "so far it came"
+        caplog.clear()
+        answered.set()
+        deadline = time.monotonic() + 20
+        while '"fresh' not in path.read_text().replace("\\", ""):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        while session.tokens_at_hand() is None:
+            assert time.monotonic() < deadline
+        saved = time.time()
+        time.sleep(0.3)
+        assert session.tokens().access_token == "fresh"
+    ours = [record for record in caplog.records if "session: refreshed" in record.getMessage()]
+    assert len(ours) == 1, caplog.records
+    assert ours[0].created <= saved, "the time is that of the event"
+    assert ours[0].threadName == "cmauth-refresh"
+    assert ours[0].name == "cmauth"
+
+
+def test_lines_of_the_background_come_from_threads_of_the_program_alone(
+    fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    seen: set[int] = set()
+    monkey = logging.Handler()
+    monkey.emit = lambda _: seen.add(threading.get_ident())  # type: ignore[method-assign]
+    logger = logging.getLogger("cmauth")
+    logger.addHandler(monkey)
+    try:
+        with caplog.at_level(logging.DEBUG, logger="cmauth"):
+            session = due_tokens(fake, tmp_path / "session")
+            assert session.tokens().access_token == ACCESS_TOKEN
+            assert session.health().generation
+    finally:
+        logger.removeHandler(monkey)
+    assert any("session: refreshed" in record.getMessage() for record in caplog.records)
+    assert seen == {threading.get_ident()}
+
+
+def test_a_forked_child_does_not_log_the_waiting_lines_of_its_parent(
+    fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    answered = threading.Event()
+
+    def answer_when_told() -> Answer:
+        assert answered.wait(20)
+        return tokens_answer(access_token="fresh")
+
+    fake.answer = answer_when_told
+    path = tmp_path / "session"
+    with caplog.at_level(logging.DEBUG, logger="cmauth"):
+        session = due_tokens(fake, path)
+        assert session.tokens().access_token == ACCESS_TOKEN
+        caplog.clear()
+        answered.set()
+        deadline = time.monotonic() + 20
+        while '"fresh' not in path.read_text().replace("\\", ""):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(0.1)
+        child = os.fork()
+        if child == 0:
+            good = session.health().logged_in and not caplog.records
+            os._exit(0 if good else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        session.health()
+    assert any("HTTP 200" in record.getMessage() for record in caplog.records)
+
+
+EXITS = """
+import logging, pathlib, re, socket, sys, time, cmauth
+
+logging.basicConfig(level=logging.DEBUG, filename=sys.argv[1] + ".log")
+silent = socket.create_server(("127.0.0.1", 0))
+url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+client = cmauth.Client("test.key", "secret", base_url=url, proxy="", timeout=60)
+path = pathlib.Path(sys.argv[1])
+tokens = f'{{"access_token":"a","refresh_token":"r","expires_at":{int(time.time()) + 1000}}}'
+cmauth.Session(client, cmauth.FileStore(path)).start(cmauth.Tokens.from_json(tokens))
+path.write_text(re.sub(r'"refresh_at":\\d+', '"refresh_at":1', path.read_text()))
+session = cmauth.Session(client, cmauth.FileStore(path))
+assert session.tokens().access_token == "a"
+connection, _ = silent.accept()
+if sys.argv[2] == "fails":
+    # A handler that takes its time, as one that writes to a network: who waits in it while the
+    # interpreter ends never comes back.
+    logging.getLogger().handlers[0].emit = lambda record: time.sleep(0.3)
+    silent.close()
+    connection.close()
+    time.sleep(0.1)
+"""
+
+
+@pytest.mark.parametrize("refresh", ["hangs", "fails"])
+def test_a_process_exits_cleanly_while_a_refresh_in_the_background(
+    tmp_path: Path, refresh: str
+) -> None:
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", EXITS, str(tmp_path / f"{number}"), refresh],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(20)
+    ]
+    for child in children:
+        out, err = child.communicate(timeout=60)
+        assert (child.returncode, out, err) == (0, "", "")
 
 
 def test_a_program_that_asks_for_no_log_gets_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import keyring
 import keyring.backend
 import pytest
 import requests
+from cmauth.testing import CLIENT_ID, CLIENT_SECRET
 from conftest import (
     ACCESS_TOKEN,
     REFRESH_TOKEN,
@@ -272,12 +274,159 @@ def test_a_damaged_file_is_reported_and_given_up_by_forget(fake: Fake, tmp_path:
     session = cmauth.Session(fake.client(), cmauth.FileStore(path))
     path.write_text("{")
     path.chmod(0o600)
-    with pytest.raises(cmauth.FixError, match="call forget"):
-        cmauth.Session(fake.client(), cmauth.FileStore(path))
-    with pytest.raises(cmauth.FixError):
-        session.start(some_tokens())
-    session.forget()
-    session.start(some_tokens())
+    for damaged in (session, cmauth.Session(fake.client(), cmauth.FileStore(path))):
+        calls: list[Callable[[], object]] = [
+            damaged.tokens,
+            damaged.logout,
+            functools.partial(damaged.start, some_tokens()),
+            functools.partial(damaged.rejected, some_tokens()),
+        ]
+        for call in calls:
+            with pytest.raises(cmauth.FixError, match=r"not JSON.*call forget") as caught:
+                call()
+            assert caught.value.status is cmauth.Status.STORE
+    # Opened as it is, it says so without being asked for tokens.
+    health = damaged.health()
+    assert not health.logged_in
+    assert isinstance(health.last_error, cmauth.FixError)
+    assert path.read_text() == "{"
+    damaged.forget()
+    assert not path.exists()
+    damaged.start(some_tokens())
+    assert damaged.tokens().access_token == ACCESS_TOKEN
+    assert not fake.requests
+
+
+@pytest.mark.parametrize("differs", ["API key", "server"])
+def test_a_login_of_another_key_or_server_is_not_sent_and_is_given_up_by_forget(
+    cmauth_sandbox: Sandbox, fake: Fake, tmp_path: Path, differs: str
+) -> None:
+    store = cmauth.FileStore(tmp_path / "session")
+    session = cmauth.Session(cmauth_sandbox.client(), store)
+    tokens = cmauth_sandbox.log_in(cmauth_sandbox.client())
+    # They have ended: whoever used them would send the refresh token.
+    session.start(ended(tokens))
+    before = len(cmauth_sandbox.requests())
+    if differs == "API key":
+        key = {"base_url": cmauth_sandbox.url, "ca_file": cmauth_sandbox.ca_file, "proxy": ""}
+        stranger = cmauth.Session(cmauth.Client("another.key", "secret", **key), store)
+        named, other = '"another.key"', "server"
+    else:
+        client = cmauth.Client(CLIENT_ID, CLIENT_SECRET, base_url=fake.url, proxy="")
+        stranger = cmauth.Session(client, store)
+        named, other = fake.url, "API key"
+    calls: list[Callable[[], object]] = [
+        stranger.tokens,
+        stranger.logout,
+        functools.partial(stranger.start, tokens),
+        functools.partial(stranger.rejected, tokens),
+    ]
+    errors = []
+    for call in calls:
+        with pytest.raises(cmauth.FixError) as caught:
+            call()
+        errors.append(caught.value)
+    health = stranger.health()
+    assert not health.logged_in
+    for error in (*errors, health.last_error):
+        assert isinstance(error, cmauth.FixError)
+        assert (error.status, error.request_sent) == (cmauth.Status.STORE, False)
+        assert named in str(error)
+        assert other not in str(error)
+        assert str(tokens.refresh_token) not in str(error)
+    assert len(cmauth_sandbox.requests()) == before
+    assert not fake.requests
+
+    assert session.tokens() != tokens, "its owner goes on"
+    stranger.forget()
+    assert not (tmp_path / "session").exists()
+    stranger.start(some_tokens())
+    assert stranger.tokens().access_token == ACCESS_TOKEN
+    assert not fake.requests
+
+
+def ended(tokens: cmauth.Tokens) -> cmauth.Tokens:
+    """The same login with an access token that ended long ago."""
+    return cmauth.Tokens.from_json(
+        f'{{"access_token":"ended","refresh_token":"{tokens.refresh_token}","expires_at":1}}'
+    )
+
+
+def test_a_server_that_failed_is_left_alone_as_long_as_it_asked(fake: Fake) -> None:
+    fake.answers(503, "busy", Retry_After="120")
+    session = cmauth.Session(fake.client(), cmauth.MemoryStore())
+    old = some_tokens(-10)
+    session.start(old)
+    with ThreadPoolExecutor(4) as pool:
+        for call in (lambda _: session.tokens(), lambda _: session.rejected(old)):
+            for under_way in [pool.submit(call, None) for _ in range(50)]:
+                with pytest.raises(cmauth.RetryError) as caught:
+                    under_way.result()
+                assert caught.value.status is cmauth.Status.SERVER
+                assert caught.value.http_status == 503
+                assert caught.value.retry_after
+                assert 110 < caught.value.retry_after <= 120
+    assert len(fake.requests) == 1
+
+
+def test_a_server_that_failed_is_asked_again_after_a_pause(fake: Fake) -> None:
+    fake.answers(500)
+    session = cmauth.Session(fake.client(), cmauth.MemoryStore())
+    session.start(some_tokens(-10))
+    begun = time.monotonic()
+    with pytest.raises(cmauth.RetryError):
+        session.tokens()
+    for _ in range(20):
+        with pytest.raises(cmauth.RetryError) as caught:
+            session.tokens()
+        assert caught.value.retry_after
+        assert 0 < caught.value.retry_after <= 1
+    assert len(fake.requests) == 1
+    fake.answer = tokens_answer
+    while True:
+        try:
+            session.tokens()
+            break
+        except cmauth.RetryError as error:
+            time.sleep(error.retry_after or 0)
+        assert time.monotonic() < begun + 20
+    assert len(fake.requests) == 2
+    assert time.monotonic() - begun > 0.45
+
+
+def test_rejections_in_a_loop_cost_one_refresh(cmauth_sandbox: Sandbox) -> None:
+    client = cmauth_sandbox.client()
+    session = cmauth.Session(client, cmauth.MemoryStore())
+    tokens = cmauth_sandbox.log_in(client)
+    session.start(tokens)
+    before = len(cmauth_sandbox.requests())
+    fresh = session.rejected(tokens)
+    assert fresh != tokens
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        with pytest.raises(cmauth.RetryError) as caught:
+            session.rejected(fresh)
+        assert caught.value.status is cmauth.Status.TOKEN_REJECTED
+        assert caught.value.retry_after
+        assert 10 < caught.value.retry_after <= 15
+    assert session.tokens() == fresh, "others may still be able to use them"
+    assert len(cmauth_sandbox.requests()) == before + 1
+
+
+def test_a_session_refreshes_with_the_scope_that_was_granted(cmauth_sandbox: Sandbox) -> None:
+    client = cmauth_sandbox.client(scope="read write")
+    code = cmauth_sandbox.make_code(URI, "read")
+    granted = client.exchange_code(code, URI)
+    assert granted.scope == "read"
+    session = cmauth.Session(client, cmauth.MemoryStore())
+    session.start(granted)
+    fresh = session.rejected(granted)
+    assert fresh.scope == "read"
+    assert fresh != granted
+    refresh = cmauth_sandbox.requests()[-1]["target"]
+    assert "grant_type=refresh_token" in refresh
+    assert "scope=read" in refresh
+    assert "write" not in refresh
 
 
 def test_an_error_in_a_change_callback_is_not_lost_and_breaks_nothing(
@@ -342,16 +491,33 @@ def test_auth_adds_the_token_and_repairs_one_401(
     assert api.lines() == ["GET /cameras", "POST /oauth/token", "GET /cameras"]
     assert get(session, f"{fake.url}/cameras") == 200
     assert len(fake.requests) == 4, "the next one is right at once"
-    # Once, not for ever; and never for a 403.
+    # Never for a 403.
     api.good = "nobody's"
-    fake.answer = lambda: (
-        tokens_answer() if "oauth" in fake.requests[-1][0] else Answer(401, {"error": "x"})
-    )
-    assert get(session, f"{fake.url}/cameras") == 401
-    assert api.lines()[4:] == ["GET /cameras", "POST /oauth/token", "GET /cameras"]
-    fake.answer = api.answer
     assert get(session, f"{fake.url}/forbidden") == 403
-    assert len(fake.requests) == 8
+    assert len(fake.requests) == 5
+
+
+@pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])
+def test_auth_gives_the_401_of_an_api_that_rejects_all_tokens(
+    fake: Fake, get: Callable[[cmauth.Session, str], int]
+) -> None:
+    api = Api(fake)
+    session = cmauth.Session(fake.client(), cmauth.MemoryStore())
+    session.start(some_tokens())
+    fake.answer = lambda: (
+        tokens_answer(access_token="other")
+        if "oauth" in fake.requests[-1][0]
+        else Answer(401, {"error": "x"})
+    )
+    # Once, not for ever.
+    assert get(session, f"{fake.url}/cameras") == 401
+    assert api.lines() == ["GET /cameras", "POST /oauth/token", "GET /cameras"]
+    # And not again for tokens that are young: the 401 stands.
+    assert get(session, f"{fake.url}/cameras") == 401
+    assert api.lines()[3:] == ["GET /cameras"]
+    with pytest.raises(cmauth.RetryError) as caught:
+        session.rejected(session.tokens())
+    assert caught.value.status is cmauth.Status.TOKEN_REJECTED
 
 
 def test_auth_of_requests_sends_a_body_again(fake: Fake, tmp_path: Path) -> None:
@@ -388,7 +554,8 @@ def test_an_async_session_does_not_block_the_loop(fake: Fake) -> None:
         answered.set()
         tokens = await task
         assert await async_session.tokens() == tokens
-        assert (await async_session.rejected(tokens)).access_token
+        fake.answer = lambda: tokens_answer(access_token="fresher")
+        assert (await async_session.rejected(tokens)).access_token == "fresher"
         assert async_session.health().logged_in
         assert await async_session.logout() is True
         await async_session.forget()

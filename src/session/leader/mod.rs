@@ -21,7 +21,8 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::record::Record;
 
-/// How often a lock that somebody else has is asked for, in milliseconds; half of it at random.
+/// How often a lock that another holder has is asked for, in milliseconds, half of it at random; and how long a process leaves
+/// the lock alone that it gave back.
 const LOCK_POLL: i64 = 20;
 
 /// Why the current tokens are refreshed.
@@ -140,7 +141,10 @@ impl Leader {
                 self.cleared(result, outcome, generation, now)
             }
             (S::EndingTokens, Event::TokensEnded(result)) => self.tokens_ended(result, now, random),
-            (S::Unlocking { result }, Event::Unlocked) => Action::Finish(result),
+            (S::Unlocking { result }, Event::Unlocked) => {
+                self.state = Arc::new(State { unlocked_at: Some(now.boot), ..State::clone(&self.state) });
+                Action::Finish(result)
+            }
             (stage, _) => {
                 debug_assert!(false, "an event that answers no action: {stage:?}");
                 let what = "a bug in libcmauth: an event that answers no action";
@@ -164,6 +168,12 @@ impl Leader {
         }
         if now.boot > self.limits.last_start() {
             return Action::Finish(Err(no_time()));
+        }
+        // Others, who ask for the lock every now and then, get their chance in between.
+        let wait = self.state.unlocked_at.map_or(0, |at| at.saturating_add(LOCK_POLL) - now.boot);
+        if wait > 0 {
+            self.stage = Stage::Locking { give_up_at };
+            return Action::Wait(wait.min(LOCK_POLL));
         }
         self.lock(give_up_at)
     }

@@ -112,7 +112,12 @@ impl Leader {
                 return Action::Clear(generation);
             }
             Status::Cancelled => {}
-            _ => self.state = Arc::new(self.state.after_failure(&error, now, random)),
+            _ => {
+                self.state = Arc::new(self.state.after_failure(&error, now, random));
+                // With the time for which the server is left alone.
+                let error = self.state.backed_off(false, now).unwrap_or(error);
+                return self.unlock(Err(error));
+            }
         }
         self.unlock(Err(error))
     }
@@ -134,7 +139,9 @@ impl Leader {
             Ok(()) => {}
         }
         log::info!(target: LOG, "session: the server has ended the login");
-        self.state = Arc::new(State { last_error: Some(error.clone()), ..State::nobody(generation, now) });
+        let unlocked_at = self.state.unlocked_at;
+        let last_error = Some(error.clone());
+        self.state = Arc::new(State { last_error, unlocked_at, ..State::nobody(generation, now) });
         match self.job {
             Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
             _ => self.unlock(Err(error)),

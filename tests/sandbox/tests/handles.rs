@@ -50,6 +50,24 @@ fn the_clock_can_be_moved_over_http() {
 }
 
 #[test]
+fn codes_of_any_scope_can_be_made_over_http() {
+    let sandbox = start();
+    for (body, scope) in [
+        (r#"{"redirect_uri": "https://example.com", "scope": "read"}"#, "read"),
+        (r#"{"redirect_uri": "https://example.com"}"#, "write"),
+    ] {
+        let code = send(&sandbox, "POST", "/sandbox/codes", &[], body).text("code");
+        let tokens = exchange(&sandbox, &code).json();
+        assert_eq!(tokens["scope"], scope, "{tokens}");
+    }
+    for wrong in ["", "{}", r#"{"redirect_uri": 1}"#, r#"{"redirect_uri": "x", "x": 1}"#] {
+        let answer = send(&sandbox, "POST", "/sandbox/codes", &[], wrong);
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(answer.body.contains(r#""redirect_uri": "https://example.com""#), "{answer:?}");
+    }
+}
+
+#[test]
 fn dropping_it_stops_it_even_with_connections_open() {
     let sandbox = start();
     let mut idle = TcpStream::connect(sandbox.url().strip_prefix("http://").unwrap()).unwrap();

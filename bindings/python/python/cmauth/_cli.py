@@ -58,7 +58,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(_COMMANDS[options.command](options))
     except cmauth.Error as error:
         code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
-        _fail(options, code, str(error), error.status.name, error.advice.name)
+        message = str(error)
+        if _is_unusable(error):
+            here = "" if options.profile == "default" else f" --profile {options.profile}"
+            message = (
+                f"{_file(options, 'session')}: {message} (that is: cmauth logout --forget{here}, "
+                f"or cmauth login{here}, which replaces it)"
+            )
+        _fail(options, code, message, error.status.name, error.advice.name)
     except OSError as error:
         _fail(options, 1, str(error), "OS", "FIX")
     except KeyboardInterrupt:
@@ -226,11 +233,21 @@ def _session(options: argparse.Namespace, client: cmauth.Client) -> cmauth.Sessi
     return cmauth.Session(client, cmauth.FileStore(_file(options, "session")))
 
 
+def _is_unusable(error: cmauth.Error | None) -> bool:
+    """Whether an error says that the session's file is damaged, or of another key or server."""
+    return isinstance(error, cmauth.FixError) and error.status is cmauth.Status.STORE
+
+
 def _open(options: argparse.Namespace) -> cmauth.Session:
     if not _file(options, "session").exists():
         _fail(options, 3, "nobody is logged in; run: cmauth login", "LOGIN_REQUIRED", "LOG_IN")
     client, _ = _client(options)
     return _session(options, client)
+
+
+def _forget(options: argparse.Namespace) -> None:
+    """Gives up what the file has, whatever it is: neither a key nor a server is needed for it."""
+    _session(options, cmauth.Client("none", None)).forget()
 
 
 def _say(options: argparse.Namespace, text: str, **facts: object) -> None:
@@ -246,6 +263,13 @@ def _when(seconds: int | None) -> str:
 def _login(options: argparse.Namespace) -> int:
     client, profile = _client(options, ask=True)
     session = _session(options, client)
+    unusable = session.health().last_error
+    if _is_unusable(unusable):
+        print(
+            f"cmauth: {_file(options, 'session')}: {unusable} (the new login replaces it)",
+            file=sys.stderr,
+            flush=True,
+        )
     if options.no_browser:
         login = client.begin_login(options.redirect_uri)
         _show(login.url)
@@ -258,6 +282,8 @@ def _login(options: argparse.Namespace) -> int:
         tokens = login.finish(sys.stdin.readline())
     else:
         tokens = client.login(timeout=options.timeout, port=options.port, show=_browse)
+    if _is_unusable(session.health().last_error):
+        session.forget()
     session.start(tokens)
     file = _file(options, "json")
     file.write_text(json.dumps(asdict(profile)) + "\n", encoding="utf-8")
@@ -292,6 +318,8 @@ def _status(options: argparse.Namespace) -> int:
             profile.client_id, None, base_url=profile.base_url, ca_file=profile.ca_file
         )
         health = _session(options, client).health()
+        if health.last_error is not None and _is_unusable(health.last_error):
+            raise health.last_error
     if health is None or not health.logged_in:
         _say(options, "Nobody is logged in.", logged_in=False)
         return 3
@@ -339,9 +367,7 @@ def _logout(options: argparse.Namespace) -> int:
         _say(options, "Nobody was logged in.", told_server=False)
         return 0
     if options.forget:
-        profile = _profile(options)
-        client = cmauth.Client(profile.client_id, None, base_url=profile.base_url)
-        _session(options, client).forget()
+        _forget(options)
         _say(options, "Forgotten here; the server was not told.", told_server=False)
         return 0
     told = _open(options).logout()

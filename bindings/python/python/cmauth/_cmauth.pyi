@@ -239,21 +239,28 @@ class Session:
     It keeps its tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
     `Store`. It begins with the ones that are there, or with nobody logged in until `start`.
     Threads share one session; processes and machines share a user by sharing a store.
-    Raises `RetryError` where the store cannot be read, `FixError` where what it has is damaged.
+    Raises `RetryError` where the store cannot be read. If what it has is damaged, or of another
+    API key or server, nobody is logged in: `health` has the `FixError` that every call but
+    `forget` raises, and `forget` gives it up.
     """
 
     def __new__(cls, client: Client, store: MemoryStore | FileStore | _Store) -> Self: ...
     def start(self, tokens: Tokens) -> None:
         """Begins with the tokens of a login. They are in the store when this returns.
 
-        Raises `RetryError` where the store could not be locked or written: the session is as
-        before, and the tokens are still good for another try.
+        Raises `RetryError` where the store could not be locked or written, `FixError` where what it
+        has is damaged or of another API key or server and would be lost: the session is as before,
+        and the tokens are still good for another try.
         """
     def tokens(self) -> Tokens:
         """Tokens that are valid now. Refreshes them when they are about to end, once for all.
 
         Where that fails while the tokens at hand have not ended, gives those; the failure shows
         in `health`. Raises `LoginError` where nobody is logged in or the server ended the login.
+        With a `MemoryStore` or `FileStore`, who can have tokens that have not ended waits for newer
+        ones for a second at most. After a failure the server is left alone: later calls for
+        tokens that have ended, or were rejected, raise the same error at once until `retry_after`
+        has passed.
         """
     def tokens_at_hand(self) -> Tokens | None:
         """The tokens, if they are valid now and nothing need be done, else `None`; never blocks."""
@@ -261,7 +268,9 @@ class Session:
         """Other tokens, after the API answered 401 to these: refreshed once for all who ask.
 
         Not after a 403, which other tokens would get too. Raises what `tokens` does; the rejected
-        ones are not given again.
+        ones are not given again. Tokens that came after rejected ones, and are younger than 15 s
+        (up to 10 minutes, if that goes on), are not refreshed again: `RetryError` with the status
+        `TOKEN_REJECTED`, and `retry_after`.
         """
     def logout(self) -> bool:
         """Ends the login at the server, for all who share it, and here.
@@ -272,14 +281,15 @@ class Session:
     def forget(self) -> None:
         """Forgets the tokens here and in the store; the server is not told.
 
-        Clears a store whose content is damaged, too.
+        Clears a store whose content is damaged, or of another API key or server, too.
         """
     def on_change(self, callback: Callable[[int], object] | None) -> None:
         """Calls `callback` with the generation after each change: other tokens, or none any more.
 
-        So that streams that live long can reconnect. It is called in the thread that noticed, and
-        may call the session; of two calls at once the larger generation is the later. `None`:
-        nobody is told any more.
+        So that streams that live long can reconnect. It is called in the thread that noticed,
+        within a call of the session, which it may call in its turn. The generation is another
+        number after each change; of two calls at once either may come first. `None`: nobody is
+        told any more.
         """
     def health(self) -> Health:
         """How the session is, as known here; asks nobody."""
@@ -293,7 +303,7 @@ class Health:
         """Whether there are tokens, as far as is known here."""
     @property
     def generation(self) -> int:
-        """The number of the tokens, which grows with each change."""
+        """The number of the tokens: another one after each change."""
     @property
     def expires_at(self) -> int | None:
         """When the access token ends, in Unix seconds; `None`: never, or nobody is logged in."""
@@ -305,7 +315,7 @@ class Health:
         """Failures since the last success."""
     @property
     def last_error(self) -> Error | None:
-        """The last of the failures in a row."""
+        """The last of the failures in a row, or what is wrong with the content of the store."""
     @property
     def saved(self) -> bool:
         """Whether the store has the tokens. If it refused them, saving is tried again."""

@@ -11,7 +11,8 @@ class Status(enum.IntEnum):
     INVALID_ARGUMENT: a parameter is malformed or impossible, or the login is already finished;
         nothing was sent.
     LOGIN_REQUIRED: the code or the refresh token is no longer good.
-    TOKEN_REJECTED: the access token is unknown or expired.
+    TOKEN_REJECTED: the access token is unknown or expired, or is too young for a session to
+        refresh it once more.
     ACCESS_DENIED: the user said no, or the server answered 403.
     CLIENT_REJECTED: the API key is wrong or may not do this.
     REQUEST_REJECTED: the server refused the request for another reason.
@@ -21,7 +22,8 @@ class Status(enum.IntEnum):
     TIMEOUT: the time was up.
     SERVER: the server has a problem, or too much to do (5xx or 429).
     PROTOCOL: an answer that is not what the API promises.
-    STORE: the store of a session could not be read, locked or written.
+    STORE: the store of a session could not be read, locked or written, or its content is damaged
+        or of another API key or server.
     INTERNAL: a bug in this library.
     CANCELLED: `Client.cancel` was called.
     """
@@ -65,7 +67,8 @@ class Error(Exception):
     http_status: the HTTP status, where there was an answer.
     oauth_error: the OAuth error code of the answer or the redirect: "invalid_grant".
     oauth_description: what the server said about it; for people, never branch on it.
-    retry_after: how many seconds the server asked to wait.
+    retry_after: how many seconds to wait before another try, as the server asked or as is left of
+        a session's pause.
     request_sent: whether a byte of the request may have reached the server.
     """
 
@@ -101,7 +104,7 @@ class RefreshError(Error):
 
 
 class RetryError(Error):
-    """Try again later; after `retry_after` seconds where the server named a time."""
+    """Try again later; after `retry_after` seconds where there is a time."""
 
     advice = Advice.RETRY
 

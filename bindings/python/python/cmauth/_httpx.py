@@ -8,14 +8,15 @@ from collections.abc import AsyncGenerator, Generator
 import httpx
 
 from cmauth._cmauth import Session
-from cmauth._sessions import _bearer
+from cmauth._sessions import _bearer, _other
 
 
 class HttpxAuth(httpx.Auth):
     """A session as the `auth` of `httpx`: `httpx.get(url, auth=cmauth.HttpxAuth(session))`.
 
     It adds the access token, and after one 401 sends the request again with another. Not after a
-    403. With `httpx.AsyncClient` on asyncio, what may wait is done in a thread.
+    403. Where the session refuses to refresh again (`Session.rejected`), the 401 is the answer.
+    With `httpx.AsyncClient` on asyncio, what may wait is done in a thread.
     """
 
     def __init__(self, session: Session) -> None:
@@ -28,8 +29,10 @@ class HttpxAuth(httpx.Auth):
         request.headers["Authorization"] = _bearer(tokens)
         response = yield request
         if response.status_code == 401:
-            request.headers["Authorization"] = _bearer(self._session.rejected(tokens))
-            yield request
+            other = _other(self._session, tokens)
+            if other is not None:
+                request.headers["Authorization"] = _bearer(other)
+                yield request
 
     async def async_auth_flow(
         self, request: httpx.Request
@@ -41,9 +44,10 @@ class HttpxAuth(httpx.Auth):
         request.headers["Authorization"] = _bearer(tokens)
         response = yield request
         if response.status_code == 401:
-            other = await asyncio.to_thread(session.rejected, tokens)
-            request.headers["Authorization"] = _bearer(other)
-            yield request
+            other = await asyncio.to_thread(_other, session, tokens)
+            if other is not None:
+                request.headers["Authorization"] = _bearer(other)
+                yield request
 
     def __repr__(self) -> str:
         return f"HttpxAuth({self._session!r})"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cmauth._cmauth import Health, Session, Tokens
+from cmauth._errors import RetryError, Status
 
 if TYPE_CHECKING:
     import requests
@@ -18,7 +19,8 @@ class Auth:
     """A session as the `auth` of `requests`: `requests.get(url, auth=cmauth.Auth(session))`.
 
     It adds the access token, and after one 401 sends the request again with another. Not after a
-    403. The token goes to the host that was asked, not to where it redirects.
+    403. Where the session refuses to refresh again (`Session.rejected`), the 401 is the answer. The
+    token goes to the host that was asked, not to where it redirects.
     """
 
     def __init__(self, session: Session) -> None:
@@ -47,8 +49,11 @@ class Auth:
             body.seek(position)
         elif hasattr(body, "__next__"):
             return response  # A stream that has been read cannot be sent again.
+        other = _other(self._session, tokens)
+        if other is None:
+            return response
         request = sent.copy()
-        request.headers["Authorization"] = _bearer(self._session.rejected(tokens))
+        request.headers["Authorization"] = _bearer(other)
         # The connection is free for the next request once the answer is read.
         _ = response.content
         response.close()
@@ -107,6 +112,16 @@ async def _in_thread(call: Callable[..., _T], *arguments: object) -> _T:
     import asyncio
 
     return await asyncio.to_thread(call, *arguments)
+
+
+def _other(session: Session, rejected: Tokens) -> Tokens | None:
+    """Other tokens; `None` where they would be rejected like these, so that the 401 stands."""
+    try:
+        return session.rejected(rejected)
+    except RetryError as error:
+        if error.status is Status.TOKEN_REJECTED:
+            return None
+        raise
 
 
 def _bearer(tokens: Tokens) -> str:

@@ -101,6 +101,13 @@ class Sandbox:
         login = client.begin_login("https://example.com")
         return login.finish(self.visit(login.url, user))
 
+    def make_code(self, redirect_uri: str = "https://example.com", scope: str = "write") -> str:
+        """The code of a user who allowed this scope, whatever a client asks for; without pages."""
+        made: dict[str, str] = self._ask(
+            "POST", "codes", {"redirect_uri": redirect_uri, "scope": scope}
+        )
+        return made["code"]
+
     def come_back(self, url: str, *, deny: bool = False) -> str:
         """For a login that listens: a user logs in, and the browser comes back; its last page."""
         with _HERE.open(self.visit(url, deny=deny), timeout=60) as page:

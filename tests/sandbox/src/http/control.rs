@@ -38,6 +38,36 @@ pub(super) async fn advance(State(shared): State<Arc<Shared>>, body: Bytes) -> R
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedCode {
+    redirect_uri: String,
+    scope: Option<String>,
+}
+
+#[derive(Serialize)]
+struct MadeCode {
+    code: String,
+}
+
+/// `POST /sandbox/codes` with `{"redirect_uri": "…", "scope": "read"}`: the code of a user who allowed that scope, whatever a
+/// client asks for. Without a scope it is write.
+pub(super) async fn make_code(State(shared): State<Arc<Shared>>, body: Bytes) -> Response<Body> {
+    let wanted: Result<WantedCode, _> = serde_json::from_slice(&body);
+    match wanted {
+        Ok(WantedCode { redirect_uri, scope }) => {
+            let scope = scope.as_deref().unwrap_or("write");
+            answer::fresh_json(&MadeCode { code: shared.state().make_first_code(&redirect_uri, scope) })
+        }
+        Err(why) => {
+            let words = format!(
+                "Wanted a JSON body like {{\"redirect_uri\": \"https://example.com\", \"scope\": \"read\"}}: {why}\n"
+            );
+            answer::with_body(StatusCode::BAD_REQUEST, "text/plain;charset=UTF-8", words)
+        }
+    }
+}
+
 /// `GET /sandbox/requests`: what was received, oldest first.
 pub(super) async fn list_requests(State(shared): State<Arc<Shared>>) -> Response<Body> {
     answer::fresh_json(&*shared.received())

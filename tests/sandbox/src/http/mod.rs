@@ -126,6 +126,7 @@ pub(crate) fn control_router(shared: &Arc<Shared>) -> Router {
 fn control_routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sandbox/clock", post(control::advance))
+        .route("/sandbox/codes", post(control::make_code))
         .route("/sandbox/faults", get(control::list_faults).post(control::set_faults).delete(control::clear_faults))
         .route("/sandbox/tokens", get(control::list_tokens))
         .route("/sandbox/requests", get(control::list_requests).delete(control::clear_requests))
