@@ -73,8 +73,9 @@ impl Leader {
         random: u64,
     ) -> Action {
         let tokens = record.tokens.clone();
-        let fresh =
+        let mut fresh =
             State { refreshed_at: Some(now.boot), ..self.state.replaced_by(*record.clone(), &self.holder, now) };
+        fresh.current.iter_mut().for_each(|current| current.is_fetched = true);
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: refreshed, generation {}", record.generation);
