@@ -140,9 +140,9 @@ impl Leader {
             Ok(()) => {}
         }
         log::info!(target: LOG, "session: the server has ended the login");
-        let unlocked_at = self.state.unlocked_at;
+        let State { unlocked_at, refreshed_at, .. } = *self.state;
         let last_error = Some(error.clone());
-        self.state = Arc::new(State { last_error, unlocked_at, ..State::nobody(generation, now) });
+        self.state = Arc::new(State { last_error, unlocked_at, refreshed_at, ..State::nobody(generation, now) });
         match self.job {
             Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
             _ => self.unlock(Err(error)),
