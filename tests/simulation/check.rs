@@ -1,4 +1,5 @@
-//! The invariants: what must hold after each step of a simulated world, and at its end. docs/sessions.md states them.
+//! The invariants: what must hold after each step of a simulated world, and at its end. docs/sessions.md states 1 to 8;
+//! README.md has all.
 
 use std::collections::HashMap;
 
@@ -152,10 +153,21 @@ impl Checks {
     /// A host may start with the tokens of a login that others have refreshed since: where the server rotates, these are
     /// worthless.
     pub(super) fn replaces(world: &mut World, process: usize, by: &str) {
-        let Some((_, stored)) = world.stores[world.processes[process].store].tokens() else { return };
-        let stored = stored.to_owned();
-        if stored != by {
-            world.excuse(&stored, "the host replaced it");
+        let Some(refresh_token) = world.server.login.as_ref().map(|login| login.refresh_token.clone()) else { return };
+        let store = &world.stores[world.processes[process].store];
+        // Others may have the newer ones in their hands, and the store refuses them then.
+        if store.content.is_some() && refresh_token != by {
+            world.excuse(&refresh_token, "the host replaced it");
+        }
+    }
+
+    /// The same, if the host replaced it before the refresh whose answer comes now.
+    pub(super) fn replaced(world: &mut World, process: usize, refresh_token: &str) {
+        let state = &world.processes[process];
+        let used = state.state.current.as_ref().map(|current| current.record.login);
+        let stored = world.stores[state.store].content.as_ref().map(|record| record.login);
+        if used.is_some() && stored.is_some() && used != stored {
+            world.excuse(refresh_token, "the host replaced it");
         }
     }
 
