@@ -146,7 +146,11 @@ impl Current {
     }
 
     pub(crate) fn secrets(&self) -> [&str; 2] {
-        [self.tokens().access_token().expose(), self.tokens().refresh_token().map_or("", Secret::expose)]
+        Self::secrets_of(self.tokens())
+    }
+
+    pub(crate) fn secrets_of(tokens: &Tokens) -> [&str; 2] {
+        [tokens.access_token().expose(), tokens.refresh_token().map_or("", Secret::expose)]
     }
 }
 

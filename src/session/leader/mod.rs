@@ -265,6 +265,10 @@ impl Leader {
             Ok(None) => self.state = Arc::new(self.state.ended(now)),
             Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
             Err(error) => {
+                // Whether what the store has is better, the next flight finds out.
+                if let Some(record) = refused {
+                    return self.keep_unsaved(&record, &error, now, random);
+                }
                 self.store_failed(&error, now, random);
                 return self.unlock(Err(error));
             }

@@ -72,35 +72,49 @@ impl Leader {
         now: Now,
         random: u64,
     ) -> Action {
-        let tokens = record.tokens.clone();
-        let mut fresh =
-            State { refreshed_at: Some(now.boot), ..self.state.replaced_by(*record.clone(), &self.holder, now) };
-        fresh.current.iter_mut().for_each(|current| current.is_fetched = true);
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: refreshed, generation {}", record.generation);
-                self.state = Arc::new(fresh);
+                self.state = Arc::new(self.fetched(&record, now));
+                self.hand_out(&record.tokens)
             }
             Err(StoreError::Newer) if !again => {
                 self.stage = Stage::LoadingNewer { refused: Some(record) };
-                return Action::Load;
+                Action::Load
             }
-            // The old ones ended with the refresh: these are the only good ones.
             Err(failure) => {
-                let mut secrets = fresh.current.as_ref().map(Current::secrets).unwrap_or_default().to_vec();
+                let mut secrets = Vec::from(Current::secrets_of(&record.tokens));
                 secrets.extend(self.state.current.as_ref().map(Current::secrets).unwrap_or_default());
                 let error = failure.to_error("save the tokens", &secrets);
-                log::error!(target: LOG, "session: {}: {error}", error.status().name());
-                let unsaved = State { unsaved: true, store_failures: self.state.store_failures, ..fresh };
-                self.state = Arc::new(unsaved.after_store_failure(&error, now, random));
+                self.keep_unsaved(&record, &error, now, random)
             }
         }
+    }
+
+    /// The server's new tokens, which the store could not take. The old ones ended with the refresh: these are the only good
+    /// ones.
+    pub(super) fn keep_unsaved(&mut self, record: &Record, error: &Error, now: Now, random: u64) -> Action {
+        log::error!(target: LOG, "session: {}: {error}", error.status().name());
+        let store_failures = self.state.store_failures;
+        let unsaved = State { unsaved: true, store_failures, ..self.fetched(record, now) };
+        self.state = Arc::new(unsaved.after_store_failure(error, now, random));
+        self.hand_out(&record.tokens)
+    }
+
+    /// The state with the server's new tokens.
+    fn fetched(&self, record: &Record, now: Now) -> State {
+        let mut new = self.state.replaced_by(record.clone(), &self.holder, now);
+        new.current.iter_mut().for_each(|current| current.is_fetched = true);
+        State { refreshed_at: Some(now.boot), ..new }
+    }
+
+    fn hand_out(&mut self, tokens: &Tokens) -> Action {
         match self.job {
             Job::LogOut => {
                 self.stage = Stage::EndingTokens;
                 Action::EndTokens { access_token: tokens.access_token().clone() }
             }
-            _ => self.unlock(Ok(Outcome::Tokens(tokens))),
+            _ => self.unlock(Ok(Outcome::Tokens(tokens.clone()))),
         }
     }
 

@@ -108,3 +108,19 @@ fn ended_tokens_are_handed_out_by_the_call_that_fetched_them_and_not_if_another_
     assert!(matches!(is_overtaken.handle(Event::Loaded(Ok(Some(theirs))), at(120), 0), Action::Unlock));
     assert!(matches!(given_late(&is_overtaken), Step::LeadOrJoin(_)));
 }
+
+#[test]
+fn new_tokens_that_the_store_refused_are_kept_if_what_it_has_cannot_be_read() {
+    let failures = [Ok(Some(Secret::new("{"))), Err(StoreError::Failed("it is gone".to_owned()))];
+    for failure in failures {
+        let mut leader = leader(LIMITS);
+        assert!(matches!(decide(&mut leader, 0), Action::Refresh { .. }));
+        let new = Tokens::new(Secret::new("a:2"), Some(Secret::new("r:2")), "bearer".to_owned(), None, None);
+        assert!(matches!(leader.handle(Event::Refreshed(Ok(new)), at(100), 0), Action::Save(_)));
+        assert!(matches!(leader.handle(Event::Saved(Err(StoreError::Newer)), at(110), 0), Action::Load));
+        assert!(matches!(leader.handle(Event::Loaded(failure), at(120), 0), Action::Unlock));
+        let state = leader.state();
+        assert_eq!(state.current.as_ref().map(|current| current.tokens().access_token().expose()), Some("a:2"));
+        assert!(state.unsaved && state.last_error.is_some());
+    }
+}
