@@ -47,6 +47,8 @@ pub(super) struct MachineState {
     boots: u32,
     asleep_until: i64,
     pub(super) slept_at: i64,
+    /// When its wall clock was set.
+    pub(super) set_at: i64,
 }
 
 pub(super) struct ProcessState {
@@ -136,6 +138,7 @@ impl World {
             boots: 0,
             asleep_until: 0,
             slept_at: i64::MIN,
+            set_at: i64::MIN,
         };
         World {
             at: 0,
@@ -232,6 +235,7 @@ impl World {
                     (true, _) => {
                         self.processes[process].login_comes = false;
                         self.logged_in_at = self.at;
+                        self.checks.logged_in(self.at);
                         let issued = self.server.log_in(self.at);
                         self.tell(process, || {
                             format!("a user logs in: {} {}", issued.access_token, issued.refresh_token)
@@ -399,7 +403,10 @@ impl World {
                 self.stores[store].lose_last_write();
                 Checks::write_lost(self);
             }
-            Happening::WallStep(machine, by) => self.machines[machine].wall_off += by,
+            Happening::WallStep(machine, by) => {
+                self.machines[machine].wall_off += by;
+                self.machines[machine].set_at = self.at;
+            }
             Happening::Sleep(machine, long) => self.sleep(machine, long),
             Happening::SleepAtAction(number, nth, long) => {
                 let until = self.at + SLEEPS_WITHIN;
