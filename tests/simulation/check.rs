@@ -466,7 +466,7 @@ impl Checks {
                     Err(error) => match error.status() {
                         // Or a user has logged in since.
                         Status::LoginRequired => store.content.is_none() || *at < world.logged_in_at,
-                        Status::TokenRejected => installations > 1,
+                        Status::TokenRejected | Status::Server => installations > 1,
                         _ => false,
                     },
                 };
