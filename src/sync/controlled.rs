@@ -94,6 +94,27 @@ impl<T> ArcSwapOption<T> {
     }
 }
 
+/// What `store::lock` needs besides.
+#[cfg(unix)]
+impl<T> ArcSwapOption<T> {
+    pub(crate) fn from_pointee(value: T) -> Self {
+        ArcSwapOption(arc_swap::ArcSwapOption::from_pointee(value))
+    }
+
+    /// As in `arc-swap`: two operations, and more if another thread comes in between.
+    pub(crate) fn rcu(&self, mut edit: impl FnMut(&Option<Arc<T>>) -> Option<Arc<T>>) -> Option<Arc<T>> {
+        use arc_swap::{AsRaw, Guard};
+        let mut present = self.load();
+        loop {
+            let was = self.compare_and_swap(&*present, edit(&present));
+            if was.as_raw() == present.as_raw() {
+                return Guard::into_inner(was);
+            }
+            present = was;
+        }
+    }
+}
+
 impl<T> Default for ArcSwapOption<T> {
     fn default() -> Self {
         Self::const_empty()
