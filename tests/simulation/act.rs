@@ -132,7 +132,7 @@ impl World {
         let timeout = || Error::new(Status::Timeout, "no answer within the timeout", "try again");
         let fault = self.server_fault();
         let done = match fault {
-            None | Some(ServerFault::Slow(_)) => true,
+            None | Some(ServerFault::Slow(_) | ServerFault::EndedTokens) => true,
             Some(ServerFault::Error | ServerFault::Busy(_)) => false,
             Some(ServerFault::Lost | ServerFault::Silence) => self.rng.chance(50),
         };
@@ -143,7 +143,7 @@ impl World {
             Request::Refresh { refresh_token, begun } => Event::Refreshed(if done {
                 let is_only = self.rng.chance(50);
                 let issued = match own_key {
-                    true => self.server.refresh(refresh_token, at, is_only),
+                    true => self.server.refresh(refresh_token, at, is_only, fault == Some(ServerFault::EndedTokens)),
                     false => Err(Error::new(Status::ClientRejected, "another key", "fix")),
                 };
                 issued.map(|issued| {

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::plan::{Happening, Key, StoreKind};
+use super::plan::{Happening, Key, Plan, ServerFault, StoreFault, StoreKind};
 use super::server::Issued;
 use super::world::{Call, World};
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::session::action::Job;
+use crate::session::caller::{Purpose, Step};
 use crate::session::clock::Now;
-use crate::session::policy::MOMENT;
-use crate::session::state::Want;
+use crate::session::state::{Current, State, Want};
 use crate::tokens::Tokens;
 
 /// An invariant that does not hold.
@@ -26,8 +26,16 @@ fn violated<T>(invariant: &'static str, what: impl Into<String>) -> Result<T, Vi
 
 /// What the checks remember; all that is needed to judge, none of it from the session's own books.
 pub(super) struct Checks {
-    /// Of each process: failures in a row, and when it may ask the server again, by its boot clock.
-    failures: HashMap<usize, (u32, i64)>,
+    /// Of each process: its failures in a row.
+    failures: HashMap<usize, Failures>,
+    /// When each process began its last refresh, and its last one that succeeded, by its boot clock.
+    asked_at: HashMap<usize, i64>,
+    refreshed_at: HashMap<usize, i64>,
+    /// Of each store: when it last did not have the login that the server honours.
+    lacked_login_at: Vec<i64>,
+    /// Whether all clocks agree and no store forgets or refuses what it is given. Otherwise two holders can give two
+    /// changes the same generation.
+    generations_grow: bool,
     /// When each process fetched a token, by its boot clock as the request began.
     fetched: HashMap<(usize, String), i64>,
     /// Of each store: when refreshes for rejected tokens began, and refreshes at all.
@@ -35,14 +43,38 @@ pub(super) struct Checks {
     refreshes: Vec<Vec<i64>>,
 }
 
+#[derive(Clone, Copy)]
+struct Failures {
+    in_a_row: u32,
+    /// When the process may ask the server again, by its boot clock; and when for tokens that have not ended.
+    until: i64,
+    early_until: i64,
+}
+
+/// How long a caller may wait that can have tokens.
+const MOMENT: i64 = 1_000;
+
 /// In a minute, for one store: the refreshes that rejections may cost. A minute of an API that rejects everything costs
 /// three; two machines whose clocks disagree, or a store that loses what it keeps, some more.
 const MAX_REJECTED_A_MINUTE: usize = 8;
 
 impl Checks {
-    pub(super) fn new(stores: usize) -> Checks {
+    pub(super) fn new(plan: &Plan) -> Checks {
+        let stores = plan.stores.len();
+        let clocks_agree = plan.machines.iter().all(|machine| machine.wall_off.abs() <= 50 && machine.drift == 0);
+        let forgets = |happening: &Happening| {
+            use StoreFault::{Fails, RefusesSaves};
+            matches!(
+                happening,
+                Happening::LosesLastWrite(_) | Happening::WallStep(..) | Happening::Store(_, Fails | RefusesSaves, _)
+            )
+        };
         Checks {
             failures: HashMap::new(),
+            asked_at: HashMap::new(),
+            refreshed_at: HashMap::new(),
+            lacked_login_at: vec![0; stores],
+            generations_grow: clocks_agree && !plan.events.iter().any(|(_, happening)| forgets(happening)),
             fetched: HashMap::new(),
             rejected: vec![Vec::new(); stores],
             refreshes: vec![Vec::new(); stores],
@@ -52,6 +84,9 @@ impl Checks {
     pub(super) fn forked(&mut self, parent: usize, child: usize) {
         if let Some(failures) = self.failures.get(&parent).copied() {
             self.failures.insert(child, failures);
+        }
+        if let Some(at) = self.refreshed_at.get(&parent).copied() {
+            self.refreshed_at.insert(child, at);
         }
     }
 
@@ -70,6 +105,13 @@ impl Checks {
 
     /// 1: no login is lost.
     pub(super) fn after_each_step(world: &mut World) -> Result<(), Violation> {
+        for number in 0..world.stores.len() {
+            let stored = world.stores[number].tokens().map(|(_, refresh_token)| refresh_token);
+            let login = world.server.login.as_ref().map(|login| login.refresh_token.as_str());
+            if stored.is_none() || stored != login {
+                world.checks.lacked_login_at[number] = world.at;
+            }
+        }
         let Some(login) = world.server.login.as_ref().filter(|login| login.kept && login.excused.is_none()) else {
             return Ok(());
         };
@@ -140,13 +182,18 @@ impl Checks {
             return violated("2 tokens stay with their owner", format!("process {process} sends another key's tokens"));
         }
         let now = world.now(process);
-        match world.checks.failures.get(&process) {
-            Some((failures, until)) if now.boot < *until => violated(
-                "4 requests are bounded",
-                format!("process {process} asks {} ms too early, after {failures} failures", until - now.boot),
-            ),
-            _ => Ok(()),
+        let Some(failures) = world.checks.failures.get(&process) else { return Ok(()) };
+        let Failures { in_a_row, until, early_until } = *failures;
+        let state = &world.processes[process];
+        let is_over = state.state.current.as_ref().is_none_or(|current| current.is_over(now));
+        let wants_valid = state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::Valid)));
+        let until = if wants_valid && !is_over { early_until } else { until };
+        if now.boot < until {
+            let early = until - now.boot;
+            let what = format!("process {process} asks {early} ms too early, after {in_a_row} failures");
+            return violated("4 requests are bounded", what);
         }
+        Ok(())
     }
 
     pub(super) fn refresh_begins(world: &mut World, process: usize, _refresh_token: &str) -> Result<(), Violation> {
@@ -164,6 +211,11 @@ impl Checks {
         }
         let current = state.state.current.as_ref();
         let is_over = current.is_none_or(|current| current.is_over(now));
+        // Tokens that end as they come.
+        let since = world.checks.refreshed_at.get(&process).map_or(i64::MAX, |at| now.boot - at);
+        if is_over && matches!(run.job, Job::Provide(_)) && since < 1_000 {
+            return violated("4 requests are bounded", format!("ended tokens are refreshed again after {since} ms"));
+        }
         if let Job::Provide(Want::Other(rejected)) = &run.job
             && let Some(current) = current
         {
@@ -181,13 +233,17 @@ impl Checks {
         }
         let number = state.store;
         let processes = world.processes.iter().filter(|other| other.store == number).count();
+        world.checks.asked_at.insert(process, now.boot);
         let times = &mut world.checks.refreshes[number];
         times.push(at);
         times.retain(|time| *time > at - 60_000);
         let count = times.len();
         // For the lifetimes themselves, for rejections, and for each process its failures.
         let natural = natural_refreshes(world.plan.lifetime) * world.machines.len();
-        let most = natural + MAX_REJECTED_A_MINUTE + 12 * processes;
+        // Tokens that end as they come are refreshed once a second by each process.
+        let ended = |happening: &Happening| matches!(happening, Happening::Server(ServerFault::EndedTokens, _));
+        let each = if world.plan.events.iter().any(|(_, happening)| ended(happening)) { 60 } else { 12 };
+        let most = natural + MAX_REJECTED_A_MINUTE + each * processes;
         if count > most {
             return violated("4 requests are bounded", format!("{count} refreshes in a minute, more than {most}"));
         }
@@ -197,6 +253,9 @@ impl Checks {
     /// 4: rejections cost few refreshes. Those that fail are counted as failures.
     pub(super) fn refreshed(world: &mut World, process: usize) -> Result<(), Violation> {
         let (at, now) = (world.at, world.now(process));
+        if let Some(asked_at) = world.checks.asked_at.get(&process).copied() {
+            world.checks.refreshed_at.insert(process, asked_at);
+        }
         let state = &world.processes[process];
         let is_over = state.state.current.as_ref().is_none_or(|current| current.is_over(now));
         let is_rejected = state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::Other(_))));
@@ -222,17 +281,31 @@ impl Checks {
         Ok(())
     }
 
-    pub(super) fn request_ended(&mut self, process: usize, result: Result<(), &Error>, now: Now) {
+    pub(super) fn request_ended(
+        &mut self,
+        process: usize,
+        current: Option<&Current>,
+        result: Result<(), &Error>,
+        now: Now,
+    ) {
         match result {
             Ok(()) => self.begins_anew(process),
             // The server is well: it says that tokens, or the login, have ended.
             Err(error) if error.status() == Status::LoginRequired => self.begins_anew(process),
             Err(error) if matches!(error.status(), Status::TokenRejected | Status::Cancelled) => {}
             Err(error) => {
-                let failures = self.failures.get(&process).map_or(0, |(failures, _)| *failures) + 1;
-                let pause = (500 << (failures - 1).min(6)).min(30_000);
+                let in_a_row = self.failures.get(&process).map_or(0, |failures| failures.in_a_row) + 1;
+                // Half of each pause is random.
+                let doubled = |first: i64, most: i64| (first << (in_a_row - 1).min(20)).min(most) / 2;
                 let asked = error.retry_after().map_or(0, |wait| wait.as_millis() as i64).min(3_600_000);
-                self.failures.insert(process, (failures, now.boot + pause.max(asked)));
+                let pause = doubled(1_000, 60_000).max(asked);
+                let (lifetime, left) = current.map_or((0, 0), |current| {
+                    let left = current.ends_at.map_or(i64::MAX, |at| at.boot.saturating_sub(now.boot));
+                    (current.lifetime(), left)
+                });
+                let early = doubled(30_000.min(lifetime / 20), 600_000).min(left).max(pause);
+                let (until, early_until) = (now.boot + pause, now.boot + early);
+                self.failures.insert(process, Failures { in_a_row, until, early_until });
             }
         }
     }
@@ -244,6 +317,36 @@ impl Checks {
 
     pub(super) fn issued(world: &mut World, process: usize, issued: &Issued, begun: Now) {
         world.checks.fetched.insert((process, issued.access_token.clone()), begun.boot);
+    }
+
+    /// 4, for flights: a failure is shared. A call that waited for a flight which it needed gets the error of that flight.
+    pub(super) fn waited(
+        process: usize,
+        purpose: Purpose,
+        failure: Option<&Error>,
+        step: &Step,
+    ) -> Result<(), Violation> {
+        match (failure, purpose, step) {
+            (Some(error), Purpose::Needed, Step::LeadOrJoin(_)) => {
+                violated("4 requests are bounded", format!("a call of process {process} tries again after {error:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// 10: a change has a larger generation, by which the host learns of it.
+    pub(super) fn published(world: &World, process: usize, before: &State) -> Result<(), Violation> {
+        let after = &world.processes[process].state;
+        let name = |state: &State| state.current.as_ref().map(|current| current.tokens().access_token().clone());
+        let (old, new) = (name(before), name(after));
+        if world.checks.generations_grow && old != new && after.generation <= before.generation {
+            let name = |name: Option<Secret>| name.map_or("none".to_owned(), |name| name.expose().to_owned());
+            return violated(
+                "10 generations grow",
+                format!("{} {} after {} {}", name(new), after.generation, name(old), before.generation),
+            );
+        }
+        Ok(())
     }
 
     pub(super) fn returned(
@@ -273,6 +376,16 @@ impl Checks {
             if (by_wall || by_boot) && !by_this_call {
                 let clock = if by_wall { "wall" } else { "boot" };
                 return violated("5 no ended token", format!("{access_token} has ended by the {clock} clock"));
+            }
+        }
+        // 9: LOGIN_REQUIRED is true. The store did not have the login at some time since this call, or the flight that it
+        // joined, began.
+        if let Err(error) = result
+            && error.status() == Status::LoginRequired
+        {
+            let began = world.at - (now.boot - call.joined.map_or(call.began, |joined| joined.min(call.began)));
+            if world.checks.lacked_login_at[state.store] < began {
+                return violated("9 LOGIN_REQUIRED is true", format!("process {process}: the store has the login"));
             }
         }
         // 6: nobody waits longer than their own deadline, or than a moment where they have tokens.

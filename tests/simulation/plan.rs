@@ -6,6 +6,9 @@ use super::rng::Rng;
 /// How long things happen, in milliseconds.
 const TROUBLE: i64 = 150_000;
 
+/// The time that a [`SleepAtAction`](Happening::SleepAtAction) waits for its action.
+pub(super) const SLEEPS_WITHIN: i64 = 60_000;
+
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
@@ -68,6 +71,8 @@ pub(super) enum ServerFault {
     Silence,
     /// Done; the answer takes this long.
     Slow(i64),
+    /// Done; the access token has ended as it comes.
+    EndedTokens,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +99,8 @@ pub(super) enum Happening {
     LosesLastWrite(usize),
     WallStep(usize, i64),
     Sleep(usize, i64),
+    /// The machine of the process sleeps so long from the so-manieth action of its leader: in the middle of a refresh.
+    SleepAtAction(usize, i64, i64),
     Reboot(usize),
     Kill(usize),
     /// Killed at the so-manieth action of its leader from now.
@@ -146,7 +153,7 @@ impl Plan {
             events: Vec::new(),
         };
         // Few kinds of trouble in a world, but these often: that is how two of them meet.
-        let kinds: Vec<i64> = (0..rng.between(1, 5)).map(|_| rng.between(0, 16)).collect();
+        let kinds: Vec<i64> = (0..rng.between(1, 5)).map(|_| rng.between(0, 18)).collect();
         for _ in 0..rng.between(1, 14) {
             let happening = plan.happening(&mut rng, &kinds);
             plan.events.push((rng.between(500, TROUBLE), happening));
@@ -183,6 +190,9 @@ impl Plan {
                 rng.pick(&[Happening::Kill(process), Happening::KillAtAction(process, nth)])
             }
             15 => Happening::Fork(process),
+            16 => Happening::Server(ServerFault::EndedTokens, long),
+            // Mostly longer than a lease.
+            17 => Happening::SleepAtAction(process, rng.between(1, 12), rng.between(5_000, 60_000)),
             _ => rng.pick(&[
                 Happening::LogIn(process),
                 Happening::LogOut(process),
@@ -200,6 +210,8 @@ impl Plan {
                 | Happening::ApiRejects(long)
                 | Happening::Store(_, _, long)
                 | Happening::Sleep(_, long) => *long,
+                // With time for so many actions before.
+                Happening::SleepAtAction(_, _, long) => *long + SLEEPS_WITHIN,
                 _ => 0,
             }
         };
@@ -232,6 +244,7 @@ impl Plan {
             matches!(
                 happening,
                 Happening::Kill(process) | Happening::KillAtAction(process, _) | Happening::Fork(process)
+                    | Happening::SleepAtAction(process, _, _)
                     | Happening::LogIn(process) | Happening::LogOut(process) | Happening::Forget(process)
                     if *process == last
             )

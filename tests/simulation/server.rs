@@ -76,13 +76,19 @@ impl Server {
         Issued { access_token, refresh_token, expires_in: (ends_at - at) / 1000 }
     }
 
-    pub(super) fn refresh(&mut self, refresh_token: &str, at: i64, is_only_request: bool) -> Result<Issued, Error> {
+    pub(super) fn refresh(
+        &mut self,
+        refresh_token: &str,
+        at: i64,
+        is_only_request: bool,
+        have_ended: bool,
+    ) -> Result<Issued, Error> {
         let at_once = at - self.last_request < 20;
         self.last_request = at;
         if at_once && !is_only_request {
             return Err(Error::new(Status::Server, "500 server_error", "try again"));
         }
-        let (rotates, lifetime) = (self.rotates, self.lifetime);
+        let (rotates, lifetime) = (self.rotates, if have_ended { 0 } else { self.lifetime });
         let access_token = self.name('A');
         let next = if rotates { self.name('R') } else { refresh_token.to_owned() };
         match &mut self.login {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use super::check::{Checks, Violation};
-use super::plan::{Happening, Key, Plan, ServerFault, StoreKind};
+use super::plan::{Happening, Key, Plan, SLEEPS_WITHIN, ServerFault, StoreKind};
 use super::rng::Rng;
 use super::server::{Issued, Server};
 use super::store::Store;
@@ -64,6 +64,8 @@ pub(super) struct ProcessState {
     jobs: Vec<Job>,
     login_comes: bool,
     kill_at_action: Option<i64>,
+    /// After so many actions its machine sleeps, for so long, if that is before this time.
+    sleep_at_action: Option<(i64, i64, i64)>,
 }
 
 pub(super) struct FlightState {
@@ -143,7 +145,7 @@ impl World {
             due: BTreeMap::new(),
             next: 0,
             rng: Rng::new(plan.seed, 2),
-            checks: Checks::new(plan.stores.len()),
+            checks: Checks::new(&plan),
             trace: traced.then(Vec::new),
             steps: 0,
             logged_in_at: 0,
@@ -311,6 +313,7 @@ impl World {
             jobs: Vec::new(),
             login_comes: false,
             kill_at_action: None,
+            sleep_at_action: None,
         };
         self.processes.push(process);
         let id = self.processes.len() - 1;
@@ -367,6 +370,7 @@ impl World {
             jobs: Vec::new(),
             login_comes: false,
             kill_at_action: None,
+            sleep_at_action: None,
             ..*from
         };
         self.processes.push(child);
@@ -393,9 +397,10 @@ impl World {
                 Checks::write_lost(self);
             }
             Happening::WallStep(machine, by) => self.machines[machine].wall_off += by,
-            Happening::Sleep(machine, long) => {
-                self.machines[machine].asleep_until = self.at + long;
-                self.machines[machine].slept_at = self.at + long;
+            Happening::Sleep(machine, long) => self.sleep(machine, long),
+            Happening::SleepAtAction(number, nth, long) => {
+                let until = self.at + SLEEPS_WITHIN;
+                self.processes[self.current[number]].sleep_at_action = Some((nth, long, until));
             }
             Happening::Reboot(machine) => {
                 self.machines[machine].boots += 1;
@@ -418,6 +423,11 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn sleep(&mut self, machine: usize, long: i64) {
+        self.machines[machine].asleep_until = self.at + long;
+        self.machines[machine].slept_at = self.at + long;
     }
 
     // ---- flights
@@ -476,22 +486,34 @@ impl World {
         let Some(run) = state.flight.as_mut().filter(|run| run.id == flight && state.alive) else {
             return Ok(());
         };
+        let current = state.state.current.as_ref();
         match &event {
             Event::Refreshed(Err(error)) | Event::TokensEnded(Err(error)) => {
-                self.checks.request_ended(process, Err(error), now);
+                self.checks.request_ended(process, current, Err(error), now);
             }
             Event::Refreshed(Ok(_)) | Event::TokensEnded(Ok(())) => {
-                self.checks.request_ended(process, Ok(()), now);
+                self.checks.request_ended(process, current, Ok(()), now);
             }
             _ => {}
         }
         let is_news = !matches!(event, Event::Locked(Ok(false)) | Event::Waited(Ok(())));
         let words = (is_news && self.trace.is_some()).then(|| super::act::words(&event));
         let action = run.leader.handle(event, now, random);
-        state.state = run.leader.state().clone();
+        let before = std::mem::replace(&mut state.state, run.leader.state().clone());
         if let Some(words) = words {
             let next = format!("{words}; next: {}", super::act::action_words(&action));
             self.tell(process, || next);
+        }
+        Checks::published(self, process, &before)?;
+        if let Some((left, long, until)) = self.processes[process].sleep_at_action.take()
+            && self.at < until
+        {
+            if left <= 1 {
+                self.tell(process, || format!("its machine sleeps for {long} ms"));
+                self.sleep(self.processes[process].machine, long);
+            } else {
+                self.processes[process].sleep_at_action = Some((left - 1, long, until));
+            }
         }
         let is_calm = self.at > self.plan.calm_at();
         if let Some(left) = self.processes[process].kill_at_action.as_mut().filter(|_| !is_calm) {
@@ -635,7 +657,9 @@ impl World {
         }
         let is_interruptible = self.stores[state.store].kind != StoreKind::File;
         let kind = FlightKind { purpose, began: call.joined.unwrap_or(now.boot), is_interruptible };
+        let failure = result.as_ref().and_then(|result| result.as_ref().err()).cloned();
         let step = call.caller.waited(kind, result, &state.state, now);
+        Checks::waited(process, purpose, failure.as_ref(), &step)?;
         if let Some(run) = &mut state.flight {
             run.waiters.retain(|waiter| *waiter != caller);
         }
