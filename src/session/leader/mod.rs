@@ -264,10 +264,13 @@ impl Leader {
             Ok(None) if refused.is_some() => return self.read_generation(refused, true),
             Ok(None) => self.state = Arc::new(self.state.ended(now)),
             Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
-            Err(error) => {
-                self.store_failed(&error, now, random);
-                return self.unlock(Err(error));
-            }
+            Err(error) => match refused {
+                Some(record) => return self.keep_unsaved(record, &error, now, random),
+                None => {
+                    self.store_failed(&error, now, random);
+                    return self.unlock(Err(error));
+                }
+            },
         }
         match (&self.job, &self.state.current) {
             // Once: a store whose holders overtake each other again and again gets no request for each.

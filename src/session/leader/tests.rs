@@ -8,6 +8,7 @@ use crate::secret::Secret;
 use crate::session::action::{Action, Event, Job, Limits};
 use crate::session::clock::Now;
 use crate::session::state::{Holder, NewTokens, State, Want};
+use crate::store::StoreError;
 use crate::store::record::{Owner, Record};
 use crate::tokens::Tokens;
 
@@ -76,4 +77,19 @@ fn new_tokens_are_published_only_once_they_are_stored() {
     assert_eq!(shown(&leader).access_token().expose(), "a:1");
     assert!(matches!(leader.handle(Event::Saved(Ok(())), at(110), 0), Action::Unlock));
     assert_eq!(shown(&leader).access_token().expose(), "a:2");
+}
+
+#[test]
+fn new_tokens_survive_a_store_that_has_newer_ones_and_cannot_be_read() {
+    let mut leader = leader(LIMITS);
+    assert!(matches!(decide(&mut leader, 0), Action::Refresh { .. }));
+    let expires_at = Some(NOW.wall / 1000 + 43_200);
+    let tokens = Tokens::new(Secret::new("a:2"), Some(Secret::new("r:2")), "bearer".to_owned(), None, expires_at);
+    assert!(matches!(leader.handle(Event::Refreshed(Ok(tokens)), at(100), 0), Action::Save(_)));
+    assert!(matches!(leader.handle(Event::Saved(Err(StoreError::Newer)), at(110), 0), Action::Load));
+    let garbage = Event::Loaded(Ok(Some(Secret::new("{\"cmauth\":1,"))));
+    assert!(matches!(leader.handle(garbage, at(120), 0), Action::Unlock));
+    let state = leader.state();
+    let current = state.current.as_ref().unwrap();
+    assert!(state.unsaved && current.tokens().refresh_token().is_some_and(|token| token.expose() == "r:2"));
 }
