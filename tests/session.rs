@@ -765,3 +765,35 @@ fn nothing_about_a_session_shows_a_token() {
         assert!(!shown.contains(secret.expose()), "{shown}");
     }
 }
+
+/// A server that takes connections and answers nothing.
+fn silent_server() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    url
+}
+
+#[test]
+fn of_more_sessions_than_there_are_threads_none_waits_for_a_silent_server_while_its_tokens_live() {
+    let mut config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+    config.set_base_url(&silent_server()).set_proxy(Some("")).set_timeout(Duration::from_secs(5));
+    let client = Client::new(&config).unwrap();
+    let sessions: Vec<_> = (0..100)
+        .map(|_| {
+            let (refresh, ends) = (Some(Secret::new("r:1")), Some(unix_ms() / 1000 + 3600));
+            let tokens = Tokens::new(Secret::new("a:1"), refresh, "bearer".to_owned(), None, ends);
+            let store = MemoryStore::new();
+            store.save(&record(&tokens, 1, 10_000_000, -1000), 1).unwrap();
+            Session::open(&client, store).unwrap()
+        })
+        .collect();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for session in &sessions {
+            scope.spawn(|| session.tokens().unwrap());
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    client.cancel();
+}

@@ -39,6 +39,12 @@ impl Inner {
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
+                        // No thread is free: who has tokens that have not ended does not wait for the server in its place.
+                        let spare = caller.spare(&self.state.load(), Now::read());
+                        if let Some(tokens) = spare.filter(|_| self.store.allows_background()) {
+                            leadership.finish(Ok(None));
+                            return Ok(tokens);
+                        }
                         let began = leadership.flight().began;
                         let result = self.lead(leadership, want, deadline);
                         step = caller.led(result, began, &self.state.load(), Now::read());
