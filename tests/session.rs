@@ -797,3 +797,26 @@ fn of_more_sessions_than_there_are_threads_none_waits_for_a_silent_server_while_
     assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
     client.cancel();
 }
+
+/// Two refreshes from the same tokens, of which the store refused the first, have the same generation.
+#[test]
+fn a_change_is_told_also_where_the_generation_stays() {
+    let sandbox = sandbox();
+    let store = Arc::new(Told::default());
+    let first = log_in(&sandbox, &client(&sandbox, |_| {}));
+    let a = Session::open_shared(&client(&sandbox, |_| {}), store.clone()).unwrap();
+    a.start(&first).unwrap();
+    let told = Arc::new(AtomicU32::new(0));
+    let counted = told.clone();
+    a.on_change(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    store.refuse_saves.store(true, Ordering::SeqCst);
+    let second = a.rejected(&first).unwrap();
+    assert_eq!((a.health().saved, told.load(Ordering::SeqCst)), (false, 1));
+    store.refuse_saves.store(false, Ordering::SeqCst);
+    let b = Session::open_shared(&client(&sandbox, |_| {}), store).unwrap();
+    let third = b.rejected(&first).unwrap();
+    assert_eq!(a.rejected(&second).unwrap(), third);
+    assert_eq!(told.load(Ordering::SeqCst), 2);
+}

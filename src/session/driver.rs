@@ -2,6 +2,7 @@
 //! leads, who waits, and for how long.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -157,8 +158,13 @@ impl Inner {
 
     /// Only the leader of the flight publishes.
     fn publish(&self, state: &Arc<State>) {
-        if !Arc::ptr_eq(&self.state.load(), state) {
-            self.state.store(state.clone());
+        let before = self.state.load_full();
+        if Arc::ptr_eq(&before, state) {
+            return;
+        }
+        self.state.store(state.clone());
+        if before.is_other_than(state) {
+            self.changes.fetch_add(1, Ordering::Release);
         }
     }
 }

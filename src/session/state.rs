@@ -330,6 +330,15 @@ impl State {
         .with_new_limit(now)
     }
 
+    /// Whether the other state has other tokens, or another number for them.
+    pub(crate) fn is_other_than(&self, other: &State) -> bool {
+        let is_same = match (&self.current, &other.current) {
+            (Some(one), Some(two)) => one.is(two.tokens()),
+            (one, two) => one.is_none() && two.is_none(),
+        };
+        self.generation != other.generation || !is_same
+    }
+
     /// Failures since the last success.
     pub(crate) fn failures(&self) -> u32 {
         self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(self.store_failures)
