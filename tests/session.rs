@@ -820,3 +820,42 @@ fn a_change_is_told_also_where_the_generation_stays() {
     assert_eq!(a.rejected(&second).unwrap(), third);
     assert_eq!(told.load(Ordering::SeqCst), 2);
 }
+
+/// A record that somebody edited, and a store that answers -1.
+#[test]
+fn the_largest_generation_there_is_ends_no_call() {
+    #[derive(Default)]
+    struct Odd(MemoryStore);
+    impl Store for Odd {
+        fn load(&self) -> Result<Option<Secret>, StoreError> {
+            self.0.load()
+        }
+        fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError> {
+            self.0.save(record, generation)
+        }
+        fn clear(&self, generation: u64) -> Result<(), StoreError> {
+            self.0.clear(generation)
+        }
+        fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
+            self.0.try_lock(hold)
+        }
+        fn unlock(&self) {
+            self.0.unlock();
+        }
+        fn generation(&self) -> Result<u64, StoreError> {
+            Ok(u64::MAX)
+        }
+    }
+    let sandbox = sandbox();
+    let client = client(&sandbox, |_| {});
+    let tokens = log_in(&sandbox, &client);
+    let store = Arc::new(Odd::default());
+    store.save(&record(&tokens, u64::MAX, 1000, 1_000_000), 1).unwrap();
+    let session = Session::open_shared(&client, store).unwrap();
+    let tokens = session.rejected(&tokens).unwrap();
+    assert_eq!(session.health().generation, u64::MAX);
+    session.start(&tokens).unwrap();
+    session.forget().unwrap();
+    session.start(&tokens).unwrap();
+    assert_eq!(session.logout().unwrap(), LoggedOut::Confirmed);
+}

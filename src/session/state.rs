@@ -184,7 +184,7 @@ impl State {
 
     /// The state after another holder of the store ended the login.
     pub(crate) fn ended(&self, now: Now) -> State {
-        State::nobody(self.generation + 1, now).with_pauses_of(self, now)
+        State::nobody(self.generation.saturating_add(1), now).with_pauses_of(self, now)
     }
 
     /// Only an answer of the server ends a row of failures.
