@@ -859,3 +859,70 @@ fn the_largest_generation_there_is_ends_no_call() {
     session.start(&tokens).unwrap();
     assert_eq!(session.logout().unwrap(), LoggedOut::Confirmed);
 }
+
+/// As a store does whose methods lock a mutex and unwrap: a panic under it poisons it, and so the next method panics, too.
+#[derive(Default)]
+struct Poisoned {
+    memory: MemoryStore,
+    panic_in_save: AtomicBool,
+    panic_in_load: AtomicBool,
+    panic_in_unlock: AtomicBool,
+}
+
+impl Store for Poisoned {
+    fn load(&self) -> Result<Option<Secret>, StoreError> {
+        assert!(!self.panic_in_load.load(Ordering::SeqCst), "told to");
+        self.memory.load()
+    }
+
+    fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError> {
+        assert!(!self.panic_in_save.load(Ordering::SeqCst), "told to");
+        self.memory.save(record, generation)
+    }
+
+    fn clear(&self, generation: u64) -> Result<(), StoreError> {
+        self.memory.clear(generation)
+    }
+
+    fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
+        self.memory.try_lock(hold)
+    }
+
+    fn unlock(&self) {
+        self.memory.unlock();
+        assert!(!self.panic_in_unlock.load(Ordering::SeqCst), "told to");
+    }
+}
+
+#[test]
+fn a_store_that_panics_in_a_save_loses_no_login() {
+    let sandbox = Sandbox::start(Options { rotate_refresh_tokens: true, ..Options::default() }).unwrap();
+    let client = client(&sandbox, |_| {});
+    let first = log_in(&sandbox, &client);
+    let store = Arc::new(Poisoned::default());
+    let session = Session::open_shared(&client, store.clone()).unwrap();
+    session.start(&first).unwrap();
+    store.panic_in_save.store(true, Ordering::SeqCst);
+    let second = session.rejected(&first).unwrap();
+    assert!(sandbox.accepts(second.access_token().expose()) && !session.health().saved);
+    store.panic_in_save.store(false, Ordering::SeqCst);
+    until("saved", || session.tokens().is_ok() && session.health().saved);
+    assert_eq!(Session::open_shared(&client, store).unwrap().tokens().unwrap(), second);
+}
+
+#[test]
+fn a_store_that_panics_in_its_unlock_after_another_panic_ends_no_process() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |_| {});
+    let tokens = log_in(&sandbox, &client);
+    let store = Arc::new(Poisoned::default());
+    let session = Session::open_shared(&client, store.clone()).unwrap();
+    session.start(&tokens).unwrap();
+    store.panic_in_load.store(true, Ordering::SeqCst);
+    store.panic_in_unlock.store(true, Ordering::SeqCst);
+    let call = std::panic::AssertUnwindSafe(|| session.rejected(&tokens));
+    assert!(std::panic::catch_unwind(call).is_err());
+    store.panic_in_load.store(false, Ordering::SeqCst);
+    store.panic_in_unlock.store(false, Ordering::SeqCst);
+    assert_ne!(session.rejected(&tokens).unwrap(), tokens);
+}

@@ -1,6 +1,7 @@
 //! Carries out what a [`Leader`] decides: calls the store and the server, waits, publishes. And the callers' side: who
 //! leads, who waits, and for how long.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -16,7 +17,8 @@ use super::state::{State, Want};
 use crate::client::random_bits;
 use crate::error::{Error, Status};
 use crate::panic::catch_panic;
-use crate::store::Store;
+use crate::store::record::Record;
+use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use crate::transport::Transport;
 
@@ -135,7 +137,7 @@ impl Inner {
                 Action::Wait(ms) => Event::Waited(self.client.pause(Duration::from_millis(ms.max(0).unsigned_abs()))),
                 Action::Load => Event::Loaded(self.store.load()),
                 Action::ReadGeneration => Event::GenerationRead(self.store.generation()),
-                Action::Save(record) => Event::Saved(self.store.save(&record.to_text(), record.generation)),
+                Action::Save(record) => Event::Saved(self.save(&record)),
                 Action::Clear(generation) => Event::Cleared(self.store.clear(generation)),
                 Action::Refresh { refresh_token, scope } => {
                     let tokens = self.client.refresh_until(refresh_token.expose(), scope.as_deref(), deadline);
@@ -156,6 +158,13 @@ impl Inner {
         }
     }
 
+    /// A panic in it loses no tokens that the server gave: the store counts as one that refused them.
+    fn save(&self, record: &Record) -> Result<(), StoreError> {
+        let save = || self.store.save(&record.to_text(), record.generation);
+        let saved = panic::catch_unwind(AssertUnwindSafe(save));
+        saved.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".to_owned())))
+    }
+
     /// Only the leader of the flight publishes.
     fn publish(&self, state: &Arc<State>) {
         let before = self.state.load_full();
@@ -174,7 +183,12 @@ struct Unlock<'a>(&'a dyn Store);
 
 impl Drop for Unlock<'_> {
     fn drop(&mut self) {
-        self.0.unlock();
+        if thread::panicking() {
+            // A store that panicked before, and left a mutex of its own poisoned, must not end the process.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| self.0.unlock()));
+        } else {
+            self.0.unlock();
+        }
     }
 }
 
