@@ -242,16 +242,11 @@ impl Session {
     pub fn health(&self) -> Health {
         let state = self.0.state.load();
         let current = state.current.as_ref();
-        let now = Now::read();
-        let next_refresh = state.ready_until.filter(|_| current.is_some_and(|current| current.refresh_at.is_some()));
-        // By the clock that comes first.
-        let next_refresh = next_refresh
-            .map(|at| at.wall.min(now.wall.saturating_add(at.boot.saturating_sub(now.boot))).div_euclid(1000));
         Health {
             logged_in: current.is_some(),
             generation: state.generation,
             expires_at: current.and_then(|current| current.tokens().expires_at()),
-            next_refresh,
+            next_refresh: state.next_refresh(Now::read()),
             failures: state.failures(),
             last_error: state.last_error.clone(),
             saved: !state.unsaved,
