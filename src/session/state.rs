@@ -184,7 +184,7 @@ impl State {
 
     /// The state after another holder of the store ended the login.
     pub(crate) fn ended(&self, now: Now) -> State {
-        State::nobody(self.generation + 1, now).with_pauses_of(self, now)
+        State::nobody(self.generation.saturating_add(1), now).with_pauses_of(self, now)
     }
 
     /// Only an answer of the server ends a row of failures.
@@ -330,6 +330,29 @@ impl State {
         .with_new_limit(now)
     }
 
+    /// Whether the other state has other tokens, or another number for them.
+    pub(crate) fn is_other_than(&self, other: &State) -> bool {
+        let is_same = match (&self.current, &other.current) {
+            (Some(one), Some(two)) => one.is(two.tokens()),
+            (one, two) => one.is_none() && two.is_none(),
+        };
+        self.generation != other.generation || !is_same
+    }
+
+    /// When a refresh is tried next, in Unix seconds: as soon as the tokens are due and no pause of the server or the store
+    /// lasts, or, at the latest, when they have ended and the server is not left alone.
+    pub(crate) fn next_refresh(&self, now: Now) -> Option<i64> {
+        let current = self.current.as_ref()?;
+        let by_wall = |boot: i64| now.wall.saturating_add(boot.saturating_sub(now.boot));
+        // By the clock that comes first.
+        let time = |at: Moment| at.wall.min(by_wall(at.boot));
+        let (early, needed) =
+            self.back_off.as_ref().map_or((i64::MIN, i64::MIN), |pauses| (pauses.early_until, pauses.until));
+        let early = time(current.refresh_at?).max(by_wall(early.max(self.store_pause_until)));
+        let needed = time(current.ends_at.unwrap_or(Moment::NEVER)).max(by_wall(needed));
+        Some(early.min(needed).div_euclid(1000))
+    }
+
     /// Failures since the last success.
     pub(crate) fn failures(&self) -> u32 {
         self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(self.store_failures)
@@ -449,6 +472,24 @@ mod tests {
         // Other tokens do not end the pause.
         let theirs = state.replaced_by(record(Some(6), 0), &holder("this"), later(20, 0));
         assert!(theirs.refusal(&Want::Valid, later(129, 0)).is_some());
+    }
+
+    #[test]
+    fn the_next_refresh_is_after_the_pause_that_the_server_asked_for() {
+        let error = Error::new(Status::Server, "x", "y").with_retry_after(Some(Duration::from_secs(1800)));
+        for (lifetime, next) in [(6, 1810), (60, 1810), (3600, 2880)] {
+            let state = State::of(record(Some(lifetime), 0), &holder("this"), NOW);
+            let state = state.after_failure(&error, later(10, 0), 7);
+            let (shown, next) = (state.next_refresh(later(10, 0)).unwrap(), later(next, 0).wall / 1000);
+            assert!((next - 1..=next).contains(&shown), "{lifetime} s: {shown}");
+        }
+        // Before a failure, and where the store, too, is tried again before: when they are due.
+        let state = State::of(record(Some(100), 0), &holder("this"), NOW);
+        let unsaved = State { unsaved: true, ..state.after_store_failure(&error, NOW, 7) }.with_new_limit(NOW);
+        for state in [state, unsaved] {
+            let (shown, next) = (state.next_refresh(NOW).unwrap(), later(80, 0).wall / 1000);
+            assert!((next - 1..=next).contains(&shown), "{shown}");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Leader {
             (Err(_), _) => {}
         }
         if let Some(mut record) = record {
-            record.generation = record.generation.max(self.generation + 1);
+            record.generation = record.generation.max(self.generation.saturating_add(1));
             return if again { self.save_new(record, true) } else { self.save_again(record) };
         }
         match &self.job {
@@ -45,7 +45,7 @@ impl Leader {
                     login: random,
                     // Newer than all refreshes of an earlier login, also by a process that slept through the change and
                     // with a store that forgot the generation.
-                    generation: (self.generation + 1).max(now.wall.unsigned_abs()),
+                    generation: self.generation.saturating_add(1).max(now.wall.unsigned_abs()),
                     rejections: 0,
                 };
                 let record = Box::new(new.into_record(&self.holder, now, random));
@@ -72,7 +72,7 @@ impl Leader {
     }
 
     pub(super) fn clear(&mut self, outcome: Outcome) -> Action {
-        let generation = self.generation.max(self.state.generation) + 1;
+        let generation = self.generation.max(self.state.generation).saturating_add(1);
         self.stage = Stage::Clearing { outcome, generation };
         Action::Clear(generation)
     }

@@ -49,7 +49,7 @@ impl Leader {
             tokens: tokens.or_scope(current.tokens().scope()),
             // A login of 0.1 has no number yet.
             login: current.record.login.unwrap_or(random),
-            generation: self.state.generation + 1,
+            generation: self.state.generation.saturating_add(1),
             rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
         };
         let rejected_at = if because_rejected { Some(begun.boot) } else { self.state.rejected_at };
@@ -120,7 +120,7 @@ impl Leader {
         match error.status() {
             // Definite: the store was read under its lock, so this is the newest refresh token there is.
             Status::LoginRequired => {
-                let generation = self.state.generation + 1;
+                let generation = self.state.generation.saturating_add(1);
                 self.stage = Stage::ClearingEnded { error, generation };
                 return Action::Clear(generation);
             }
