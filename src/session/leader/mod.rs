@@ -265,7 +265,7 @@ impl Leader {
             Ok(None) => self.state = Arc::new(self.state.ended(now)),
             Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
             Err(error) => match refused {
-                Some(record) => return self.keep_unsaved(record, &error, now, random),
+                Some(record) => return self.keep_unsaved(*record, &error, now, random),
                 None => {
                     self.store_failed(&error, now, random);
                     return self.unlock(Err(error));

@@ -88,18 +88,18 @@ impl Leader {
                 let mut secrets = fresh.current.as_ref().map(Current::secrets).unwrap_or_default().to_vec();
                 secrets.extend(self.state.current.as_ref().map(Current::secrets).unwrap_or_default());
                 let error = failure.to_error("save the tokens", &secrets);
-                return self.keep_unsaved(record, &error, now, random);
+                return self.keep_unsaved(*record, &error, now, random);
             }
         }
         self.hand_over(tokens)
     }
 
     /// The old tokens ended with the refresh: the new ones are handed out though the store does not have them, and saved later.
-    pub(super) fn keep_unsaved(&mut self, record: Box<Record>, error: &Error, now: Now, random: u64) -> Action {
+    pub(super) fn keep_unsaved(&mut self, record: Record, error: &Error, now: Now, random: u64) -> Action {
         log::error!(target: LOG, "session: {}: {error}", error.status().name());
         let tokens = record.tokens.clone();
         let store_failures = self.state.store_failures;
-        let fresh = self.state.replaced_by(*record, &self.holder, now);
+        let fresh = self.state.replaced_by(record, &self.holder, now);
         let unsaved = State { unsaved: true, store_failures, refreshed_at: Some(now.boot), ..fresh };
         self.state = Arc::new(unsaved.after_store_failure(error, now, random));
         self.hand_over(tokens)
