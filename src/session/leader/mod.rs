@@ -263,6 +263,11 @@ impl Leader {
             // It was cleared by a holder that did not know of these tokens, which the server gave meanwhile.
             Ok(None) if refused.is_some() => return self.read_generation(refused, true),
             Ok(None) => self.state = Arc::new(self.state.ended(now)),
+            // The server took the stored refresh token for the new one that was refused.
+            Ok(Some(stored)) if refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) => {
+                self.generation = self.generation.max(stored.generation);
+                return self.read_generation(refused, true);
+            }
             Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
             Err(error) => match refused {
                 Some(record) => return self.keep_unsaved(*record, &error, now, random),
@@ -283,6 +288,13 @@ impl Leader {
                 self.proceed(now)
             }
         }
+    }
+
+    /// Whether `fresh` came from the server in exchange for the refresh token that the store has.
+    fn replaces(&self, fresh: &Record, stored: &Record) -> bool {
+        let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
+        let stored = stored.tokens.refresh_token();
+        stored == used && stored != fresh.tokens.refresh_token()
     }
 
     /// With the store read and its content taken over: gives what is there, or asks the server.
