@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::plan::{Happening, Key, Plan, ServerFault, StoreFault, StoreKind};
 use super::server::Issued;
-use super::world::{Call, World};
+use super::world::{Call, FlightState, World};
 use crate::error::{Error, Status};
 use crate::secret::Secret;
-use crate::session::action::Job;
+use crate::session::action::{Job, Outcome};
 use crate::session::caller::{Purpose, Step};
 use crate::session::clock::Now;
 use crate::session::state::{Current, State, Want};
@@ -238,8 +238,9 @@ impl Checks {
         times.push(at);
         times.retain(|time| *time > at - 60_000);
         let count = times.len();
-        // For the lifetimes themselves, for rejections, and for each process its failures.
-        let natural = natural_refreshes(world.plan.lifetime) * world.machines.len();
+        // For the lifetimes themselves (with a faulty store each process has tokens of its own), for rejections, and for each process its failures.
+        let alone = if world.plan.has_faulty_store() { processes } else { world.machines.len() };
+        let natural = natural_refreshes(world.plan.lifetime) * alone;
         // Tokens that end as they come are refreshed once a second by each process.
         let ended = |happening: &Happening| matches!(happening, Happening::Server(ServerFault::EndedTokens, _));
         let each = if world.plan.events.iter().any(|(_, happening)| ended(happening)) { 60 } else { 12 };
@@ -270,10 +271,8 @@ impl Checks {
         let machines = world.machines.len();
         let processes = world.processes.iter().filter(|other| other.store == world.processes[process].store).count();
         let natural = if machines > 1 { natural_refreshes(world.plan.lifetime) * machines + processes } else { 0 };
-        let is_faulty = world.plan.events.iter().any(|(_, happening)| {
-            matches!(happening, Happening::Store(..) | Happening::LosesLastWrite(_) | Happening::KillAtAction(..))
-        });
-        let most = if is_faulty { MAX_REJECTED_A_MINUTE * processes } else { MAX_REJECTED_A_MINUTE };
+        let most =
+            if world.plan.has_faulty_store() { MAX_REJECTED_A_MINUTE * processes } else { MAX_REJECTED_A_MINUTE };
         let count = times.len();
         if count > most + natural {
             return violated("4 requests are bounded", format!("{count} refreshes for rejections in a minute"));
@@ -329,6 +328,16 @@ impl Checks {
         match (failure, purpose, step) {
             (Some(error), Purpose::Needed, Step::LeadOrJoin(_)) => {
                 violated("4 requests are bounded", format!("a call of process {process} tries again after {error:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// 9, for flights: the store has said that it has something newer than what was to be cleared.
+    pub(super) fn ended(process: usize, run: &FlightState, result: &Result<Outcome, Error>) -> Result<(), Violation> {
+        match result {
+            Err(error) if error.status() == Status::LoginRequired && run.clear_refused => {
+                violated("9 LOGIN_REQUIRED is true", format!("process {process} did not look at what is newer"))
             }
             _ => Ok(()),
         }

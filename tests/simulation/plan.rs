@@ -202,6 +202,13 @@ impl Plan {
         }
     }
 
+    /// Whether a store may lose or refuse what it is given.
+    pub(super) fn has_faulty_store(&self) -> bool {
+        self.events.iter().any(|(_, happening)| {
+            matches!(happening, Happening::Store(..) | Happening::LosesLastWrite(_) | Happening::KillAtAction(..))
+        })
+    }
+
     /// When the last trouble is over.
     pub(super) fn calm_at(&self) -> i64 {
         let end = |(at, happening): &(i64, Happening)| {

@@ -17,6 +17,7 @@ use crate::session::caller::{Caller, FlightKind, Purpose, Step};
 use crate::session::clock::Now;
 use crate::session::leader::{Leader, read_record};
 use crate::session::state::{Holder, State, Want};
+use crate::store::StoreError;
 use crate::store::record::Owner;
 use crate::tokens::Tokens;
 
@@ -80,6 +81,8 @@ pub(super) struct FlightState {
     waiters: Vec<usize>,
     /// A refresh token that the server gave, and that may not be stored yet.
     pub(super) holds: Option<String>,
+    /// The store refused to clear what it has, and was not read since.
+    pub(super) clear_refused: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -471,6 +474,7 @@ impl World {
             run_by,
             waiters,
             holds: None,
+            clear_refused: false,
         });
         self.lead(process, id, Event::Begin)
     }
@@ -488,6 +492,8 @@ impl World {
         };
         let current = state.state.current.as_ref();
         match &event {
+            Event::Cleared(Err(StoreError::Newer)) => run.clear_refused = true,
+            Event::Loaded(_) => run.clear_refused = false,
             Event::Refreshed(Err(error)) | Event::TokensEnded(Err(error)) => {
                 self.checks.request_ended(process, current, Err(error), now);
             }
@@ -528,6 +534,7 @@ impl World {
 
     pub(super) fn end_flight(&mut self, process: usize, result: Result<Outcome, Error>) -> Result<(), Violation> {
         let Some(run) = self.processes[process].flight.take() else { return Ok(()) };
+        Checks::ended(process, &run, &result)?;
         let shared = match (&result, run.purpose) {
             (Err(error), Purpose::Early | Purpose::Needed) => Err(error.clone()),
             (Ok(Outcome::Tokens(tokens)), _) => Ok(Some(tokens.clone())),
