@@ -152,10 +152,12 @@ impl Checks {
     /// A host may start with the tokens of a login that others have refreshed since: where the server rotates, these are
     /// worthless.
     pub(super) fn replaces(world: &mut World, process: usize, by: &str) {
-        let Some((_, stored)) = world.stores[world.processes[process].store].tokens() else { return };
-        let stored = stored.to_owned();
-        if stored != by {
-            world.excuse(&stored, "the host replaced it");
+        if world.stores[world.processes[process].store].content.is_none() {
+            return;
+        }
+        let honoured = world.server.login.as_ref().map(|login| login.refresh_token.clone());
+        if let Some(honoured) = honoured.filter(|honoured| honoured != by) {
+            world.excuse(&honoured, "the host replaced it");
         }
     }
 
@@ -238,8 +240,9 @@ impl Checks {
         times.push(at);
         times.retain(|time| *time > at - 60_000);
         let count = times.len();
-        // For the lifetimes themselves (with a faulty store each process has tokens of its own), for rejections, and for each process its failures.
-        let alone = if world.plan.has_faulty_store() { processes } else { world.machines.len() };
+        // For the lifetimes themselves, for rejections, and for each process its failures. With a faulty store, or clocks that
+        // disagree about the end of tokens, each process refreshes for itself.
+        let alone = if world.plan.has_faulty_store() || world.machines.len() > 1 { processes } else { 1 };
         let natural = natural_refreshes(world.plan.lifetime) * alone;
         // Tokens that end as they come are refreshed once a second by each process.
         let ended = |happening: &Happening| matches!(happening, Happening::Server(ServerFault::EndedTokens, _));
