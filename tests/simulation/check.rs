@@ -273,7 +273,7 @@ impl Checks {
         // loses or refuses what it is given, each process is alone.
         let machines = world.machines.len();
         let processes = world.processes.iter().filter(|other| other.store == world.processes[process].store).count();
-        let natural = if machines > 1 { natural_refreshes(world.plan.lifetime) * machines + processes } else { 0 };
+        let natural = if machines > 1 { (natural_refreshes(world.plan.lifetime) + 1) * processes } else { 0 };
         let most =
             if world.plan.has_faulty_store() { MAX_REJECTED_A_MINUTE * processes } else { MAX_REJECTED_A_MINUTE };
         let count = times.len();
