@@ -446,7 +446,7 @@ impl Checks {
                     Ok(_) => installations > 1,
                     Err(error) => match error.status() {
                         // Or a user has logged in since.
-                        Status::LoginRequired => store.content.is_none() || *at < world.logged_in_at,
+                        Status::LoginRequired => store.content.is_none() || *at <= world.logged_in_at,
                         Status::TokenRejected => installations > 1,
                         _ => false,
                     },
