@@ -312,6 +312,11 @@ impl Checks {
         }
     }
 
+    /// A new login begins anew; a person brings it.
+    pub(super) fn logged_in(&mut self, store: usize) {
+        self.rejected[store].clear();
+    }
+
     /// After an answer of the server.
     fn begins_anew(&mut self, process: usize) {
         self.failures.remove(&process);

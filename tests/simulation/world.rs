@@ -576,6 +576,7 @@ impl World {
         match (job, result) {
             (Job::Start(tokens), Ok(_)) => {
                 self.logged_in_at = self.at;
+                self.checks.logged_in(self.processes[process].store);
                 let refresh_token = tokens.refresh_token().map_or("", Secret::expose);
                 if let Some(login) = self.server.login.as_mut().filter(|l| l.refresh_token == refresh_token) {
                     login.kept = true;
