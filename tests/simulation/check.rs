@@ -149,15 +149,13 @@ impl Checks {
         }
     }
 
-    /// A host may start with the tokens of a login that others have refreshed since: where the server rotates, these are
-    /// worthless.
+    /// A host may start with the tokens of a login that has ended meanwhile, or whose refresh token has been replaced.
     pub(super) fn replaces(world: &mut World, process: usize, by: &str) {
         if world.stores[world.processes[process].store].content.is_none() {
             return;
         }
-        let honoured = world.server.login.as_ref().map(|login| login.refresh_token.clone());
-        if let Some(honoured) = honoured.filter(|honoured| honoured != by) {
-            world.excuse(&honoured, "the host replaced it");
+        if let Some(login) = world.server.login.as_mut().filter(|login| login.refresh_token != by) {
+            login.excused = Some("the host replaced it");
         }
     }
 
