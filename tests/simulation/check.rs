@@ -150,10 +150,7 @@ impl Checks {
     }
 
     /// A host may start with the tokens of a login that has ended meanwhile, or whose refresh token has been replaced.
-    pub(super) fn replaces(world: &mut World, process: usize, by: &str) {
-        if world.stores[world.processes[process].store].content.is_none() {
-            return;
-        }
+    pub(super) fn replaces(world: &mut World, by: &str) {
         if let Some(login) = world.server.login.as_mut().filter(|login| login.refresh_token != by) {
             login.excused = Some("the host replaced it");
         }
