@@ -103,7 +103,8 @@ impl Caller {
     /// server gave to this very flight are the best there are, however short they live.
     fn given(&self, tokens: Tokens, began: i64, state: &State, now: Now) -> Step {
         let has_ended = state.current.as_ref().is_some_and(|current| current.is(&tokens) && current.is_over(now));
-        let is_fresh = state.refreshed_at.is_some_and(|at| at >= began);
+        let is_fetched = state.current.as_ref().is_some_and(|current| current.is_fetched);
+        let is_fresh = is_fetched && state.refreshed_at.is_some_and(|at| at >= began);
         if has_ended && !is_fresh { self.look(state, now) } else { Step::Return(Ok(tokens)) }
     }
 

@@ -62,6 +62,8 @@ pub(crate) struct Current {
     pub(crate) came_at: Option<i64>,
     /// They came to this machine in this run of it, so that their age is certain.
     pub(crate) came_here: bool,
+    /// The server gave them to this process, in answer to a refresh.
+    pub(crate) is_fetched: bool,
 }
 
 /// Nobody asks the server before these times of the boot clock.
@@ -109,7 +111,15 @@ impl Current {
         let boot = |after: i64| if age < 0 { i64::MIN } else { obtained_boot.saturating_add(after) };
         let moment = |at: i64| Moment { boot: boot(at.saturating_sub(record.obtained_at)), wall: at };
         let ends_at = record.tokens.expires_at().map(|at| moment(at.saturating_mul(1000)));
-        Current { refresh_at: record.refresh_at.map(moment), ends_at, known_since, came_at, came_here, record }
+        Current {
+            refresh_at: record.refresh_at.map(moment),
+            ends_at,
+            known_since,
+            came_at,
+            came_here,
+            is_fetched: false,
+            record,
+        }
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {
@@ -175,6 +185,7 @@ impl State {
         let mut new = State::of(record, holder, now);
         if let (Some(old), Some(current)) = (&self.current, &mut new.current) {
             if current.is(old.tokens()) {
+                current.is_fetched = old.is_fetched;
                 // Another holder wrote down the same tokens: what is known here of their end still counts.
                 current.ends_at =
                     current.ends_at.zip(old.ends_at).map(|(new, old)| new.earlier(old)).or(current.ends_at);

@@ -165,6 +165,9 @@ impl World {
             Some(ServerFault::Silence) => i64::MAX / 4,
             _ => self.rng.between(2, 60),
         };
+        if let Some(refresh_token) = &given {
+            Checks::replaced(self, process, refresh_token);
+        }
         let lost = fault == Some(ServerFault::Lost);
         if lost || at.saturating_add(took) > deadline {
             if let Some(refresh_token) = &given {

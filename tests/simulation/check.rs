@@ -1,4 +1,5 @@
-//! The invariants: what must hold after each step of a simulated world, and at its end. docs/sessions.md states them.
+//! The invariants: what must hold after each step of a simulated world, and at its end. docs/sessions.md states 1 to 8;
+//! README.md has all.
 
 use std::collections::HashMap;
 
@@ -153,6 +154,16 @@ impl Checks {
     pub(super) fn replaces(world: &mut World, by: &str) {
         if let Some(login) = world.server.login.as_mut().filter(|login| login.refresh_token != by) {
             login.excused = Some("the host replaced it");
+        }
+    }
+
+    /// The same, if the host replaced it before the refresh whose answer comes now.
+    pub(super) fn replaced(world: &mut World, process: usize, refresh_token: &str) {
+        let state = &world.processes[process];
+        let used = state.state.current.as_ref().map(|current| current.record.login);
+        let stored = world.stores[state.store].content.as_ref().map(|record| record.login);
+        if used.is_some() && stored.is_some() && used != stored {
+            world.excuse(refresh_token, "the host replaced it");
         }
     }
 

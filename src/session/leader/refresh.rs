@@ -73,8 +73,7 @@ impl Leader {
         random: u64,
     ) -> Action {
         let tokens = record.tokens.clone();
-        let fresh =
-            State { refreshed_at: Some(now.boot), ..self.state.replaced_by(*record.clone(), &self.holder, now) };
+        let fresh = self.fetched(*record.clone(), now);
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: refreshed, generation {}", record.generation);
@@ -99,10 +98,17 @@ impl Leader {
         log::error!(target: LOG, "session: {}: {error}", error.status().name());
         let tokens = record.tokens.clone();
         let store_failures = self.state.store_failures;
-        let fresh = self.state.replaced_by(record, &self.holder, now);
-        let unsaved = State { unsaved: true, store_failures, refreshed_at: Some(now.boot), ..fresh };
+        let unsaved = State { unsaved: true, store_failures, ..self.fetched(record, now) };
         self.state = Arc::new(unsaved.after_store_failure(error, now, random));
         self.hand_over(tokens)
+    }
+
+    /// The state with the tokens that the server gave now.
+    fn fetched(&self, record: Record, now: Now) -> State {
+        let mut fresh = self.state.replaced_by(record, &self.holder, now);
+        fresh.refreshed_at = Some(now.boot);
+        fresh.current.iter_mut().for_each(|current| current.is_fetched = true);
+        fresh
     }
 
     /// Uses the tokens of a refresh for what it was done for.
@@ -152,9 +158,9 @@ impl Leader {
             Ok(()) => {}
         }
         log::info!(target: LOG, "session: the server has ended the login");
-        let unlocked_at = self.state.unlocked_at;
+        let State { unlocked_at, refreshed_at, .. } = *self.state;
         let last_error = Some(error.clone());
-        self.state = Arc::new(State { last_error, unlocked_at, ..State::nobody(generation, now) });
+        self.state = Arc::new(State { last_error, unlocked_at, refreshed_at, ..State::nobody(generation, now) });
         match self.job {
             Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
             _ => self.unlock(Err(error)),

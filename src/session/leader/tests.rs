@@ -6,6 +6,7 @@ use super::Leader;
 use crate::error::Status;
 use crate::secret::Secret;
 use crate::session::action::{Action, Event, Job, Limits};
+use crate::session::caller::{Caller, Step};
 use crate::session::clock::Now;
 use crate::session::state::{Holder, NewTokens, State, Want};
 use crate::store::StoreError;
@@ -92,4 +93,33 @@ fn new_tokens_survive_a_store_that_has_newer_ones_and_cannot_be_read() {
     let state = leader.state();
     let current = state.current.as_ref().unwrap();
     assert!(state.unsaved && current.tokens().refresh_token().is_some_and(|token| token.expose() == "r:2"));
+}
+
+/// What a caller gets who led a flight, if the flight took so long that the tokens ended.
+fn given_late(leader: &Leader) -> Step {
+    let tokens = leader.state().current.as_ref().map(|current| current.tokens().clone()).unwrap();
+    let caller = Caller { want: Want::Valid, deadline: LIMITS.deadline };
+    caller.led(Ok(tokens), NOW.boot, leader.state(), at(10_000))
+}
+
+#[test]
+fn ended_tokens_are_handed_out_by_the_call_that_fetched_them_and_not_if_another_holder_did() {
+    let ends_soon = |name: &str| {
+        let (refresh_token, expires_at) = (Some(Secret::new("r:1")), Some(NOW.wall / 1000 + 5));
+        Tokens::new(Secret::new(name), refresh_token, "bearer".to_owned(), None, expires_at)
+    };
+    let mut fetches = leader(LIMITS);
+    assert!(matches!(decide(&mut fetches, 0), Action::Refresh { .. }));
+    assert!(matches!(fetches.handle(Event::Refreshed(Ok(ends_soon("a:2"))), at(100), 0), Action::Save(_)));
+    assert!(matches!(fetches.handle(Event::Saved(Ok(())), at(110), 0), Action::Unlock));
+    assert!(matches!(given_late(&fetches), Step::Return(Ok(_))));
+
+    let mut is_overtaken = leader(LIMITS);
+    assert!(matches!(decide(&mut is_overtaken, 0), Action::Refresh { .. }));
+    assert!(matches!(is_overtaken.handle(Event::Refreshed(Ok(ends_soon("a:2"))), at(100), 0), Action::Save(_)));
+    assert!(matches!(is_overtaken.handle(Event::Saved(Err(StoreError::Newer)), at(110), 0), Action::Load));
+    let theirs = NewTokens { tokens: ends_soon("a:3"), login: 1, generation: 9, rejections: 0 };
+    let theirs = theirs.into_record(&holder(), NOW, u64::MAX).to_text();
+    assert!(matches!(is_overtaken.handle(Event::Loaded(Ok(Some(theirs))), at(120), 0), Action::Unlock));
+    assert!(matches!(given_late(&is_overtaken), Step::LeadOrJoin(_)));
 }
