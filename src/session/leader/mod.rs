@@ -47,6 +47,8 @@ enum Stage {
     /// The store, which has refused a save or a clear because what it has is newer.
     LoadingNewer {
         refused: Option<Box<Record>>,
+        /// The server gave it in this flight.
+        is_fresh: bool,
     },
     /// A pause before a request that would come too soon.
     Pacing,
@@ -119,7 +121,9 @@ impl Leader {
             (S::Locking { give_up_at }, Event::Waited(Ok(()))) => self.lock(give_up_at),
             (S::Locking { .. }, Event::Waited(Err(cancelled))) => Action::Finish(Err(cancelled)),
             (S::Loading, Event::Loaded(result)) => self.loaded(result, now, random),
-            (S::LoadingNewer { refused }, Event::Loaded(result)) => self.loaded_newer(result, refused, now, random),
+            (S::LoadingNewer { refused, is_fresh }, Event::Loaded(result)) => {
+                self.loaded_newer(result, refused, is_fresh, now, random)
+            }
             (S::Pacing, Event::Waited(Ok(()))) => self.proceed(now),
             (S::Pacing, Event::Waited(Err(cancelled))) => self.unlock(Err(cancelled)),
             (S::Refreshing { reason, begun }, Event::Refreshed(result)) => match result {
@@ -256,22 +260,26 @@ impl Leader {
         &mut self,
         result: Result<Option<Secret>, StoreError>,
         refused: Option<Box<Record>>,
+        is_fresh: bool,
         now: Now,
         random: u64,
     ) -> Action {
         match self.read(result) {
-            // It was cleared by a holder that did not know of these tokens, which the server gave meanwhile.
-            Ok(None) if refused.is_some() => return self.read_generation(refused, true),
+            // It was cleared by a holder that did not know of these tokens.
+            Ok(None) if refused.is_some() => {
+                self.overtaken = true;
+                return self.read_generation(refused, is_fresh);
+            }
             Ok(None) => self.state = Arc::new(self.state.ended(now)),
             // The server took the stored refresh token for the new one that was refused.
-            Ok(Some(stored)) if refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) => {
+            Ok(Some(stored)) if is_fresh && refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) => {
                 self.generation = self.generation.max(stored.generation);
                 return self.read_generation(refused, true);
             }
             Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
             Err(error) => match refused {
-                Some(record) => return self.keep_unsaved(*record, &error, now, random),
-                None => {
+                Some(record) if is_fresh => return self.keep_unsaved(*record, &error, now, random),
+                _ => {
                     self.store_failed(&error, now, random);
                     return self.unlock(Err(error));
                 }

@@ -80,7 +80,7 @@ impl Leader {
                 self.state = Arc::new(fresh);
             }
             Err(StoreError::Newer) if !again => {
-                self.stage = Stage::LoadingNewer { refused: Some(record) };
+                self.stage = Stage::LoadingNewer { refused: Some(record), is_fresh: true };
                 return Action::Load;
             }
             Err(failure) => {
@@ -151,7 +151,7 @@ impl Leader {
         match result {
             // Somebody refreshed or logged in meanwhile.
             Err(StoreError::Newer) => {
-                self.stage = Stage::LoadingNewer { refused: None };
+                self.stage = Stage::LoadingNewer { refused: None, is_fresh: false };
                 return Action::Load;
             }
             Err(failure) => log::warn!(target: LOG, "session: {}", self.store_error(&failure, "be cleared")),
@@ -189,7 +189,9 @@ impl Leader {
                 self.state = Arc::new(saved);
             }
             Err(StoreError::Newer) => {
-                self.stage = Stage::LoadingNewer { refused: None };
+                // Once: a store that goes on refusing is believed.
+                let refused = (!self.overtaken).then(|| Box::new(record));
+                self.stage = Stage::LoadingNewer { refused, is_fresh: false };
                 return Action::Load;
             }
             Err(failure) => {
