@@ -70,7 +70,11 @@ enum Stage {
     SavingLogin {
         record: Box<Record>,
     },
-    /// The server said that the login is over.
+    /// The server said that the refresh token is no good: is it still the one that the store has?
+    LoadingEnded {
+        error: Error,
+    },
+    /// It is: the login is over.
     ClearingEnded {
         error: Error,
         generation: u64,
@@ -138,6 +142,7 @@ impl Leader {
                 self.generation_read(result, record, again, now, random)
             }
             (S::SavingLogin { record }, Event::Saved(result)) => self.saved_login(result, *record, now),
+            (S::LoadingEnded { error }, Event::Loaded(result)) => self.loaded_ended(result, error, now),
             (S::ClearingEnded { error, generation }, Event::Cleared(result)) => {
                 self.cleared_ended(result, error, generation, now)
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Leader, Reason, Stage, no_time, nobody};
 use crate::LOG;
 use crate::error::{Error, Status};
+use crate::secret::Secret;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::clock::Now;
 use crate::session::policy;
@@ -124,11 +125,10 @@ impl Leader {
 
     pub(super) fn refresh_failed(&mut self, error: Error, now: Now, random: u64) -> Action {
         match error.status() {
-            // Definite: the store was read under its lock, so this is the newest refresh token there is.
+            // Definite for this refresh token. A holder that slept through its lease may have sent an old one.
             Status::LoginRequired => {
-                let generation = self.state.generation.saturating_add(1);
-                self.stage = Stage::ClearingEnded { error, generation };
-                return Action::Clear(generation);
+                self.stage = Stage::LoadingEnded { error };
+                return Action::Load;
             }
             Status::Cancelled => {}
             _ => {
@@ -139,6 +139,29 @@ impl Leader {
             }
         }
         self.unlock(Err(error))
+    }
+
+    pub(super) fn loaded_ended(
+        &mut self,
+        result: Result<Option<Secret>, StoreError>,
+        error: Error,
+        now: Now,
+    ) -> Action {
+        let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
+        match self.read(result) {
+            Ok(Some(stored)) if stored.tokens.refresh_token() == used => {
+                let generation = self.state.generation.max(stored.generation).saturating_add(1);
+                self.stage = Stage::ClearingEnded { error, generation };
+                Action::Clear(generation)
+            }
+            Ok(Some(stored)) => {
+                self.overtaken = true;
+                self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now));
+                self.proceed(now)
+            }
+            // There is nothing to clear, or nothing that can be cleared.
+            Ok(None) | Err(_) => self.login_over(error, self.state.generation.saturating_add(1), now),
+        }
     }
 
     pub(super) fn cleared_ended(
@@ -157,6 +180,10 @@ impl Leader {
             Err(failure) => log::warn!(target: LOG, "session: {}", self.store_error(&failure, "be cleared")),
             Ok(()) => {}
         }
+        self.login_over(error, generation, now)
+    }
+
+    fn login_over(&mut self, error: Error, generation: u64, now: Now) -> Action {
         log::info!(target: LOG, "session: the server has ended the login");
         let State { unlocked_at, refreshed_at, .. } = *self.state;
         let last_error = Some(error.clone());
