@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Leader, Reason, Stage};
+use super::{Leader, Reason, Stage, no_time};
 use crate::LOG;
 use crate::error::{Error, Status};
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
@@ -25,6 +25,14 @@ impl Leader {
         now: Now,
         random: u64,
     ) -> Action {
+        // A larger generation wins over whatever the store has: only a holder whose lock has not expired may take one. Locks last
+        // longer than the deadline.
+        if now.boot > self.limits.deadline {
+            return match record {
+                Some(record) if again => self.keep_unsaved(*record, &no_time(), now, random),
+                _ => self.unlock(Err(no_time())),
+            };
+        }
         match (result, &self.job) {
             (Ok(generation), _) => self.generation = self.generation.max(generation),
             (Err(failure), Job::Start(_)) => {
