@@ -176,7 +176,9 @@ fn connections_that_send_a_little_every_now_and_then_keep_nobody_waiting() {
                 while !over.load(Ordering::Relaxed) {
                     while streams.len() < 30 {
                         let address = (Ipv4Addr::LOCALHOST, port).into();
-                        let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else { break };
+                        let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else {
+                            break;
+                        };
                         streams.push(stream);
                     }
                     streams.retain_mut(|stream| stream.write_all(b"G").is_ok());
