@@ -79,7 +79,8 @@ type Callback = Box<dyn Fn(u64) + Send + Sync>;
 pub struct Health {
     /// Whether there are tokens. As far as is known here: another process may have logged out since.
     pub logged_in: bool,
-    /// The number of the tokens: larger after each change.
+    /// The number of the tokens: larger after each change, unless holders disagree, because a store refused tokens or their clocks
+    /// differ.
     pub generation: u64,
     /// When the access token ends, in Unix seconds; `None`: never, or not logged in.
     pub expires_at: Option<i64>,
