@@ -39,14 +39,13 @@
  * - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
  *   `_free`, which wipes them from memory; never free or change one.
  * - A handle passed as `const` may be used by many threads at once; one that is not, by one thread at a time.
- * - The library starts threads of its own to make connections, and one to refresh the tokens of a session with a memory or
- *   file store, which ends with the refresh. They call none of your functions but the log's (`cm_set_log`).
  * - Pass only NULL or what this library gave you and you have not freed. NULL is then never a crash: where it is not
  *   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
  * - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes
  *   `CM_STATUS_INTERNAL`. No message, description or name holds a client secret, code or token.
- * - Threads of the library look up names and make connections, and one closes connections that were not used for 15 s; it
- *   ends with the last one. A process has at most 64 of them, and none calls your code. A call that needs one more waits
+ * - The library starts threads of its own: to look up names and make connections; to refresh the tokens of a session with a
+ *   memory or file store; and one that closes connections which were not used for 15 s and ends with the last of them. A
+ *   process has at most 64. They call none of your functions but the log's (`cm_set_log`). A call that needs one more waits
  *   for a free one within its timeout.
  * - The library grows by new functions, statuses and setters: treat a status that you do not know as a failure.
  */

@@ -62,6 +62,7 @@ mod proxy;
 mod secret;
 mod session;
 mod store;
+mod sync;
 mod tokens;
 mod transport;
 mod url;

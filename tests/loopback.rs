@@ -164,6 +164,41 @@ fn connections_that_say_nothing_or_half_keep_nobody_waiting() {
 }
 
 #[test]
+fn connections_that_send_a_little_every_now_and_then_keep_nobody_waiting() {
+    let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
+    let port = waiting.login.port();
+    let over = Arc::new(AtomicBool::new(false));
+    let dripping: Vec<_> = (0..10)
+        .map(|_| {
+            let over = over.clone();
+            thread::spawn(move || {
+                let mut streams = Vec::new();
+                while !over.load(Ordering::Relaxed) {
+                    while streams.len() < 30 {
+                        let address = (Ipv4Addr::LOCALHOST, port).into();
+                        let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) else {
+                            break;
+                        };
+                        streams.push(stream);
+                    }
+                    streams.retain_mut(|stream| stream.write_all(b"G").is_ok());
+                    thread::sleep(Duration::from_millis(500));
+                }
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    let redirect = waiting.redirect();
+    assert!(waiting.get(&redirect).starts_with("HTTP/1.1 200"));
+    let took = begun.elapsed();
+    over.store(true, Ordering::Relaxed);
+    dripping.into_iter().for_each(|thread| thread.join().unwrap());
+    waiting.result().unwrap();
+    assert!(took < Duration::from_secs(7), "{took:?}");
+}
+
+#[test]
 fn a_connection_on_which_no_whole_request_comes_in_time_is_closed() {
     let mut waiting = Waiting::new(vec![json(200, TOKENS)]);
     let begun = Instant::now();

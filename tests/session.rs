@@ -765,3 +765,164 @@ fn nothing_about_a_session_shows_a_token() {
         assert!(!shown.contains(secret.expose()), "{shown}");
     }
 }
+
+/// A server that takes connections and answers nothing.
+fn silent_server() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || listener.incoming().collect::<Vec<_>>());
+    url
+}
+
+#[test]
+fn of_more_sessions_than_there_are_threads_none_waits_for_a_silent_server_while_its_tokens_live() {
+    let mut config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+    config.set_base_url(&silent_server()).set_proxy(Some("")).set_timeout(Duration::from_secs(5));
+    let client = Client::new(&config).unwrap();
+    let sessions: Vec<_> = (0..100)
+        .map(|_| {
+            let (refresh, ends) = (Some(Secret::new("r:1")), Some(unix_ms() / 1000 + 3600));
+            let tokens = Tokens::new(Secret::new("a:1"), refresh, "bearer".to_owned(), None, ends);
+            let store = MemoryStore::new();
+            store.save(&record(&tokens, 1, 10_000_000, -1000), 1).unwrap();
+            Session::open(&client, store).unwrap()
+        })
+        .collect();
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for session in &sessions {
+            scope.spawn(|| session.tokens().unwrap());
+        }
+    });
+    assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    client.cancel();
+}
+
+/// Two refreshes from the same tokens, of which the store refused the first, have the same generation.
+#[test]
+fn a_change_is_told_also_where_the_generation_stays() {
+    let sandbox = sandbox();
+    let store = Arc::new(Told::default());
+    let first = log_in(&sandbox, &client(&sandbox, |_| {}));
+    let a = Session::open_shared(&client(&sandbox, |_| {}), store.clone()).unwrap();
+    a.start(&first).unwrap();
+    let told = Arc::new(AtomicU32::new(0));
+    let counted = told.clone();
+    a.on_change(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    store.refuse_saves.store(true, Ordering::SeqCst);
+    let second = a.rejected(&first).unwrap();
+    assert_eq!((a.health().saved, told.load(Ordering::SeqCst)), (false, 1));
+    store.refuse_saves.store(false, Ordering::SeqCst);
+    let b = Session::open_shared(&client(&sandbox, |_| {}), store).unwrap();
+    let third = b.rejected(&first).unwrap();
+    assert_eq!(a.rejected(&second).unwrap(), third);
+    assert_eq!(told.load(Ordering::SeqCst), 2);
+}
+
+/// A record that somebody edited, and a store that answers -1.
+#[test]
+fn the_largest_generation_there_is_ends_no_call() {
+    #[derive(Default)]
+    struct Odd(MemoryStore);
+    impl Store for Odd {
+        fn load(&self) -> Result<Option<Secret>, StoreError> {
+            self.0.load()
+        }
+        fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError> {
+            self.0.save(record, generation)
+        }
+        fn clear(&self, generation: u64) -> Result<(), StoreError> {
+            self.0.clear(generation)
+        }
+        fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
+            self.0.try_lock(hold)
+        }
+        fn unlock(&self) {
+            self.0.unlock();
+        }
+        fn generation(&self) -> Result<u64, StoreError> {
+            Ok(u64::MAX)
+        }
+    }
+    let sandbox = sandbox();
+    let client = client(&sandbox, |_| {});
+    let tokens = log_in(&sandbox, &client);
+    let store = Arc::new(Odd::default());
+    store.save(&record(&tokens, u64::MAX, 1000, 1_000_000), 1).unwrap();
+    let session = Session::open_shared(&client, store).unwrap();
+    let tokens = session.rejected(&tokens).unwrap();
+    assert_eq!(session.health().generation, u64::MAX);
+    session.start(&tokens).unwrap();
+    session.forget().unwrap();
+    session.start(&tokens).unwrap();
+    assert_eq!(session.logout().unwrap(), LoggedOut::Confirmed);
+}
+
+/// As a store does whose methods lock a mutex and unwrap: a panic under it poisons it, and so the next method panics, too.
+#[derive(Default)]
+struct Poisoned {
+    memory: MemoryStore,
+    panic_in_save: AtomicBool,
+    panic_in_load: AtomicBool,
+    panic_in_unlock: AtomicBool,
+}
+
+impl Store for Poisoned {
+    fn load(&self) -> Result<Option<Secret>, StoreError> {
+        assert!(!self.panic_in_load.load(Ordering::SeqCst), "told to");
+        self.memory.load()
+    }
+
+    fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError> {
+        assert!(!self.panic_in_save.load(Ordering::SeqCst), "told to");
+        self.memory.save(record, generation)
+    }
+
+    fn clear(&self, generation: u64) -> Result<(), StoreError> {
+        self.memory.clear(generation)
+    }
+
+    fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
+        self.memory.try_lock(hold)
+    }
+
+    fn unlock(&self) {
+        self.memory.unlock();
+        assert!(!self.panic_in_unlock.load(Ordering::SeqCst), "told to");
+    }
+}
+
+#[test]
+fn a_store_that_panics_in_a_save_loses_no_login() {
+    let sandbox = Sandbox::start(Options { rotate_refresh_tokens: true, ..Options::default() }).unwrap();
+    let client = client(&sandbox, |_| {});
+    let first = log_in(&sandbox, &client);
+    let store = Arc::new(Poisoned::default());
+    let session = Session::open_shared(&client, store.clone()).unwrap();
+    session.start(&first).unwrap();
+    store.panic_in_save.store(true, Ordering::SeqCst);
+    let second = session.rejected(&first).unwrap();
+    assert!(sandbox.accepts(second.access_token().expose()) && !session.health().saved);
+    store.panic_in_save.store(false, Ordering::SeqCst);
+    until("saved", || session.tokens().is_ok() && session.health().saved);
+    assert_eq!(Session::open_shared(&client, store).unwrap().tokens().unwrap(), second);
+}
+
+#[test]
+fn a_store_that_panics_in_its_unlock_after_another_panic_ends_no_process() {
+    let sandbox = sandbox();
+    let client = client(&sandbox, |_| {});
+    let tokens = log_in(&sandbox, &client);
+    let store = Arc::new(Poisoned::default());
+    let session = Session::open_shared(&client, store.clone()).unwrap();
+    session.start(&tokens).unwrap();
+    store.panic_in_load.store(true, Ordering::SeqCst);
+    store.panic_in_unlock.store(true, Ordering::SeqCst);
+    let call = std::panic::AssertUnwindSafe(|| session.rejected(&tokens));
+    assert!(std::panic::catch_unwind(call).is_err());
+    store.panic_in_load.store(false, Ordering::SeqCst);
+    store.panic_in_unlock.store(false, Ordering::SeqCst);
+    assert_ne!(session.rejected(&tokens).unwrap(), tokens);
+}

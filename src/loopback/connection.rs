@@ -11,8 +11,8 @@ use crate::wipe::Zeroizing;
 /// its request sends that at once.
 const MAX_SILENCE: Duration = Duration::from_millis(200);
 
-/// The same for one that has sent a part of a request.
-const MAX_GAP: Duration = Duration::from_secs(2);
+/// The same for one that has sent a part of a request, however often it sends a little more.
+const MAX_PART: Duration = Duration::from_secs(2);
 
 /// What a browser sends with a redirect is a tenth of that.
 const MAX_HEAD: usize = 16 * 1024;
@@ -24,19 +24,17 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// them still has time.
 pub(super) fn longest_silent(connections: &[Connection]) -> Option<usize> {
     let over = |connection: &Connection| {
-        let limit = if connection.head.is_empty() { MAX_SILENCE } else { MAX_GAP };
-        connection.last_read.elapsed() >= limit
+        let limit = if connection.head.is_empty() { MAX_SILENCE } else { MAX_PART };
+        connection.opened.elapsed() >= limit
     };
     let closable = connections.iter().enumerate().filter(|(_, connection)| over(connection));
-    closable.min_by_key(|(_, connection)| (!connection.head.is_empty(), connection.last_read)).map(|(index, _)| index)
+    closable.min_by_key(|(_, connection)| (!connection.head.is_empty(), connection.opened)).map(|(index, _)| index)
 }
 
 /// A connection to the port, and what it has sent so far.
 pub(super) struct Connection {
     stream: TcpStream,
     pub(super) opened: Instant,
-    /// When it last sent something, or was opened.
-    last_read: Instant,
     /// Wiped, for there can be a code in it.
     head: Zeroizing<Vec<u8>>,
 }
@@ -53,8 +51,7 @@ pub(super) enum Head {
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> Option<Connection> {
         stream.set_nonblocking(true).ok()?;
-        let now = Instant::now();
-        Some(Connection { stream, opened: now, last_read: now, head: Zeroizing::default() })
+        Some(Connection { stream, opened: Instant::now(), head: Zeroizing::default() })
     }
 
     /// Reads what has arrived.
@@ -72,7 +69,6 @@ impl Connection {
                     let room = MAX_HEAD - self.head.len();
                     self.head.reserve_exact(room);
                     self.head.extend_from_slice(&piece[..amount]);
-                    self.last_read = Instant::now();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Head::Incomplete,
@@ -124,7 +120,7 @@ mod tests {
                 let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
                 let mut connection = Connection::new(stream).unwrap();
                 connection.head.extend_from_slice(head.as_bytes());
-                connection.last_read = connection.last_read.checked_sub(Duration::from_millis(*ago)).unwrap();
+                connection.opened = connection.opened.checked_sub(Duration::from_millis(*ago)).unwrap();
                 connection
             };
             longest_silent(&connections.iter().map(connection).collect::<Vec<_>>())

@@ -121,7 +121,7 @@ impl Caller {
     }
 
     /// Tokens that the caller can have meanwhile.
-    fn spare(&self, state: &State, now: Now) -> Option<Tokens> {
+    pub(super) fn spare(&self, state: &State, now: Now) -> Option<Tokens> {
         match self.want {
             Want::Valid => state.alive(now).cloned(),
             Want::Other(_) => None,

@@ -1,7 +1,9 @@
 //! Carries out what a [`Leader`] decides: calls the store and the server, waits, publishes. And the callers' side: who
 //! leads, who waits, and for how long.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,8 @@ use super::state::{State, Want};
 use crate::client::random_bits;
 use crate::error::{Error, Status};
 use crate::panic::catch_panic;
-use crate::store::Store;
+use crate::store::record::Record;
+use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use crate::transport::Transport;
 
@@ -39,6 +42,12 @@ impl Inner {
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
+                        // No thread is free: who has tokens that have not ended does not wait for the server in its place.
+                        let spare = caller.spare(&self.state.load(), Now::read());
+                        if let Some(tokens) = spare.filter(|_| self.store.allows_background()) {
+                            leadership.finish(Ok(None));
+                            return Ok(tokens);
+                        }
                         let began = leadership.flight().began;
                         let result = self.lead(leadership, want, deadline);
                         step = caller.led(result, began, &self.state.load(), Now::read());
@@ -128,7 +137,7 @@ impl Inner {
                 Action::Wait(ms) => Event::Waited(self.client.pause(Duration::from_millis(ms.max(0).unsigned_abs()))),
                 Action::Load => Event::Loaded(self.store.load()),
                 Action::ReadGeneration => Event::GenerationRead(self.store.generation()),
-                Action::Save(record) => Event::Saved(self.store.save(&record.to_text(), record.generation)),
+                Action::Save(record) => Event::Saved(self.save(&record)),
                 Action::Clear(generation) => Event::Cleared(self.store.clear(generation)),
                 Action::Refresh { refresh_token, scope } => {
                     let tokens = self.client.refresh_until(refresh_token.expose(), scope.as_deref(), deadline);
@@ -149,10 +158,22 @@ impl Inner {
         }
     }
 
+    /// A panic in it loses no tokens that the server gave: the store counts as one that refused them.
+    fn save(&self, record: &Record) -> Result<(), StoreError> {
+        let save = || self.store.save(&record.to_text(), record.generation);
+        let saved = panic::catch_unwind(AssertUnwindSafe(save));
+        saved.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".to_owned())))
+    }
+
     /// Only the leader of the flight publishes.
     fn publish(&self, state: &Arc<State>) {
-        if !Arc::ptr_eq(&self.state.load(), state) {
-            self.state.store(state.clone());
+        let before = self.state.load_full();
+        if Arc::ptr_eq(&before, state) {
+            return;
+        }
+        self.state.store(state.clone());
+        if before.is_other_than(state) {
+            self.changes.fetch_add(1, Ordering::Release);
         }
     }
 }
@@ -162,7 +183,12 @@ struct Unlock<'a>(&'a dyn Store);
 
 impl Drop for Unlock<'_> {
     fn drop(&mut self) {
-        self.0.unlock();
+        if thread::panicking() {
+            // A store that panicked before, and left a mutex of its own poisoned, must not end the process.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| self.0.unlock()));
+        } else {
+            self.0.unlock();
+        }
     }
 }
 

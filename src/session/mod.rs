@@ -65,7 +65,9 @@ struct Inner {
     clock: CachedClock,
     flights: SingleFlight,
     on_change: ArcSwapOption<Callback>,
-    /// The generation that the callback was told last.
+    /// How often the tokens changed, and how many of these changes the callback was told. Not the generation: two refreshes,
+    /// of which the store refused one, have the same.
+    changes: AtomicU64,
     told: AtomicU64,
 }
 
@@ -77,7 +79,8 @@ type Callback = Box<dyn Fn(u64) + Send + Sync>;
 pub struct Health {
     /// Whether there are tokens. As far as is known here: another process may have logged out since.
     pub logged_in: bool,
-    /// The number of the tokens: larger after each change.
+    /// The number of the tokens: larger after each change, unless holders disagree, because a store refused tokens or their clocks
+    /// differ.
     pub generation: u64,
     /// When the access token ends, in Unix seconds; `None`: never, or not logged in.
     pub expires_at: Option<i64>,
@@ -125,7 +128,8 @@ impl Session {
             client: client.clone(),
             store,
             holder,
-            told: AtomicU64::new(state.generation),
+            changes: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             state: ArcSwap::from_pointee(state),
             clock: CachedClock::new(),
             flights: SingleFlight::default(),
@@ -172,7 +176,7 @@ impl Session {
         let inner = &*self.0;
         let state = inner.state.load();
         // A flight in the background ended since.
-        if state.generation != inner.told.load(Ordering::Relaxed) {
+        if inner.changes.load(Ordering::Relaxed) != inner.told.load(Ordering::Relaxed) {
             inner.tell_of_change();
         }
         state.ready(inner.clock.read()).map(read)
@@ -239,16 +243,11 @@ impl Session {
     pub fn health(&self) -> Health {
         let state = self.0.state.load();
         let current = state.current.as_ref();
-        let now = Now::read();
-        let next_refresh = state.ready_until.filter(|_| current.is_some_and(|current| current.refresh_at.is_some()));
-        // By the clock that comes first.
-        let next_refresh = next_refresh
-            .map(|at| at.wall.min(now.wall.saturating_add(at.boot.saturating_sub(now.boot))).div_euclid(1000));
         Health {
             logged_in: current.is_some(),
             generation: state.generation,
             expires_at: current.and_then(|current| current.tokens().expires_at()),
-            next_refresh,
+            next_refresh: state.next_refresh(Now::read()),
             failures: state.failures(),
             last_error: state.last_error.clone(),
             saved: !state.unsaved,
@@ -259,11 +258,11 @@ impl Session {
 impl Inner {
     /// Tells the host of a change that it was not told of, on the thread that noticed.
     fn tell_of_change(&self) {
-        let generation = self.state.load().generation;
-        if self.told.swap(generation, Ordering::AcqRel) != generation
+        let changes = self.changes.load(Ordering::Acquire);
+        if self.told.fetch_max(changes, Ordering::AcqRel) < changes
             && let Some(callback) = self.on_change.load_full()
         {
-            callback(generation);
+            callback(self.state.load().generation);
         }
     }
 }

@@ -3,15 +3,17 @@
 //! There is no lock: a child of a fork, in which the leading thread does not exist, finds a flight of another process and
 //! begins its own.
 
-use std::sync::{Arc, OnceLock};
-
-use arc_swap::ArcSwapOption;
+use std::sync::Arc;
 
 use super::caller::Purpose;
 use super::clock::Now;
 use crate::client::Client;
 use crate::error::{Error, Status};
+use crate::sync::{ArcSwapOption, OnceLock, process_id};
 use crate::tokens::Tokens;
+
+#[cfg(test)]
+mod tests;
 
 /// One thread at work, and the others who wait for it.
 pub(super) struct Flight {
@@ -30,7 +32,7 @@ pub(super) struct SingleFlight(Arc<ArcSwapOption<Flight>>);
 impl SingleFlight {
     /// Becomes the leader of a new flight, or gives the one under way.
     pub(super) fn lead_or_join(&self, client: &Client, purpose: Purpose) -> Result<Leadership, Arc<Flight>> {
-        let process = std::process::id();
+        let process = process_id();
         let flight = Arc::new(Flight { process, purpose, began: Now::read().boot, result: OnceLock::new() });
         loop {
             let present = self.0.load();

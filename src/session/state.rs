@@ -1,5 +1,8 @@
 //! What a process knows of its user at one moment, and what follows from it for a caller. Immutable: a change is a new one.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use super::clock::{Moment, Now};
@@ -146,11 +149,7 @@ impl Current {
     }
 
     pub(crate) fn secrets(&self) -> [&str; 2] {
-        Self::secrets_of(self.tokens())
-    }
-
-    pub(crate) fn secrets_of(tokens: &Tokens) -> [&str; 2] {
-        [tokens.access_token().expose(), tokens.refresh_token().map_or("", Secret::expose)]
+        [self.tokens().access_token().expose(), self.tokens().refresh_token().map_or("", Secret::expose)]
     }
 }
 
@@ -199,7 +198,7 @@ impl State {
 
     /// The state after another holder of the store ended the login.
     pub(crate) fn ended(&self, now: Now) -> State {
-        State::nobody(self.generation + 1, now).with_pauses_of(self, now)
+        State::nobody(self.generation.saturating_add(1), now).with_pauses_of(self, now)
     }
 
     /// Only an answer of the server ends a row of failures.
@@ -345,6 +344,29 @@ impl State {
         .with_new_limit(now)
     }
 
+    /// Whether the other state has other tokens, or another number for them.
+    pub(crate) fn is_other_than(&self, other: &State) -> bool {
+        let is_same = match (&self.current, &other.current) {
+            (Some(one), Some(two)) => one.is(two.tokens()),
+            (one, two) => one.is_none() && two.is_none(),
+        };
+        self.generation != other.generation || !is_same
+    }
+
+    /// When a refresh is tried next, in Unix seconds: as soon as the tokens are due and no pause of the server or the store
+    /// lasts, or, at the latest, when they have ended and the server is not left alone.
+    pub(crate) fn next_refresh(&self, now: Now) -> Option<i64> {
+        let current = self.current.as_ref()?;
+        let by_wall = |boot: i64| now.wall.saturating_add(boot.saturating_sub(now.boot));
+        // By the clock that comes first.
+        let time = |at: Moment| at.wall.min(by_wall(at.boot));
+        let (early, needed) =
+            self.back_off.as_ref().map_or((i64::MIN, i64::MIN), |pauses| (pauses.early_until, pauses.until));
+        let early = time(current.refresh_at?).max(by_wall(early.max(self.store_pause_until)));
+        let needed = time(current.ends_at.unwrap_or(Moment::NEVER)).max(by_wall(needed));
+        Some(early.min(needed).div_euclid(1000))
+    }
+
     /// Failures since the last success.
     pub(crate) fn failures(&self) -> u32 {
         self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(self.store_failures)
@@ -376,113 +398,5 @@ impl NewTokens {
             refresh_at,
             rejections: self.rejections,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Now = Now { boot: 5_000_000, wall: 1_700_000_000_000 };
-
-    fn holder(boot_id: &str) -> Holder {
-        let owner = Owner { client_id: "key".to_owned(), base_url: "https://server".to_owned() };
-        Holder { owner, boot_id: Some(boot_id.to_owned()) }
-    }
-
-    fn tokens(access_token: &str, expires_at: Option<i64>) -> Tokens {
-        Tokens::new(Secret::new(access_token), Some(Secret::new("r:1")), "bearer".to_owned(), None, expires_at)
-    }
-
-    /// A record that came at [`NOW`], of tokens that live for so many seconds.
-    fn record(lifetime: Option<i64>, rejections: u32) -> Record {
-        let expires_at = lifetime.map(|seconds| NOW.wall / 1000 + seconds);
-        let new = NewTokens { tokens: tokens("a:1", expires_at), login: 1, generation: 1, rejections };
-        new.into_record(&holder("this"), NOW, u64::MAX / 4)
-    }
-
-    /// The clocks so many seconds after [`NOW`], the wall clock set by so many.
-    fn later(seconds: i64, set: i64) -> Now {
-        Now { boot: NOW.boot + seconds * 1000, wall: NOW.wall + (seconds + set) * 1000 }
-    }
-
-    #[test]
-    fn tokens_are_ready_until_their_refresh_and_alive_until_their_end() {
-        // A quarter of the way from 75 to 95 % of the lifetime.
-        let state = State::of(record(Some(100), 0), &holder("this"), NOW);
-        for (seconds, ready, alive) in [(0, true, true), (79, true, true), (80, false, true), (99, false, true)] {
-            let at = later(seconds, 0);
-            assert_eq!((state.ready(at).is_some(), state.alive(at).is_some()), (ready, alive), "{seconds} s");
-        }
-        assert!(state.alive(later(100, 0)).is_none());
-        // Tokens that never end are never due.
-        let forever = State::of(record(None, 0), &holder("this"), NOW);
-        assert!(forever.ready(later(100_000_000, 0)).is_some());
-    }
-
-    #[test]
-    fn a_wall_clock_that_was_set_back_keeps_no_ended_token_alive_not_even_after_a_restart() {
-        let before = State::of(record(Some(6), 0), &holder("this"), NOW);
-        for seconds in 0..20 {
-            let now = later(seconds, -3600);
-            let after_restart = State::of(record(Some(6), 0), &holder("this"), now);
-            for state in [&before, &after_restart] {
-                assert_eq!(state.alive(now).is_some(), seconds < 6, "{seconds} s");
-            }
-        }
-        // Set forward, it ends them early.
-        assert!(before.alive(later(1, 3600)).is_none());
-    }
-
-    #[test]
-    fn a_record_of_another_run_is_judged_by_the_wall_clock_and_counts_as_new_if_it_is_from_the_future() {
-        let now = Now { boot: 70, ..later(3, 0) };
-        let state = State::of(record(Some(6), 0), &holder("another"), now);
-        let at = |ms: i64| Now { boot: now.boot + ms, wall: now.wall + ms };
-        assert!(state.alive(at(2_999)).is_some() && state.alive(at(3_000)).is_none());
-        let behind = Now { boot: 70, ..later(3, -3600) };
-        let state = State::of(record(Some(6), 0), &holder("another"), behind);
-        let at = |ms: i64| Now { boot: behind.boot + ms, wall: behind.wall + ms };
-        assert!(state.alive(at(5_999)).is_some() && state.alive(at(6_000)).is_none());
-        // The boot clock of one run does not go back: such a record lies.
-        let earlier = Now { boot: NOW.boot - 1, wall: NOW.wall };
-        assert!(State::of(record(Some(6), 0), &holder("this"), earlier).alive(earlier).is_none());
-    }
-
-    #[test]
-    fn after_a_failure_the_same_error_comes_at_once_with_the_time_that_is_left() {
-        let error = Error::new(Status::Server, "x", "y").with_retry_after(Some(Duration::from_secs(120)));
-        let state = State::of(record(Some(6), 0), &holder("this"), NOW);
-        let state = State { looked_at: later(10, 0).boot, ..state.after_failure(&error, later(10, 0), 7) };
-        let Answer::Failed(shown) = state.answer(&Want::Valid, later(10, 0)) else { panic!() };
-        assert_eq!(shown.retry_after(), Some(Duration::from_secs(120)));
-        let other = Want::Other(tokens("a:1", None));
-        let Answer::Failed(shown) = state.answer(&other, later(10, 0)) else { panic!() };
-        assert_eq!(shown.retry_after(), Some(Duration::from_secs(120)));
-        assert!(state.refusal(&Want::Valid, later(129, 0)).is_some());
-        assert!(state.refusal(&Want::Valid, later(130, 0)).is_none());
-        // Other tokens do not end the pause.
-        let theirs = state.replaced_by(record(Some(6), 0), &holder("this"), later(20, 0));
-        assert!(theirs.refusal(&Want::Valid, later(129, 0)).is_some());
-    }
-
-    #[test]
-    fn rejected_tokens_that_are_young_are_refused_and_replaced_ones_answered_at_once() {
-        let state = State::of(record(Some(43_200), 2), &holder("this"), NOW);
-        let rejected = Want::Other(tokens("a:1", None));
-        let refusal = state.refusal(&rejected, later(10, 0)).unwrap();
-        assert_eq!((refusal.status(), refusal.advice()), (Status::TokenRejected, Advice::Retry));
-        assert_eq!(refusal.retry_after(), Some(Duration::from_secs(20)));
-        assert!(state.refusal(&rejected, later(30, 0)).is_none());
-        assert!(state.refusal(&Want::Valid, later(10, 0)).is_none());
-        // Setting the wall clock makes nothing older.
-        assert!(state.refusal(&rejected, later(10, 600)).is_some());
-
-        let mut next = record(Some(43_200), 0);
-        next.tokens = tokens("a:2", Some(NOW.wall / 1000 + 100));
-        let next = state.replaced_by(next, &holder("this"), NOW);
-        assert!(matches!(next.answer(&rejected, NOW), Answer::Tokens(_)));
-        // Of unknown ones the store tells whether they are newer.
-        assert!(matches!(next.answer(&Want::Other(tokens("a:3", None)), NOW), Answer::Work));
     }
 }

@@ -16,9 +16,10 @@ mod system {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use arc_swap::ArcSwapOption;
     use rustix::fs::{FlockOperation, fcntl_lock};
     use rustix::io::{Errno, retry_on_intr};
+
+    use crate::sync::ArcSwapOption;
 
     /// The lock files that are held, by this process or, in a forked child, by its parent. Replaced whole: the list needs
     /// no lock that a fork could copy in its held state.
@@ -189,8 +190,11 @@ mod system {
 
     #[cfg(test)]
     mod tests {
+        use shuttle::thread;
+
         use super::*;
         use crate::store::file::tests::Folder;
+        use crate::sync::controlled::{explore, step};
 
         fn open(path: &Path) -> io::Result<File> {
             File::options().write(true).create(true).truncate(false).open(path)
@@ -270,6 +274,80 @@ mod system {
                 file
             });
             assert!(none.unwrap().is_none());
+        }
+
+        /// Whether the system sees that this process has locked the file.
+        fn is_locked(key: Key) -> bool {
+            let (process, file) = (format!(" {} ", std::process::id()), format!(":{} ", key.inode));
+            // A read in several parts can miss a line; a lock that was lost stays lost.
+            (0..3).any(|_| {
+                let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+                locks.lines().any(|lock| lock.contains(" POSIX ") && lock.contains(&process) && lock.contains(&file))
+            })
+        }
+
+        /// A folder with a lock file; none if the system does not tell who has locked it.
+        fn observable(name: &str) -> Option<(Arc<Folder>, Key)> {
+            let folder = Folder::new(name);
+            let path = folder.0.join("lock");
+            let lock = FileLock::acquire(&path, open).unwrap().unwrap();
+            let key = lock.key;
+            if !is_locked(key) {
+                println!("skipped: /proc/locks does not show the locks of this process");
+                return None;
+            }
+            Some((Arc::new(folder), key))
+        }
+
+        /// A thread that takes the lock twice, if it can, and looks whether it has it.
+        fn spawn_taker(folder: &Arc<Folder>) -> thread::JoinHandle<()> {
+            let path = folder.0.join("lock");
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let Some(lock) = FileLock::acquire(&path, open).unwrap() else { continue };
+                    step();
+                    assert!(is_locked(lock.key), "somebody closed a descriptor of the file");
+                }
+            })
+        }
+
+        fn is_listed(key: Key) -> bool {
+            HELD.load().iter().flat_map(|list| list.iter()).any(|entry| entry.key == key)
+        }
+
+        #[test]
+        fn a_thread_has_the_lock_that_it_took_whatever_other_threads_do() {
+            let Some((folder, key)) = observable("lock-threads") else { return };
+            explore(move || {
+                let takers: Vec<_> = (0..3).map(|_| spawn_taker(&folder)).collect();
+                for taker in takers {
+                    taker.join().unwrap();
+                }
+                assert!(!is_listed(key));
+            });
+        }
+
+        #[test]
+        fn a_thread_has_the_lock_that_it_took_while_others_drop_one_that_a_fork_copied() {
+            let Some((folder, key)) = observable("lock-threads-fork") else { return };
+            explore(move || {
+                let (key_of_copy, copy) = descriptor(&folder.0.join("lock"));
+                assert!(key_of_copy == key);
+                // In a race, a thread of the parent opened the file once more.
+                let (_, raced) = descriptor(&folder.0.join("lock"));
+                let parent = 1;
+                change(|list| {
+                    list.push(Entry { key, process: parent, descriptors: vec![copy.clone(), raced.clone()] })
+                });
+                drop(raced);
+                let inherited =
+                    FileLock { key, process: parent, descriptor: copy.clone(), released: AtomicBool::new(false) };
+                let takers = [spawn_taker(&folder), spawn_taker(&folder), thread::spawn(move || drop(inherited))];
+                for taker in takers {
+                    taker.join().unwrap();
+                }
+                assert!(!is_open(&copy) && !is_listed(key));
+            });
         }
     }
 }

@@ -7,6 +7,7 @@ mod file;
 mod lock;
 pub(crate) mod record;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -78,10 +79,17 @@ impl StoreError {
     pub(crate) fn to_error(&self, doing: &str, secrets: &[&str]) -> Error {
         let what = match self {
             StoreError::Newer => "somebody else has saved newer ones".to_owned(),
-            StoreError::Failed(message) => redact(message, secrets),
+            StoreError::Failed(message) => redact(&without_record(message), secrets),
         };
         Error::new(Status::Store, format!("the store could not {doing}: {what}"), "see that it can, then try again")
     }
+}
+
+/// The message up to the tokens of a record that it quotes: the session need not know them, for another holder of the store
+/// may have saved them.
+fn without_record(message: &str) -> Cow<'_, str> {
+    let tokens = ["access_token", "refresh_token"].into_iter().filter_map(|key| message.find(key)).min();
+    tokens.map_or(message.into(), |at| format!("{}[redacted]", &message[..at]).into())
 }
 
 impl fmt::Display for StoreError {
@@ -173,6 +181,16 @@ mod tests {
         let store = MemoryStore::new();
         store.owner.store(1, Ordering::Relaxed);
         assert!(store.try_lock(HOLD).unwrap());
+    }
+
+    #[test]
+    fn a_record_that_a_store_quotes_is_hidden_whose_tokens_ever_are_in_it() {
+        let record = r#"{"cmauth":1,"tokens":"{\"access_token\":\"a:2\",\"refresh_token\":\"r:2\"}"}"#;
+        for quoted in [record.to_owned(), format!("{record:?}"), record[20..].to_owned()] {
+            let error = StoreError::Failed(format!("/x: cannot read {quoted}")).to_error("be read", &[]);
+            assert!(error.message().contains("/x: cannot read"), "{error}");
+            assert!(!error.message().contains("a:2") && !error.message().contains("r:2"), "{error}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ use crate::LOG;
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
 use crate::proxy;
+use crate::sync::process_id;
 use crate::url;
 use crate::wipe::Zeroizing;
 use per_process::PerProcess;
@@ -159,7 +160,7 @@ impl Transport {
             tls,
             kept_for,
         };
-        let owner = (std::process::id(), Process::first(&settings));
+        let owner = (process_id(), Process::first(&settings));
         Ok(Transport { server, connect_timeout: config.connect_timeout, settings, owner, child: PerProcess::new() })
     }
 
@@ -281,7 +282,7 @@ impl Transport {
     /// What this process uses: the same for all its threads, so that one cancel reaches all calls.
     fn process(&self) -> Arc<Process> {
         let (id, owner) = &self.owner;
-        if *id == std::process::id() {
+        if *id == process_id() {
             return Arc::clone(owner);
         }
         let make = |parent: Option<&Arc<Process>>| Process::child_of(parent.unwrap_or(owner), &self.settings);

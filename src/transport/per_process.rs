@@ -7,7 +7,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use crate::sync::{ArcSwapOption, process_id};
 
 /// The state of the process that made it.
 pub(super) struct Owned<T> {
@@ -33,7 +33,7 @@ impl<T> PerProcess<T> {
 
     /// The state of this process, if there is one already.
     pub(super) fn get(&self) -> Option<Arc<Owned<T>>> {
-        self.get_of(std::process::id())
+        self.get_of(process_id())
     }
 
     fn get_of(&self, process: u32) -> Option<Arc<Owned<T>>> {
@@ -43,7 +43,7 @@ impl<T> PerProcess<T> {
     /// The state of this process. All threads get the same one: `make` may run in several of them, and one result is
     /// kept. It is given the state of the parent, if that had one.
     pub(super) fn get_or_make(&self, make: impl FnMut(Option<&T>) -> T) -> Arc<Owned<T>> {
-        self.get_or_make_of(std::process::id(), make)
+        self.get_or_make_of(process_id(), make)
     }
 
     fn get_or_make_of(&self, process: u32, mut make: impl FnMut(Option<&T>) -> T) -> Arc<Owned<T>> {

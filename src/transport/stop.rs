@@ -4,11 +4,12 @@
 //! other waits: making a connection, and the pause before a retry.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::progress::is_asked_to_end;
 use crate::interrupt;
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 /// The switch. Clones are the same one.
 #[derive(Clone, Default)]

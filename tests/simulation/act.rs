@@ -90,7 +90,7 @@ impl World {
             && matches!(run.job, Job::Start(_))
         {
             let refresh_token = record.tokens.refresh_token().map_or("", Secret::expose).to_owned();
-            Checks::replaces(self, process, &refresh_token);
+            Checks::replaces(self, &refresh_token);
         }
         if let Operation::Clear(_) = operation {
             Checks::clears(self, process)?;

@@ -42,7 +42,6 @@ pub(super) struct Checks {
     /// Of each store: when refreshes for rejected tokens began, and refreshes at all.
     rejected: Vec<Vec<i64>>,
     refreshes: Vec<Vec<i64>>,
-    logins: Vec<i64>,
 }
 
 #[derive(Clone, Copy)]
@@ -80,13 +79,7 @@ impl Checks {
             fetched: HashMap::new(),
             rejected: vec![Vec::new(); stores],
             refreshes: vec![Vec::new(); stores],
-            logins: Vec::new(),
         }
-    }
-
-    /// The rejections of tokens are counted anew.
-    pub(super) fn logged_in(&mut self, at: i64) {
-        self.logins.push(at);
     }
 
     pub(super) fn forked(&mut self, parent: usize, child: usize) {
@@ -157,14 +150,10 @@ impl Checks {
         }
     }
 
-    /// A host may start with the tokens of a login that others have refreshed since: where the server rotates, these are
-    /// worthless.
-    pub(super) fn replaces(world: &mut World, process: usize, by: &str) {
-        let Some(refresh_token) = world.server.login.as_ref().map(|login| login.refresh_token.clone()) else { return };
-        let store = &world.stores[world.processes[process].store];
-        // Others may have the newer ones in their hands, and the store refuses them then.
-        if store.content.is_some() && refresh_token != by {
-            world.excuse(&refresh_token, "the host replaced it");
+    /// A host may start with the tokens of a login that has ended meanwhile, or whose refresh token has been replaced.
+    pub(super) fn replaces(world: &mut World, by: &str) {
+        if let Some(login) = world.server.login.as_mut().filter(|login| login.refresh_token != by) {
+            login.excused = Some("the host replaced it");
         }
     }
 
@@ -257,8 +246,9 @@ impl Checks {
         times.push(at);
         times.retain(|time| *time > at - 60_000);
         let count = times.len();
-        // For the lifetimes themselves (with a faulty store each process has tokens of its own), for rejections, and for each process its failures.
-        let alone = if world.plan.has_faulty_store() { processes } else { world.machines.len() };
+        // For the lifetimes themselves, for rejections, and for each process its failures. With a faulty store, or clocks that
+        // disagree about the end of tokens, each process refreshes for itself.
+        let alone = if world.plan.has_faulty_store() || world.machines.len() > 1 { processes } else { 1 };
         let natural = natural_refreshes(world.plan.lifetime) * alone;
         // Tokens that end as they come are refreshed once a second by each process.
         let ended = |happening: &Happening| matches!(happening, Happening::Server(ServerFault::EndedTokens, _));
@@ -289,12 +279,11 @@ impl Checks {
         // loses or refuses what it is given, each process is alone.
         let machines = world.machines.len();
         let processes = world.processes.iter().filter(|other| other.store == world.processes[process].store).count();
-        let natural = if machines > 1 { natural_refreshes(world.plan.lifetime) * machines + processes } else { 0 };
+        let natural = if machines > 1 { (natural_refreshes(world.plan.lifetime) + 1) * processes } else { 0 };
         let most =
             if world.plan.has_faulty_store() { MAX_REJECTED_A_MINUTE * processes } else { MAX_REJECTED_A_MINUTE };
         let count = times.len();
-        let logins = world.checks.logins.iter().filter(|time| **time > at - 70_000).count();
-        if count > most + natural + logins {
+        if count > most + natural {
             return violated("4 requests are bounded", format!("{count} refreshes for rejections in a minute"));
         }
         Ok(())
@@ -327,6 +316,11 @@ impl Checks {
                 self.failures.insert(process, Failures { in_a_row, until, early_until });
             }
         }
+    }
+
+    /// A new login begins anew; a person brings it.
+    pub(super) fn logged_in(&mut self, store: usize) {
+        self.rejected[store].clear();
     }
 
     /// After an answer of the server.
@@ -465,7 +459,7 @@ impl Checks {
                     Ok(_) => installations > 1,
                     Err(error) => match error.status() {
                         // Or a user has logged in since.
-                        Status::LoginRequired => store.content.is_none() || *at < world.logged_in_at,
+                        Status::LoginRequired => store.content.is_none() || *at <= world.logged_in_at,
                         Status::TokenRejected | Status::Server => installations > 1,
                         _ => false,
                     },

@@ -234,8 +234,6 @@ impl World {
                 let job = match (log_in, log_out) {
                     (true, _) => {
                         self.processes[process].login_comes = false;
-                        self.logged_in_at = self.at;
-                        self.checks.logged_in(self.at);
                         let issued = self.server.log_in(self.at);
                         self.tell(process, || {
                             format!("a user logs in: {} {}", issued.access_token, issued.refresh_token)
@@ -583,6 +581,8 @@ impl World {
     fn host(&mut self, process: usize, job: &Job, result: &Result<Outcome, Error>) {
         match (job, result) {
             (Job::Start(tokens), Ok(_)) => {
+                self.logged_in_at = self.at;
+                self.checks.logged_in(self.processes[process].store);
                 let refresh_token = tokens.refresh_token().map_or("", Secret::expose);
                 if let Some(login) = self.server.login.as_mut().filter(|l| l.refresh_token == refresh_token) {
                     login.kept = true;

@@ -50,7 +50,27 @@ fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) 
     } else {
         py.detach(|| catch_panic(call))
     };
+    raise_kept()?;
     Ok(result.and_then(|result| result))
+}
+
+thread_local! {
+    /// What ended a method of a store or a callback, and is to end the program's call, too: `KeyboardInterrupt`, `SystemExit`.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Keeps what is no `Exception` and so no failure of a store, to be raised by the call under way on this thread.
+pub(crate) fn keep_if_it_ends_the_program(py: Python<'_>, error: &PyErr) -> bool {
+    let ends = !error.is_instance_of::<pyo3::exceptions::PyException>(py);
+    if ends {
+        RAISED.set(Some(error.clone_ref(py)));
+    }
+    ends
+}
+
+/// Raises what was kept.
+pub(crate) fn raise_kept() -> PyResult<()> {
+    RAISED.take().map_or(Ok(()), Err)
 }
 
 /// Whether this is the thread in which Python runs signal handlers.

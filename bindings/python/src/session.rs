@@ -59,16 +59,19 @@ impl Session {
     /// has passed.
     fn tokens(&self, py: Python<'_>) -> PyResult<Tokens> {
         crate::logging::deliver(py);
-        if let Some(tokens) = self.0.tokens_at_hand() {
+        let tokens = self.0.tokens_at_hand();
+        errors::raise_kept()?;
+        if let Some(tokens) = tokens {
             return Ok(Tokens(tokens));
         }
         errors::call(py, || self.0.tokens()).map(Tokens)
     }
 
     /// The tokens, if they are valid now and nothing need be done, else `None`; never blocks.
-    fn tokens_at_hand(&self, py: Python<'_>) -> Option<Tokens> {
+    fn tokens_at_hand(&self, py: Python<'_>) -> PyResult<Option<Tokens>> {
         crate::logging::deliver(py);
-        self.0.tokens_at_hand().map(Tokens)
+        let tokens = self.0.tokens_at_hand().map(Tokens);
+        errors::raise_kept().map(|()| tokens)
     }
 
     /// Other tokens, after the API answered 401 to these: refreshed once for all who ask.
@@ -107,7 +110,9 @@ impl Session {
         self.0.on_change(move |generation| {
             let Some(callback) = &callback else { return };
             Python::attach(|py| {
-                if let Err(error) = callback.bind(py).call1((generation,)) {
+                if let Err(error) = callback.bind(py).call1((generation,))
+                    && !errors::keep_if_it_ends_the_program(py, &error)
+                {
                     error.write_unraisable(py, Some(callback.bind(py)));
                 }
             });
@@ -269,7 +274,9 @@ impl Store for PythonStore {
     fn unlock(&self) {
         Python::attach(|py| {
             let store = self.0.bind(py);
-            if let Err(error) = store.call_method0(intern!(py, "unlock")) {
+            if let Err(error) = store.call_method0(intern!(py, "unlock"))
+                && !errors::keep_if_it_ends_the_program(py, &error)
+            {
                 error.write_unraisable(py, Some(store));
             }
         });
@@ -288,6 +295,7 @@ impl Store for PythonStore {
 
 /// What a store raised. The core hides the tokens in its text.
 fn failed(py: Python<'_>, error: &PyErr) -> StoreError {
+    errors::keep_if_it_ends_the_program(py, error);
     let kind = error.get_type(py);
     let stale = py
         .import(intern!(py, "cmauth._stores"))

@@ -312,3 +312,48 @@ def test_the_generation_of_a_store_of_one_s_own_is_asked_for(fake: Fake) -> None
         session = cmauth.Session(fake.client(), WithGeneration(generation))  # type: ignore[arg-type]
         with pytest.raises(cmauth.RetryError, match=message):
             session.start(cmauth.Tokens.from_json(EXPIRED))
+
+
+class Interrupted:
+    """A store in memory with a method that is interrupted, as by Ctrl-C."""
+
+    def __init__(self, method: str) -> None:
+        self.record: str | None = None
+        self.method = method
+        self.armed = False
+
+    def _come(self, method: str) -> None:
+        if self.armed and method == self.method:
+            self.armed = False
+            raise KeyboardInterrupt
+
+    def load(self) -> str | None:
+        self._come("load")
+        return self.record
+
+    def save(self, record: str, _: int) -> None:
+        self._come("save")
+        self.record = record
+
+    def clear(self, _: int) -> None:
+        self.record = None
+
+    def try_lock(self, _: float) -> bool:
+        self._come("try_lock")
+        return True
+
+    def unlock(self) -> None:
+        self._come("unlock")
+
+
+@pytest.mark.parametrize("method", ["load", "save", "try_lock", "unlock", "callback"])
+def test_what_interrupts_a_store_or_a_callback_ends_the_call(fake: Fake, method: str) -> None:
+    store = Interrupted(method)
+    session = cmauth.Session(fake.client(), store)
+    session.start(cmauth.Tokens.from_json(EXPIRED))
+    session.on_change(lambda _: store._come("callback"))
+    store.armed = True
+    with pytest.raises(KeyboardInterrupt):
+        session.tokens()
+    # And that one alone.
+    assert session.tokens().access_token == ACCESS_TOKEN

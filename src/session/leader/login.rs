@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Leader, Reason, Stage};
+use super::{Leader, Reason, Stage, no_time};
 use crate::LOG;
 use crate::error::{Error, Status};
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
@@ -25,6 +25,14 @@ impl Leader {
         now: Now,
         random: u64,
     ) -> Action {
+        // A larger generation wins over whatever the store has: only a holder whose lock has not expired may take one. Locks last
+        // longer than the deadline.
+        if now.boot > self.limits.deadline {
+            return match record {
+                Some(record) if again => self.keep_unsaved(*record, &no_time(), now, random),
+                _ => self.unlock(Err(no_time())),
+            };
+        }
         match (result, &self.job) {
             (Ok(generation), _) => self.generation = self.generation.max(generation),
             (Err(failure), Job::Start(_)) => {
@@ -35,7 +43,7 @@ impl Leader {
             (Err(_), _) => {}
         }
         if let Some(mut record) = record {
-            record.generation = record.generation.max(self.generation + 1);
+            record.generation = record.generation.max(self.generation.saturating_add(1));
             return if again { self.save_new(record, true) } else { self.save_again(record) };
         }
         match &self.job {
@@ -45,7 +53,7 @@ impl Leader {
                     login: random,
                     // Newer than all refreshes of an earlier login, also by a process that slept through the change and
                     // with a store that forgot the generation.
-                    generation: (self.generation + 1).max(now.wall.unsigned_abs()),
+                    generation: self.generation.saturating_add(1).max(now.wall.unsigned_abs()),
                     rejections: 0,
                 };
                 let record = Box::new(new.into_record(&self.holder, now, random));
@@ -72,7 +80,7 @@ impl Leader {
     }
 
     pub(super) fn clear(&mut self, outcome: Outcome) -> Action {
-        let generation = self.generation.max(self.state.generation) + 1;
+        let generation = self.generation.max(self.state.generation).saturating_add(1);
         self.stage = Stage::Clearing { outcome, generation };
         Action::Clear(generation)
     }

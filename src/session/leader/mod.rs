@@ -47,6 +47,8 @@ enum Stage {
     /// The store, which has refused a save or a clear because what it has is newer.
     LoadingNewer {
         refused: Option<Box<Record>>,
+        /// The server gave it in this flight.
+        is_fresh: bool,
     },
     /// A pause before a request that would come too soon.
     Pacing,
@@ -68,7 +70,11 @@ enum Stage {
     SavingLogin {
         record: Box<Record>,
     },
-    /// The server said that the login is over.
+    /// The server said that the refresh token is no good: is it still the one that the store has?
+    LoadingEnded {
+        error: Error,
+    },
+    /// It is: the login is over.
     ClearingEnded {
         error: Error,
         generation: u64,
@@ -119,7 +125,9 @@ impl Leader {
             (S::Locking { give_up_at }, Event::Waited(Ok(()))) => self.lock(give_up_at),
             (S::Locking { .. }, Event::Waited(Err(cancelled))) => Action::Finish(Err(cancelled)),
             (S::Loading, Event::Loaded(result)) => self.loaded(result, now, random),
-            (S::LoadingNewer { refused }, Event::Loaded(result)) => self.loaded_newer(result, refused, now, random),
+            (S::LoadingNewer { refused, is_fresh }, Event::Loaded(result)) => {
+                self.loaded_newer(result, refused, is_fresh, now, random)
+            }
             (S::Pacing, Event::Waited(Ok(()))) => self.proceed(now),
             (S::Pacing, Event::Waited(Err(cancelled))) => self.unlock(Err(cancelled)),
             (S::Refreshing { reason, begun }, Event::Refreshed(result)) => match result {
@@ -134,6 +142,7 @@ impl Leader {
                 self.generation_read(result, record, again, now, random)
             }
             (S::SavingLogin { record }, Event::Saved(result)) => self.saved_login(result, *record, now),
+            (S::LoadingEnded { error }, Event::Loaded(result)) => self.loaded_ended(result, error, now),
             (S::ClearingEnded { error, generation }, Event::Cleared(result)) => {
                 self.cleared_ended(result, error, generation, now)
             }
@@ -256,22 +265,30 @@ impl Leader {
         &mut self,
         result: Result<Option<Secret>, StoreError>,
         refused: Option<Box<Record>>,
+        is_fresh: bool,
         now: Now,
         random: u64,
     ) -> Action {
         match self.read(result) {
-            // It was cleared by a holder that did not know of these tokens, which the server gave meanwhile.
-            Ok(None) if refused.is_some() => return self.read_generation(refused, true),
-            Ok(None) => self.state = Arc::new(self.state.ended(now)),
-            Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
-            Err(error) => {
-                // Whether what the store has is better, the next flight finds out.
-                if let Some(record) = refused {
-                    return self.keep_unsaved(&record, &error, now, random);
-                }
-                self.store_failed(&error, now, random);
-                return self.unlock(Err(error));
+            // It was cleared by a holder that did not know of these tokens.
+            Ok(None) if refused.is_some() => {
+                self.overtaken = true;
+                return self.read_generation(refused, is_fresh);
             }
+            Ok(None) => self.state = Arc::new(self.state.ended(now)),
+            // The server took the stored refresh token for the new one that was refused.
+            Ok(Some(stored)) if is_fresh && refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) => {
+                self.generation = self.generation.max(stored.generation);
+                return self.read_generation(refused, true);
+            }
+            Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
+            Err(error) => match refused {
+                Some(record) if is_fresh => return self.keep_unsaved(*record, &error, now, random),
+                _ => {
+                    self.store_failed(&error, now, random);
+                    return self.unlock(Err(error));
+                }
+            },
         }
         match (&self.job, &self.state.current) {
             // Once: a store whose holders overtake each other again and again gets no request for each.
@@ -284,6 +301,13 @@ impl Leader {
                 self.proceed(now)
             }
         }
+    }
+
+    /// Whether `fresh` came from the server in exchange for the refresh token that the store has.
+    fn replaces(&self, fresh: &Record, stored: &Record) -> bool {
+        let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
+        let stored = stored.tokens.refresh_token();
+        stored == used && stored != fresh.tokens.refresh_token()
     }
 
     /// With the store read and its content taken over: gives what is there, or asks the server.

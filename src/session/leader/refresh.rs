@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Leader, Reason, Stage, no_time, nobody};
 use crate::LOG;
 use crate::error::{Error, Status};
+use crate::secret::Secret;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::clock::Now;
 use crate::session::policy;
@@ -49,7 +50,7 @@ impl Leader {
             tokens: tokens.or_scope(current.tokens().scope()),
             // A login of 0.1 has no number yet.
             login: current.record.login.unwrap_or(random),
-            generation: self.state.generation + 1,
+            generation: self.state.generation.saturating_add(1),
             rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
         };
         let rejected_at = if because_rejected { Some(begun.boot) } else { self.state.rejected_at };
@@ -72,59 +73,62 @@ impl Leader {
         now: Now,
         random: u64,
     ) -> Action {
+        let tokens = record.tokens.clone();
+        let fresh = self.fetched(*record.clone(), now);
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: refreshed, generation {}", record.generation);
-                self.state = Arc::new(self.fetched(&record, now));
-                self.hand_out(&record.tokens)
+                self.state = Arc::new(fresh);
             }
             Err(StoreError::Newer) if !again => {
-                self.stage = Stage::LoadingNewer { refused: Some(record) };
-                Action::Load
+                self.stage = Stage::LoadingNewer { refused: Some(record), is_fresh: true };
+                return Action::Load;
             }
             Err(failure) => {
-                let mut secrets = Vec::from(Current::secrets_of(&record.tokens));
+                let mut secrets = fresh.current.as_ref().map(Current::secrets).unwrap_or_default().to_vec();
                 secrets.extend(self.state.current.as_ref().map(Current::secrets).unwrap_or_default());
                 let error = failure.to_error("save the tokens", &secrets);
-                self.keep_unsaved(&record, &error, now, random)
+                return self.keep_unsaved(*record, &error, now, random);
             }
         }
+        self.hand_over(tokens)
     }
 
-    /// The server's new tokens, which the store could not take. The old ones ended with the refresh: these are the only good
-    /// ones.
-    pub(super) fn keep_unsaved(&mut self, record: &Record, error: &Error, now: Now, random: u64) -> Action {
+    /// The old tokens ended with the refresh: the new ones are handed out though the store does not have them, and saved later.
+    pub(super) fn keep_unsaved(&mut self, record: Record, error: &Error, now: Now, random: u64) -> Action {
         log::error!(target: LOG, "session: {}: {error}", error.status().name());
+        let tokens = record.tokens.clone();
         let store_failures = self.state.store_failures;
         let unsaved = State { unsaved: true, store_failures, ..self.fetched(record, now) };
         self.state = Arc::new(unsaved.after_store_failure(error, now, random));
-        self.hand_out(&record.tokens)
+        self.hand_over(tokens)
     }
 
-    /// The state with the server's new tokens.
-    fn fetched(&self, record: &Record, now: Now) -> State {
-        let mut new = self.state.replaced_by(record.clone(), &self.holder, now);
-        new.current.iter_mut().for_each(|current| current.is_fetched = true);
-        State { refreshed_at: Some(now.boot), ..new }
+    /// The state with the tokens that the server gave now.
+    fn fetched(&self, record: Record, now: Now) -> State {
+        let mut fresh = self.state.replaced_by(record, &self.holder, now);
+        fresh.refreshed_at = Some(now.boot);
+        fresh.current.iter_mut().for_each(|current| current.is_fetched = true);
+        fresh
     }
 
-    fn hand_out(&mut self, tokens: &Tokens) -> Action {
+    /// Uses the tokens of a refresh for what it was done for.
+    fn hand_over(&mut self, tokens: Tokens) -> Action {
         match self.job {
             Job::LogOut => {
                 self.stage = Stage::EndingTokens;
                 Action::EndTokens { access_token: tokens.access_token().clone() }
             }
-            _ => self.unlock(Ok(Outcome::Tokens(tokens.clone()))),
+            _ => self.unlock(Ok(Outcome::Tokens(tokens))),
         }
     }
 
     pub(super) fn refresh_failed(&mut self, error: Error, now: Now, random: u64) -> Action {
         match error.status() {
-            // Definite: the store was read under its lock, so this is the newest refresh token there is.
+            // Definite for this refresh token. A holder that slept through its lease may have sent an old one.
             Status::LoginRequired => {
-                let generation = self.state.generation + 1;
-                self.stage = Stage::ClearingEnded { error, generation };
-                return Action::Clear(generation);
+                self.stage = Stage::LoadingEnded { error };
+                return Action::Load;
             }
             Status::Cancelled => {}
             _ => {
@@ -137,6 +141,29 @@ impl Leader {
         self.unlock(Err(error))
     }
 
+    pub(super) fn loaded_ended(
+        &mut self,
+        result: Result<Option<Secret>, StoreError>,
+        error: Error,
+        now: Now,
+    ) -> Action {
+        let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
+        match self.read(result) {
+            Ok(Some(stored)) if stored.tokens.refresh_token() == used => {
+                let generation = self.state.generation.max(stored.generation).saturating_add(1);
+                self.stage = Stage::ClearingEnded { error, generation };
+                Action::Clear(generation)
+            }
+            Ok(Some(stored)) => {
+                self.overtaken = true;
+                self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now));
+                self.proceed(now)
+            }
+            // There is nothing to clear, or nothing that can be cleared.
+            Ok(None) | Err(_) => self.login_over(error, self.state.generation.saturating_add(1), now),
+        }
+    }
+
     pub(super) fn cleared_ended(
         &mut self,
         result: Result<(), StoreError>,
@@ -147,12 +174,16 @@ impl Leader {
         match result {
             // Somebody refreshed or logged in meanwhile.
             Err(StoreError::Newer) => {
-                self.stage = Stage::LoadingNewer { refused: None };
+                self.stage = Stage::LoadingNewer { refused: None, is_fresh: false };
                 return Action::Load;
             }
             Err(failure) => log::warn!(target: LOG, "session: {}", self.store_error(&failure, "be cleared")),
             Ok(()) => {}
         }
+        self.login_over(error, generation, now)
+    }
+
+    fn login_over(&mut self, error: Error, generation: u64, now: Now) -> Action {
         log::info!(target: LOG, "session: the server has ended the login");
         let State { unlocked_at, refreshed_at, .. } = *self.state;
         let last_error = Some(error.clone());
@@ -185,7 +216,9 @@ impl Leader {
                 self.state = Arc::new(saved);
             }
             Err(StoreError::Newer) => {
-                self.stage = Stage::LoadingNewer { refused: None };
+                // Once: a store that goes on refusing is believed.
+                let refused = (!self.overtaken).then(|| Box::new(record));
+                self.stage = Stage::LoadingNewer { refused, is_fresh: false };
                 return Action::Load;
             }
             Err(failure) => {

@@ -25,8 +25,9 @@ class Store(Protocol):
     `load` at any time, `save` and `clear` only while it has the lock, each in the thread that
     called the session. Sessions in other processes are kept away by the lock alone: one that can
     expire needs the generation, by which a holder that slept through its end is refused. What is
-    raised becomes a `RetryError` of the session. A store must not call the session that uses it.
-    The timeout of a call does not end a method of a store: give yours timeouts of its own.
+    raised becomes a `RetryError` of the session; `KeyboardInterrupt` and its like stay as they
+    are. A store must not call the session that uses it. The timeout of a call does not end a
+    method of a store: give yours timeouts of its own.
 
     A store that keeps the generation can have one more method, `generation() -> int`: that of the
     last `save` or `clear`, or 0. A new login then gets a larger one, whatever the clocks of the

@@ -1,0 +1,16 @@
+//! What threads share and wait by, for the code whose order of steps matters: the types of `std` and `arc-swap` under their
+//! own names. In the unit tests of this crate they are those of `controlled`, so that a test can choose the order.
+
+#[cfg(test)]
+pub(crate) mod controlled;
+
+#[cfg(not(test))]
+pub(crate) use std::process::id as process_id;
+#[cfg(not(test))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+
+#[cfg(not(test))]
+pub(crate) use arc_swap::ArcSwapOption;
+
+#[cfg(test)]
+pub(crate) use controlled::{ArcSwapOption, Condvar, Mutex, MutexGuard, OnceLock, process_id};
