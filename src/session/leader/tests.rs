@@ -123,3 +123,18 @@ fn ended_tokens_are_handed_out_by_the_call_that_fetched_them_and_not_if_another_
     assert!(matches!(is_overtaken.handle(Event::Loaded(Ok(Some(theirs))), at(120), 0), Action::Unlock));
     assert!(matches!(given_late(&is_overtaken), Step::LeadOrJoin(_)));
 }
+
+#[test]
+fn a_new_refresh_token_wins_over_the_one_that_was_used_for_it() {
+    let mut leader = leader(LIMITS);
+    assert!(matches!(decide(&mut leader, 0), Action::Refresh { .. }));
+    let new = Tokens::new(Secret::new("a:2"), Some(Secret::new("r:2")), "bearer".to_owned(), None, None);
+    assert!(matches!(leader.handle(Event::Refreshed(Ok(new)), at(100), 0), Action::Save(_)));
+    assert!(matches!(leader.handle(Event::Saved(Err(StoreError::Newer)), at(110), 0), Action::Load));
+    // A host started with the old tokens meanwhile.
+    let started = Record { login: Some(2), generation: 1_000, ..ended() };
+    let action = leader.handle(Event::Loaded(Ok(Some(started.to_text()))), at(120), 0);
+    assert!(matches!(action, Action::ReadGeneration), "{action:?}");
+    let Action::Save(record) = leader.handle(Event::GenerationRead(Ok(1_000)), at(130), 0) else { panic!() };
+    assert_eq!((record.generation, record.tokens.refresh_token().map(Secret::expose)), (1_001, Some("r:2")));
+}
