@@ -3,8 +3,10 @@
 //! It is part of the library's unit tests, for it drives the session's own decisions: `Caller`, `Leader`, `State`.
 
 mod act;
+mod calls;
 mod check;
 mod plan;
+mod processes;
 mod rng;
 mod server;
 mod store;

@@ -1,0 +1,320 @@
+//! The calls of a simulated world: who leads a flight, who waits for it, and what each caller does with its tokens.
+
+use super::check::{Checks, Violation};
+use super::plan::{Key, ServerFault, StoreKind};
+use crate::error::{Error, Status};
+use crate::secret::Secret;
+use crate::session::action::{Event, Job, Outcome};
+use crate::session::caller::{Caller, FlightKind, Purpose, Step};
+use crate::session::clock::Now;
+use crate::session::leader::Leader;
+use crate::session::state::Want;
+use crate::store::StoreError;
+use crate::tokens::Tokens;
+
+use super::world::*;
+
+impl World {
+    pub(super) fn job(&mut self, process: usize, job: Job) -> Result<(), Violation> {
+        if self.processes[process].flight.is_some() {
+            self.processes[process].jobs.push(job);
+            return Ok(());
+        }
+        self.begin_flight(process, job, Purpose::Exclusive, RunBy::Host, None)
+    }
+
+    pub(super) fn begin_flight(
+        &mut self,
+        process: usize,
+        job: Job,
+        purpose: Purpose,
+        run_by: RunBy,
+        waiter: Option<usize>,
+    ) -> Result<(), Violation> {
+        self.next += 1;
+        let (id, now) = (self.next, self.now(process));
+        let state = &mut self.processes[process];
+        let call = match run_by {
+            RunBy::Caller(caller) => state.callers[caller].call.as_ref(),
+            _ => None,
+        };
+        let limits = crate::session::action::Limits {
+            deadline: call.map_or(now.boot + state.timeout, |call| call.caller.deadline),
+            reserve: state.timeout / 4,
+        };
+        let leader = Leader::new(job.clone(), state.holder.clone(), limits, state.state.clone());
+        let waiters = waiter.into_iter().collect();
+        state.flight = Some(FlightState {
+            id,
+            job,
+            purpose,
+            began: now.boot,
+            deadline: limits.deadline,
+            leader,
+            run_by,
+            waiters,
+            holds: None,
+            clear_refused: false,
+        });
+        self.lead(process, id, Event::Begin)
+    }
+
+    /// A step of the leader: hands it what happened, publishes, carries out what it says.
+    pub(super) fn lead(&mut self, process: usize, flight: u64, event: Event) -> Result<(), Violation> {
+        let (now, random) = (self.now(process), self.rng.next());
+        let is_current = self.processes[process].flight.as_ref().is_some_and(|run| run.id == flight);
+        if is_current && self.processes[process].alive && matches!(event, Event::Refreshed(Ok(_))) {
+            Checks::refreshed(self, process)?;
+        }
+        let state = &mut self.processes[process];
+        let Some(run) = state.flight.as_mut().filter(|run| run.id == flight && state.alive) else {
+            return Ok(());
+        };
+        let current = state.state.current.as_ref();
+        match &event {
+            Event::Cleared(Err(StoreError::Newer)) => run.clear_refused = true,
+            Event::Loaded(_) => run.clear_refused = false,
+            Event::Refreshed(Err(error)) | Event::TokensEnded(Err(error)) => {
+                self.checks.request_ended(process, current, Err(error), now);
+            }
+            Event::Refreshed(Ok(_)) | Event::TokensEnded(Ok(())) => {
+                self.checks.request_ended(process, current, Ok(()), now);
+            }
+            _ => {}
+        }
+        let is_news = !matches!(event, Event::Locked(Ok(false)) | Event::Waited(Ok(())));
+        let words = (is_news && self.trace.is_some()).then(|| super::act::words(&event));
+        let action = run.leader.handle(event, now, random);
+        let before = std::mem::replace(&mut state.state, run.leader.state().clone());
+        if let Some(words) = words {
+            let next = format!("{words}; next: {}", super::act::action_words(&action));
+            self.tell(process, || next);
+        }
+        Checks::published(self, process, &before)?;
+        if let Some((left, long, until)) = self.processes[process].sleep_at_action.take()
+            && self.at < until
+        {
+            if left <= 1 {
+                self.tell(process, || format!("its machine sleeps for {long} ms"));
+                self.sleep(self.processes[process].machine, long);
+            } else {
+                self.processes[process].sleep_at_action = Some((left - 1, long, until));
+            }
+        }
+        let is_calm = self.at > self.plan.calm_at();
+        if let Some(left) = self.processes[process].kill_at_action.as_mut().filter(|_| !is_calm) {
+            *left -= 1;
+            if *left <= 0 {
+                self.kill(process, "between two actions");
+                return Ok(());
+            }
+        }
+        self.act(process, flight, action)
+    }
+
+    pub(super) fn end_flight(&mut self, process: usize, result: Result<Outcome, Error>) -> Result<(), Violation> {
+        let Some(run) = self.processes[process].flight.take() else { return Ok(()) };
+        Checks::ended(process, &run, &result)?;
+        let shared = match (&result, run.purpose) {
+            (Err(error), Purpose::Early | Purpose::Needed) => Err(error.clone()),
+            (Ok(Outcome::Tokens(tokens)), _) => Ok(Some(tokens.clone())),
+            _ => Ok(None),
+        };
+        for caller in run.waiters {
+            let Some(call) = self.processes[process].callers[caller].call.as_ref().map(|call| call.number) else {
+                continue;
+            };
+            let (purpose, result) = (run.purpose, shared.clone());
+            self.schedule(0, Due::FlightEnded { process, caller, call, purpose, result });
+        }
+        match run.run_by {
+            RunBy::Background => {}
+            RunBy::Host => self.host(process, &run.job, &result),
+            RunBy::Caller(caller) => {
+                let result = shared.map(|tokens| tokens.expect("such a flight gives tokens or an error"));
+                let began = run.began;
+                let now = self.now(process);
+                if let Some(call) = self.processes[process].callers[caller].call.clone() {
+                    let state = self.processes[process].state.clone();
+                    let step = call.caller.led(result, began, &state, now);
+                    if let Some(call) = &mut self.processes[process].callers[caller].call {
+                        call.leads_again |= call.leads;
+                        call.leads = false;
+                    }
+                    self.go_on(process, caller, step)?;
+                }
+            }
+        }
+        let process_state = &mut self.processes[process];
+        if process_state.flight.is_none() && !process_state.jobs.is_empty() {
+            let job = process_state.jobs.remove(0);
+            return self.job(process, job);
+        }
+        Ok(())
+    }
+
+    pub(super) fn host(&mut self, process: usize, job: &Job, result: &Result<Outcome, Error>) {
+        match (job, result) {
+            (Job::Start(tokens), Ok(_)) => {
+                self.logged_in_at = self.at;
+                self.checks.logged_in(self.processes[process].store);
+                let refresh_token = tokens.refresh_token().map_or("", Secret::expose);
+                if let Some(login) = self.server.login.as_mut().filter(|l| l.refresh_token == refresh_token) {
+                    login.kept = true;
+                }
+            }
+            // The host tries again.
+            (Job::Start(_), Err(_)) if !self.processes[process].login_comes => {
+                self.processes[process].login_comes = true;
+                self.schedule(2_000, Due::Job { process, log_in: true, log_out: false });
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn call(&mut self, process: usize, caller: usize, want: Want) -> Result<(), Violation> {
+        let now = self.now(process);
+        let state = &mut self.processes[process];
+        let began = now.boot;
+        // Also after the moment that it may wait.
+        let later = Now { boot: now.boot + 1_200, wall: now.wall + 1_200 };
+        let had_spare = matches!(want, Want::Valid) && state.state.alive(later).is_some();
+        let of = Caller { want, deadline: now.boot + state.timeout };
+        let step = of.look(&state.state, now);
+        let slot = &mut state.callers[caller];
+        slot.calls += 1;
+        slot.call = Some(Call {
+            caller: of,
+            number: slot.calls,
+            began,
+            leads: false,
+            leads_again: false,
+            had_spare,
+            joined: None,
+        });
+        self.go_on(process, caller, step)
+    }
+
+    pub(super) fn go_on(&mut self, process: usize, caller: usize, step: Step) -> Result<(), Violation> {
+        let purpose = match step {
+            Step::Return(result) => return self.returned(process, caller, result),
+            Step::LeadOrJoin(purpose) => purpose,
+        };
+        let now = self.now(process);
+        let background = self.stores[self.processes[process].store].kind == StoreKind::File;
+        let state = &mut self.processes[process];
+        let Some(call) = state.callers[caller].call.as_mut() else { return Ok(()) };
+        if state.flight.is_none() {
+            let job = Job::Provide(call.caller.want.clone());
+            if !background {
+                call.leads = true;
+                call.joined = Some(now.boot);
+                return self.begin_flight(process, job, purpose, RunBy::Caller(caller), None);
+            }
+            self.begin_flight(process, job, purpose, RunBy::Background, Some(caller))?;
+        } else if let Some(run) = &mut state.flight {
+            run.waiters.push(caller);
+        }
+        let state = &mut self.processes[process];
+        let (Some(run), Some(call)) = (&state.flight, state.callers[caller].call.as_mut()) else {
+            return Ok(());
+        };
+        call.joined = Some(run.began);
+        let until = call.caller.wait_until(run.began, &state.state, now);
+        let (call, purpose) = (call.number, run.purpose);
+        self.schedule(until - now.boot, Due::Timer { process, caller, call, purpose });
+        Ok(())
+    }
+
+    pub(super) fn waited(
+        &mut self,
+        process: usize,
+        caller: usize,
+        number: u64,
+        purpose: Purpose,
+        result: Option<Result<Option<Tokens>, Error>>,
+    ) -> Result<(), Violation> {
+        let now = self.now(process);
+        let state = &mut self.processes[process];
+        let Some(call) = state.callers[caller].call.as_ref().filter(|call| call.number == number && state.alive) else {
+            return Ok(());
+        };
+        if call.leads {
+            return Ok(());
+        }
+        let is_interruptible = self.stores[state.store].kind != StoreKind::File;
+        let kind = FlightKind { purpose, began: call.joined.unwrap_or(now.boot), is_interruptible };
+        let failure = result.as_ref().and_then(|result| result.as_ref().err()).cloned();
+        let step = call.caller.waited(kind, result, &state.state, now);
+        Checks::waited(process, purpose, failure.as_ref(), &step)?;
+        if let Some(run) = &mut state.flight {
+            run.waiters.retain(|waiter| *waiter != caller);
+        }
+        self.go_on(process, caller, step)
+    }
+
+    pub(super) fn returned(
+        &mut self,
+        process: usize,
+        caller: usize,
+        result: Result<Tokens, Error>,
+    ) -> Result<(), Violation> {
+        let Some(call) = self.processes[process].callers[caller].call.take() else { return Ok(()) };
+        let told = call.joined.is_some() || result.is_err();
+        self.tell_if(told, process, || match &result {
+            Ok(tokens) => format!("caller {caller} gets {}", tokens.access_token().expose()),
+            Err(error) => format!("caller {caller} gets {error:?}"),
+        });
+        Checks::returned(self, process, &call, &result)?;
+        let again = matches!(call.caller.want, Want::Other(_));
+        match result {
+            Ok(tokens) => {
+                let after = self.rng.between(1, 40);
+                self.schedule(after, Due::Api { process, caller, tokens, again });
+            }
+            Err(error) => {
+                if error.status() == Status::LoginRequired
+                    && self.processes[process].logs_in
+                    && self.processes[process].key == Key::Right
+                    && !self.processes[process].login_comes
+                {
+                    // A person must come to it.
+                    self.processes[process].login_comes = true;
+                    let after = self.rng.spread(2_000, 40_000);
+                    self.schedule(after, Due::Job { process, log_in: true, log_out: false });
+                }
+                self.cycle_ended(process, caller, Err(error));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn api(&mut self, process: usize, caller: usize, tokens: &Tokens, again: bool) -> Result<(), Violation> {
+        let access_token = tokens.access_token().expose();
+        let accepted = self.server.accepts(access_token, self.at);
+        if !accepted {
+            self.tell(process, || format!("the API answers 401 to {access_token}"));
+        }
+        if accepted || again {
+            self.cycle_ended(process, caller, Ok(accepted));
+            return Ok(());
+        }
+        self.call(process, caller, Want::Other(tokens.clone()))
+    }
+
+    pub(super) fn cycle_ended(&mut self, process: usize, caller: usize, result: Result<bool, Error>) {
+        let slot = &mut self.processes[process].callers[caller];
+        if matches!(result, Ok(true)) {
+            slot.accepted_at = Some(self.at);
+        }
+        slot.last = Some((self.at, result));
+        let calm = self.at > self.plan.calm_at() + 5_000;
+        let after = if calm { self.rng.between(2_000, 20_000) } else { self.rng.spread(3, 3_000) };
+        self.schedule(after, Due::Begin(process, caller));
+    }
+
+    /// The fault of the server that meets a request now.
+    pub(super) fn server_fault(&self) -> Option<ServerFault> {
+        self.server.fault(self.at)
+    }
+}
