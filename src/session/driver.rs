@@ -22,7 +22,7 @@ use crate::store::{Store, StoreError};
 use crate::tokens::Tokens;
 use crate::transport::Transport;
 
-/// What a holder of the store's lock needs beside the time of its request, generously.
+/// How much longer than a call the store's lock must last: for the store's own operations, generously.
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
 
 impl Inner {
@@ -42,7 +42,7 @@ impl Inner {
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
-                        // No thread is free: who has tokens that have not ended does not wait for the server in its place.
+                        // No thread is free. A caller with tokens that have not ended takes those, and does not wait for the server itself.
                         let spare = caller.spare(&self.state.load(), Now::read());
                         if let Some(tokens) = spare.filter(|_| self.store.allows_background()) {
                             leadership.finish(Ok(None));

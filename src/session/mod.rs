@@ -10,6 +10,7 @@ mod caller;
 mod clock;
 mod driver;
 mod leader;
+mod new_tokens;
 mod policy;
 mod single_flight;
 mod state;

@@ -9,7 +9,7 @@ use super::clock::{Moment, Now};
 use super::policy;
 use crate::error::{Advice, Error, Status};
 use crate::secret::Secret;
-use crate::store::record::{BootTime, Owner, Record};
+use crate::store::record::{Owner, Record};
 use crate::tokens::Tokens;
 
 /// What is known of the user now.
@@ -34,7 +34,7 @@ pub(crate) struct State {
     /// When the store was last read, and when tokens were last refreshed here, by the boot clock.
     pub(crate) looked_at: i64,
     pub(crate) refreshed_at: Option<i64>,
-    /// The latter, of a refresh because the API had rejected the tokens.
+    /// When tokens were last refreshed here because the API had rejected them.
     pub(crate) rejected_at: Option<i64>,
     /// When the store's lock was given back last.
     pub(crate) unlocked_at: Option<i64>,
@@ -370,33 +370,5 @@ impl State {
     /// Failures since the last success.
     pub(crate) fn failures(&self) -> u32 {
         self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(self.store_failures)
-    }
-}
-
-/// Tokens that are new, and what is new with them.
-pub(crate) struct NewTokens {
-    pub(crate) tokens: Tokens,
-    pub(crate) login: u64,
-    pub(crate) generation: u64,
-    pub(crate) rejections: u32,
-}
-
-impl NewTokens {
-    /// The record of tokens that came at `now`, with a time drawn for their refresh.
-    pub(crate) fn into_record(self, holder: &Holder, now: Now, random: u64) -> Record {
-        let refresh_at = self.tokens.expires_at().map(|ends| {
-            let lifetime = ends.saturating_mul(1000).saturating_sub(now.wall);
-            now.wall.saturating_add(policy::refresh_after(lifetime, random))
-        });
-        Record {
-            owner: Some(holder.owner.clone()),
-            login: Some(self.login),
-            tokens: self.tokens,
-            generation: self.generation,
-            obtained_at: now.wall,
-            obtained_boot: holder.boot_id.clone().map(|boot_id| BootTime { boot_id, at: now.boot }),
-            refresh_at,
-            rejections: self.rejections,
-        }
     }
 }

@@ -7,7 +7,8 @@ use crate::LOG;
 use crate::error::{Error, Status};
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::clock::Now;
-use crate::session::state::{Current, NewTokens, State};
+use crate::session::new_tokens::NewTokens;
+use crate::session::state::{Current, State};
 use crate::store::StoreError;
 use crate::store::record::Record;
 

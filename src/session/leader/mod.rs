@@ -260,7 +260,7 @@ impl Leader {
         None
     }
 
-    /// The store has refused `refused`, or a clear, for what it has is newer: that is taken.
+    /// Takes what the store has after it refused to save `refused`, or to clear, because its content is newer.
     fn loaded_newer(
         &mut self,
         result: Result<Option<Secret>, StoreError>,

@@ -1,6 +1,7 @@
 //! Questions to a state, and the answers.
 
 use super::*;
+use crate::session::new_tokens::NewTokens;
 
 const NOW: Now = Now { boot: 5_000_000, wall: 1_700_000_000_000 };
 
