@@ -52,8 +52,8 @@ test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 fo
 	scripts/fuzz 3
 
 soak: $(VENV)/installed  # the long runs: many threads under faults, sessions of many machines, an hour of simulation, AddressSanitizer, fuzzing
-	CMAUTH_SOAK=1 cargo test --release --package cmauth --test soak --test session_proof --test store_kill -- --nocapture
-	CMAUTH_SOAK=1 $(VENV)/bin/python -m pytest -s bindings/python/tests/test_proof.py
+	CMAUTH_SOAK=1 cargo test --release --package cmauth --test soak --test session_processes --test store_kill -- --nocapture
+	CMAUTH_SOAK=1 $(VENV)/bin/python -m pytest -s bindings/python/tests/test_machines.py
 	CMAUTH_SIM_SECONDS=3600 CMAUTH_SIM_WORLDS=1000000000 CMAUTH_SIM_FIRST=$$(date +%s)0000 \
 	  cargo test --package cmauth --profile simulation --lib simulation -- --nocapture
 	scripts/sanitize
@@ -65,12 +65,12 @@ lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
 	RUSTDOCFLAGS="-D warnings" cargo doc --package cmauth --no-deps --quiet
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.hpp' 'tests/c/*.h' 'examples/c/*.h')
+	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.hpp' 'bindings/c/tests/c/*.h' 'examples/c/*.h')
 
 bench: build     # side by side with libcurl and the Python peers; needs nginx, libcurl, cJSON and valgrind (scripts/setup-bench)
-	cargo build --release --package cmauth --example floor
+	cargo build --release --package cmauth --example baseline
 	$(PYTHON) -m venv $(TARGET)/bench-venv
-	$(TARGET)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt ./bindings/python
+	$(TARGET)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements-peers.txt ./bindings/python
 	$(PYTHON) bench/run.py $(TARGET) $(TARGET)/bench $(BENCH)
 
 deny:            # licences, duplicates and sources of all dependencies; needs cargo-deny
@@ -128,11 +128,11 @@ $(TARGET)/examples/login: examples/c/login.c include/cmauth.h | build
 	$(CC) $(CFLAGS_STRICT) -Iinclude $< -L$(TARGET)/release -lcmauth -o $@
 
 # Tools by name, in a venv of our own.
-$(VENV)/installed-dist: tests/requirements-dist.txt $(VENV)/installed
+$(VENV)/installed-dist: scripts/requirements-dist.txt $(VENV)/installed
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-$(VENV)/installed: tests/requirements.txt
+$(VENV)/installed: scripts/requirements-test.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

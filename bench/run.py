@@ -225,7 +225,7 @@ def build() -> None:
     run("cc", *strict, ROOT / "bench/c/session.c", "-o", BIN / "session", *ours)
     run("cc", *strict, ROOT / "bench/c/curl.c", "-o", BIN / "curl", "-lcurl", "-lcjson")
     run("cc", *strict, ROOT / "bench/c/dlopen.c", "-o", BIN / "dlopen", "-ldl")
-    shutil.copy(BUILD / "release" / "examples" / "floor", BIN / "floor")
+    shutil.copy(BUILD / "release" / "examples" / "baseline", BIN / "baseline")
 
 
 Peer = Callable[[Server, str, int, int], dict[str, float]]
@@ -233,9 +233,9 @@ Peer = Callable[[Server, str, int, int], dict[str, float]]
 
 def program(name: str) -> Peer:
     def measure(at: Server, kind: str, calls: int, threads: int) -> dict[str, float]:
-        if name == "floor":
+        if name == "baseline":
             place = f"localhost:{at.ports[kind]}"
-            line = run(BIN / "floor", place, at.ca_file, calls)
+            line = run(BIN / "baseline", place, at.ca_file, calls)
         else:
             line = run(BIN / name, at.url(kind), at.ca_file, calls, threads)
         result: dict[str, float] = json.loads(line)
@@ -253,7 +253,7 @@ def python(name: str) -> Peer:
     return measure
 
 
-C_PEERS = {"libcmauth": program("cmauth"), "libcurl + cJSON": program("curl"), "bare TLS stream": program("floor")}
+C_PEERS = {"libcmauth": program("cmauth"), "libcurl + cJSON": program("curl"), "bare TLS stream": program("baseline")}
 PYTHON_NAMES = ["requests-oauthlib", "Authlib on requests", "Authlib on httpx", "httpx by hand"]
 PYTHON_PEERS = {"cmauth": python("cmauth"), **{name: python(name) for name in PYTHON_NAMES}}
 
@@ -396,10 +396,10 @@ def singles(at: Server) -> list[str]:
         name: instructions(BIN / name, at.url("warm"), at.ca_file, "CALLS", 1, few=few, many=many)
         for name in ("cmauth", "curl")
     }
-    floor = instructions(BIN / "floor", f"localhost:{at.ports['warm']}", at.ca_file, "CALLS", few=few, many=many)
+    baseline = instructions(BIN / "baseline", f"localhost:{at.ports['warm']}", at.ca_file, "CALLS", few=few, many=many)
     value = f"**{counted['cmauth'] / counted['curl']:.2f}** ({counted['cmauth']:,.0f} by {counted['curl']:,.0f})"
     lines.append(one("C, warm: instructions, by libcurl's", "≤ 0.45", value))
-    lines.append(one("C, warm: instructions, by the floor's", "", f"{counted['cmauth'] / floor:.2f} ({floor:,.0f})"))
+    lines.append(one("C, warm: instructions, by the baseline's", "", f"{counted['cmauth'] / baseline:.2f} ({baseline:,.0f})"))
 
     fast = {n: json.loads(run(BIN / "session", "fast", 2_000_000 // SCALE // n, n)) for n in (1, 8)}
     lines.append(one("session fast path, 1 thread", "≤ 100 ns", f"{fast[1]['ns']:.0f} ns"))
@@ -516,7 +516,7 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     build()
     both = {"libcmauth": C_PEERS["libcmauth"], "libcurl + cJSON": C_PEERS["libcurl + cJSON"]}
-    floor = {"libcmauth": C_PEERS["libcmauth"], "bare TLS stream": C_PEERS["bare TLS stream"]}
+    baseline = {"libcmauth": C_PEERS["libcmauth"], "bare TLS stream": C_PEERS["bare TLS stream"]}
     with server() as at:
         print("| what | goal | median | spread | libcmauth | best peer |\n|---|---|---|---|---|---|", flush=True)
         both_goals = {"cpu": "≤ 0.65", "latency": "≤ 0.80"}
@@ -533,17 +533,17 @@ def main() -> None:
             *compare("C, cold", at, "cold", both, {"*": 800}, 1, "one core", cold, ROUNDS),
             *compare("C, cold, resumed", at, "resumed", both, {"*": 800}, 1, "apart", dict.fromkeys(cold, ""), ROUNDS),
             *compare(
-                "by the floor, warm",
+                "by the baseline, warm",
                 at,
                 "warm",
-                floor,
+                baseline,
                 {"*": 8000},
                 1,
                 "apart",
                 {"cpu": "≤ 1.3", "latency": ""},
                 ROUNDS,
             ),
-            *compare("by the floor, warm", at, "warm", floor, {"*": 8000}, 1, "one core", {"cpu": "≤ 1.3"}, ROUNDS),
+            *compare("by the baseline, warm", at, "warm", baseline, {"*": 8000}, 1, "one core", {"cpu": "≤ 1.3"}, ROUNDS),
         ]
         calls = {"*": 800, "cmauth": 8000}
         rounds = max(2, ROUNDS // 2)

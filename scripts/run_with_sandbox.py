@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a test program of tests/c against the stand-in server, whose user logs in where the program asks for it.
+"""Runs a test program of bindings/c/tests/c against the stand-in server, whose user logs in where the program asks for it.
 
     scripts/run_with_sandbox.py BUILD_FOLDER PROGRAM [ARGUMENT...]
 

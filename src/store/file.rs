@@ -302,7 +302,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_relative_path_stays_where_it_was_when_the_store_was_made() {
-        // tests/c/stores.c changes the working directory; here that would disturb other tests.
+        // bindings/c/tests/c/stores.c changes the working directory; here that would disturb other tests.
         let store = FileStore::new("session");
         assert_eq!(store.path(), std::env::current_dir().unwrap().join("session"));
     }

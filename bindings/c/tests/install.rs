@@ -160,9 +160,10 @@ fn pkg_config_finds_both_libraries_in_a_moved_prefix() {
             printed.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
         };
         assert_eq!(pkg_config(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
-        for (compiler, source, standard) in
-            [("cc", "tests/c/story.c", "-std=c99"), ("c++", "tests/cpp/all.cpp", "-std=c++17")]
-        {
+        for (compiler, source, standard) in [
+            ("cc", "bindings/c/tests/c/end_to_end.c", "-std=c99"),
+            ("c++", "bindings/c/tests/cpp/every_member.cpp", "-std=c++17"),
+        ] {
             let link_static: Vec<String> = pkg_config(&["--static", "--libs"])
                 .into_iter()
                 .map(|flag| if flag == "-lcmauth" { "-l:libcmauth.a".to_owned() } else { flag })
@@ -191,8 +192,8 @@ fn cmake(project: &str, build: &Path, definitions: &[String]) {
         .arg("-B")
         .arg(build)
         .args(definitions)
-        .arg(format!("-DSTORY_C={}", root().join("tests/c/story.c").display()))
-        .arg(format!("-DALL_CPP={}", root().join("tests/cpp/all.cpp").display())));
+        .arg(format!("-DSTORY_C={}", root().join("bindings/c/tests/c/end_to_end.c").display()))
+        .arg(format!("-DALL_CPP={}", root().join("bindings/c/tests/cpp/every_member.cpp").display())));
     run(Command::new("cmake").arg("--build").arg(build));
 }
 
@@ -211,7 +212,7 @@ fn cmake_finds_both_libraries_in_a_moved_prefix() {
         runs(&build.join(program), Path::new("/nowhere"), "install-cmake");
     }
     // Another minor version is not taken for this one.
-    let config = fs::read_to_string(root().join("tests/consumers/find_package/CMakeLists.txt")).unwrap();
+    let config = fs::read_to_string(root().join("bindings/c/tests/consumers/find_package/CMakeLists.txt")).unwrap();
     let other = scratch("install-cmake").join("other");
     fs::create_dir_all(&other).unwrap();
     fs::write(other.join("CMakeLists.txt"), config.replace("cmauth 0.1", "cmauth 0.2")).unwrap();

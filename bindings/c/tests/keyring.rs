@@ -33,7 +33,7 @@ fn a_session_in_the_keyring_is_shared_by_programs_and_gone_after_logout() {
     // Its headers are not written to our warnings.
     let flags = String::from_utf8(flags).unwrap().replace("-I", "-isystem");
     let flags: Vec<&str> = flags.split_whitespace().collect();
-    let built = compile_with(&root().join("tests/c/keyring.c"), Link::Shared, "keyring", &flags);
+    let built = compile_with(&root().join("bindings/c/tests/c/keyring.c"), Link::Shared, "keyring", &flags);
     let ca_file = scratch("keyring").join("ca.pem");
     fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
 

@@ -74,7 +74,11 @@ fn the_cpp_header_compiles_with_every_warning_on_each_compiler_in_each_standard(
             continue;
         }
         for standard in ["-std=c++17", "-std=c++20", "-std=c++2b"] {
-            for source in [source.clone(), root().join("tests/cpp/all.cpp"), root().join("examples/cpp/login.cpp")] {
+            for source in [
+                source.clone(),
+                root().join("bindings/c/tests/cpp/every_member.cpp"),
+                root().join("examples/cpp/login.cpp"),
+            ] {
                 run(Command::new(compiler)
                     .args([standard, "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"])
                     .args(["-fsyntax-only", "-I"])
@@ -148,22 +152,22 @@ fn the_program_on_the_header_s_first_page_compiles_and_has_at_most_20_lines() {
 
 #[test]
 fn a_bug_in_any_function_is_caught_silently_and_the_process_lives() {
-    let built = compile(&root().join("tests/c/panics.c"), Link::Shared, "panics");
+    let built = compile(&root().join("bindings/c/tests/c/panics.c"), Link::Shared, "panics");
     let output = run(Command::new(built).env("LD_LIBRARY_PATH", common::panicking_library()));
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
-    let source = fs::read_to_string(root().join("tests/c/panics.c")).unwrap();
-    assert_calls_every_function(&source, "tests/c/panics.c");
+    let source = fs::read_to_string(root().join("bindings/c/tests/c/panics.c")).unwrap();
+    assert_calls_every_function(&source, "bindings/c/tests/c/panics.c");
 }
 
 #[test]
 fn every_function_takes_null_in_every_place() {
     for (link, name) in [(Link::Shared, "nulls-shared"), (Link::Static, "nulls-static")] {
-        let built = compile(&root().join("tests/c/nulls.c"), link, name);
+        let built = compile(&root().join("bindings/c/tests/c/nulls.c"), link, name);
         run(&mut program(&built));
     }
     // A function that is new in the header must be in that program too.
-    let source = fs::read_to_string(root().join("tests/c/nulls.c")).unwrap();
-    assert_calls_every_function(&source, "tests/c/nulls.c");
+    let source = fs::read_to_string(root().join("bindings/c/tests/c/nulls.c")).unwrap();
+    assert_calls_every_function(&source, "bindings/c/tests/c/nulls.c");
 }
 
 fn assert_calls_every_function(source: &str, name: &str) {

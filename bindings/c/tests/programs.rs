@@ -1,4 +1,4 @@
-//! Programs in C and C++, built as a user builds them, run against the sandbox over TLS: the tests of tests/c, the
+//! Programs in C and C++, built as a user builds them, run against the sandbox over TLS: the tests of bindings/c/tests/c, the
 //! examples, and the programs of the README.
 
 mod common;
@@ -23,47 +23,47 @@ fn run_both_links(source: &str, name: &str) -> String {
 
 #[test]
 fn the_whole_story_in_c() {
-    run_both_links("tests/c/story.c", "story");
+    run_both_links("bindings/c/tests/c/end_to_end.c", "story");
 }
 
 #[test]
 fn sixteen_threads_share_one_client() {
-    run_both_links("tests/c/threads.c", "threads");
+    run_both_links("bindings/c/tests/c/threads.c", "threads");
 }
 
 #[test]
 fn a_session_with_each_kind_of_store() {
-    run_both_links("tests/c/session.c", "session");
+    run_both_links("bindings/c/tests/c/session.c", "session");
 }
 
 #[test]
 fn stores_keep_to_their_file_destroy_their_context_once_and_tell_their_generation() {
-    run_both_links("tests/c/stores.c", "stores");
+    run_both_links("bindings/c/tests/c/stores.c", "stores");
 }
 
 #[test]
 fn children_of_a_fork_are_not_locked_out_of_a_store_in_memory() {
-    run_both_links("tests/c/memory_fork.c", "memory-fork");
+    run_both_links("bindings/c/tests/c/memory_fork.c", "memory-fork");
 }
 
 #[test]
 fn a_login_comes_back_to_this_machine() {
-    run_both_links("tests/c/listen.c", "listen");
+    run_both_links("bindings/c/tests/c/listen.c", "listen");
 }
 
 #[test]
 fn everything_of_the_cpp_header() {
-    run_both_links("tests/cpp/all.cpp", "all-cpp");
+    run_both_links("bindings/c/tests/cpp/every_member.cpp", "all-cpp");
 }
 
 #[test]
 fn a_child_of_a_fork_has_connections_of_its_own() {
-    run_both_links("tests/c/fork.c", "fork");
+    run_both_links("bindings/c/tests/c/fork.c", "fork");
 }
 
 #[test]
 fn signals_neither_break_calls_nor_end_the_process() {
-    let built = compile(&root().join("tests/c/signals.c"), Link::Shared, "signals");
+    let built = compile(&root().join("bindings/c/tests/c/signals.c"), Link::Shared, "signals");
     run_with_user(program(&built), &tls_sandbox(), "signals");
     // Every kept connection is reset before its next call, which then writes into it.
     let sandbox = tls_sandbox();
@@ -73,30 +73,30 @@ fn signals_neither_break_calls_nor_end_the_process() {
 
 #[test]
 fn the_log_has_a_line_for_every_event_and_no_secret() {
-    run_both_links("tests/c/log.c", "log");
+    run_both_links("bindings/c/tests/c/log.c", "log");
 }
 
 #[test]
 fn no_secret_is_left_in_memory_once_the_handles_are_freed() {
-    run_both_links("tests/c/memory.c", "memory");
+    run_both_links("bindings/c/tests/c/memory.c", "memory");
 }
 
 #[test]
 fn nothing_leaks_and_no_memory_is_misused() {
     for (source, name) in [
-        ("tests/c/story.c", "story-valgrind"),
-        ("tests/c/threads.c", "threads-valgrind"),
-        ("tests/c/session.c", "session-valgrind"),
-        ("tests/c/stores.c", "stores-valgrind"),
-        ("tests/c/listen.c", "listen-valgrind"),
-        ("tests/cpp/all.cpp", "all-cpp-valgrind"),
+        ("bindings/c/tests/c/end_to_end.c", "story-valgrind"),
+        ("bindings/c/tests/c/threads.c", "threads-valgrind"),
+        ("bindings/c/tests/c/session.c", "session-valgrind"),
+        ("bindings/c/tests/c/stores.c", "stores-valgrind"),
+        ("bindings/c/tests/c/listen.c", "listen-valgrind"),
+        ("bindings/c/tests/cpp/every_member.cpp", "all-cpp-valgrind"),
     ] {
         let built = compile(&root().join(source), Link::Shared, name);
         if let Some(command) = common::valgrind(&built) {
             run_with_user(command, &tls_sandbox(), name);
         }
     }
-    let built = compile(&root().join("tests/c/nulls.c"), Link::Shared, "nulls-valgrind");
+    let built = compile(&root().join("bindings/c/tests/c/nulls.c"), Link::Shared, "nulls-valgrind");
     if let Some(mut command) = common::valgrind(&built) {
         common::run(&mut command);
     }

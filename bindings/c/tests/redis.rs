@@ -82,7 +82,7 @@ fn a_session_in_redis_survives_restarts_dead_holders_and_lost_answers() {
         return;
     }
     let sandbox = Sandbox::start(Options { tls: true, ..Options::default() }).unwrap();
-    let built = compile_with(&root().join("tests/c/redis.c"), Link::Shared, "redis", &["-lhiredis"]);
+    let built = compile_with(&root().join("bindings/c/tests/c/redis.c"), Link::Shared, "redis", &["-lhiredis"]);
     let mut redis = Redis::new("redis");
     let ca_file = scratch("redis").join("ca.pem");
     fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! What a session does not do (tests/c/refusals.c), and how many requests that costs the server.
+//! What a session does not do (bindings/c/tests/c/refusals.c), and how many requests that costs the server.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn logged_in_with(scope: &str) -> Setting {
 
 fn built() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| compile(&root().join("tests/c/refusals.c"), Link::Shared, "refusals"))
+    BUILT.get_or_init(|| compile(&root().join("bindings/c/tests/c/refusals.c"), Link::Shared, "refusals"))
 }
 
 impl Setting {

@@ -275,7 +275,7 @@ def test_help_names_every_command_and_exit_code(shell: Shell) -> None:
 def test_the_sandbox_is_run_or_how_to_get_it_is_said(shell: Shell, tmp_path: Path) -> None:
     shell.environment["PATH"] = str(tmp_path)
     _, err = shell.run("sandbox", exit_code=1)
-    assert "pip install ./tests/sandbox" in err
+    assert "pip install ./sandbox" in err
     program = tmp_path / "cmauth-sandbox"
     program.symlink_to(os.environ["CMAUTH_SANDBOX"])
     assert shell.run("sandbox", "--version")[0].startswith("cmauth-sandbox 0.")

@@ -18,7 +18,7 @@ from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
 from conftest import WORKSPACE, RedisServer
 
 TUTORIAL = WORKSPACE / "docs" / "python" / "tutorial.md"
-EVERYTHING = Path(__file__).parent / "everything.py"
+EVERYTHING = Path(__file__).parent / "whole_api.py"
 
 
 def pieces() -> list[str]:
@@ -78,7 +78,7 @@ def test_a_program_that_uses_everything_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]])
 def test_a_program_that_uses_everything_is_typed(checker: list[str], tmp_path: Path) -> None:
     # Not in the source tree, where checkers would find the package without its compiled module.
-    program = tmp_path / "everything.py"
+    program = tmp_path / "whole_api.py"
     program.write_text(EVERYTHING.read_text(encoding="utf-8"))
     if checker == ["pyright"]:
         strict = '{"typeCheckingMode": "strict", "reportMissingTypeStubs": false}'

@@ -67,7 +67,7 @@ def test_somebody_else_logs_in_and_somebody_says_no(cmauth_sandbox: Sandbox) -> 
 def test_a_missing_program_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CMAUTH_SANDBOX")
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(FileNotFoundError, match=r"pip install \./tests/sandbox"):
+    with pytest.raises(FileNotFoundError, match=r"pip install \./sandbox"):
         Sandbox()
 
 

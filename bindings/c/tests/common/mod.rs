@@ -129,7 +129,7 @@ pub fn valgrind(path: &Path) -> Option<Command> {
     let mut command = Command::new("valgrind");
     command
         .args(["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect"])
-        .arg(format!("--suppressions={}", root().join("tests/c/valgrind.supp").display()))
+        .arg(format!("--suppressions={}", root().join("bindings/c/tests/c/valgrind.supp").display()))
         .arg(path)
         .env("LD_LIBRARY_PATH", checked_library());
     Some(command)

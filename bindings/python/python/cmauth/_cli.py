@@ -381,7 +381,7 @@ def _sandbox(arguments: list[str]) -> NoReturn:
     if program is None:
         print(
             "cmauth: the stand-in server is not installed; in the source of libcmauth, run:\n"
-            "  pip install ./tests/sandbox",
+            "  pip install ./sandbox",
             file=sys.stderr,
         )
         sys.exit(1)

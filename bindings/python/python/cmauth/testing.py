@@ -6,7 +6,7 @@
         cmauth_sandbox.faults("status-503")
         cmauth_sandbox.advance(43200)
 
-Its program is `cmauth-sandbox`, on the PATH (`pip install ./tests/sandbox` in the source of
+Its program is `cmauth-sandbox`, on the PATH (`pip install ./sandbox` in the source of
 libcmauth) or named by the variable CMAUTH_SANDBOX. The fixture comes with the package; options of
 the program are given by a mark:
 
@@ -59,7 +59,7 @@ class Sandbox:
         if not found:
             raise FileNotFoundError(
                 "cmauth-sandbox is not on the PATH; in the source of libcmauth, "
-                "run: pip install ./tests/sandbox"
+                "run: pip install ./sandbox"
             )
         self._program = found
         self._folder = tempfile.TemporaryDirectory(prefix="cmauth-sandbox-")

@@ -1,6 +1,6 @@
-//! The floor: the same bytes, written to and read from a bare rustls stream; no HTTP, no JSON, no care.
+//! The baseline: the same bytes over a bare rustls stream, without HTTP, JSON or error handling.
 //!
-//!     floor HOST:PORT CA_FILE CALLS
+//!     baseline HOST:PORT CA_FILE CALLS
 //!
 //! Prints the line that the C peers print.
 

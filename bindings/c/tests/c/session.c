@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "story.h"
+#include "user.h"
 
 #define THREADS 16
 

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "story.h"
+#include "user.h"
 
 static cm_tokens *tokens_of_login;
 static char folder[] = "/tmp/cmauth-refusals-XXXXXX", file[64];

@@ -4,8 +4,8 @@
  * browser, and writes the URL that the browser came back to on our standard input.
  */
 
-#ifndef STORY_H
-#define STORY_H
+#ifndef USER_H
+#define USER_H
 
 #include <cmauth.h>
 

@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include "story.h"
+#include "user.h"
 
 #define THREADS 16
 #define CALLS 25

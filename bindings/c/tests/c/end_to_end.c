@@ -1,6 +1,6 @@
 /* The whole story against the sandbox: log in, keep the tokens, refresh, log out, and what happens after. */
 
-#include "story.h"
+#include "user.h"
 
 static void a_login_checks_its_redirect_and_finishes_once(const cm_client *client) {
     char redirected[4096], forged[4096];

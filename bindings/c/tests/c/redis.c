@@ -5,8 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "../../examples/c/redis_store.c"
-#include "story.h"
+#include "../../../../examples/c/redis_store.c"
+#include "user.h"
 
 static cm_store *store_at_redis(void) {
     cm_store *store = redis_store_new("127.0.0.1", atoi(getenv("REDIS_PORT")), "recorder:1");

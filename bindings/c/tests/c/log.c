@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include "story.h"
+#include "user.h"
 
 struct lines {
     pthread_mutex_t lock;

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "story.h"
+#include "user.h"
 
 static cm_tokens *some_tokens(void) {
     cm_tokens *tokens = NULL;

@@ -6,8 +6,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "../../examples/c/keyring_store.c"
-#include "story.h"
+#include "../../../../examples/c/keyring_store.c"
+#include "user.h"
 
 static const char SERVICE[] = "cmauth-test", USER[] = "recorder 1";
 

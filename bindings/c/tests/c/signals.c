@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <sys/time.h>
 
-#include "story.h"
+#include "user.h"
 
 #define CALLS 200
 

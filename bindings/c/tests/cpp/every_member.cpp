@@ -75,7 +75,7 @@ void settings_are_checked_by_the_client() {
         .set_connect_timeout(std::chrono::milliseconds(5000))
         .add_ca_file(env("CMAUTH_CA_FILE"))
         .set_proxy(std::nullopt)
-        .set_user_agent("all.cpp/1.0")
+        .set_user_agent("every_member.cpp/1.0")
         .set_max_retries(1)
         .set_params_in_body(true);
     const cm::Client good(config);

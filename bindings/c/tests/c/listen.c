@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-#include "story.h"
+#include "user.h"
 
 static void *cancel(void *login) {
     cm_login_cancel(login);

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "story.h"
+#include "user.h"
 
 #define MASK 0x5a
 #define PIECE 12

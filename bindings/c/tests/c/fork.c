@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "story.h"
+#include "user.h"
 
 #define CHILDREN 20
 #define SESSION_CHILDREN 5 /* Each waits for a lock that five threads want. */

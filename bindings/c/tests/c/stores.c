@@ -3,7 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "story.h"
+#include "user.h"
 
 static cm_session *open_session(const cm_client *client, const cm_store *store) {
     cm_session *session = NULL;
