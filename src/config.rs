@@ -221,9 +221,8 @@ impl Config {
         self
     }
 
-    /// Notes that the value of `setting` was bad, unless one was before. For bindings, which see values that never
-    /// reach a setter: NULL, bad UTF-8, a negative time.
-    pub fn reject(&mut self, setting: &str, problem: impl fmt::Display) {
+    /// Records that the value for `setting` is bad, unless an earlier value was bad too.
+    pub(crate) fn reject(&mut self, setting: &str, problem: impl fmt::Display) {
         if self.first_error.is_none() {
             self.first_error = Some(Error::invalid_argument(setting, problem));
         }

@@ -174,19 +174,11 @@ impl Error {
         }))
     }
 
-    /// A bad parameter: its name, and what is wrong with it or how to put it right.
-    ///
-    /// The binding crates report with this what only they can see (NULL, bad UTF-8).
-    pub fn invalid_argument(name: &str, problem: impl fmt::Display) -> Self {
+    /// A bad argument: its name, and what is wrong with it or how to correct it.
+    pub(crate) fn invalid_argument(name: &str, problem: impl fmt::Display) -> Self {
         let mut error = Self::new(Status::InvalidArgument, format!("{name}: {problem}"), "");
         error.0.message.clone_from(&error.0.what);
         error
-    }
-
-    /// A logout that had nothing to end, for bindings that report it as a status
-    /// ([`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone)).
-    pub fn already_logged_out() -> Self {
-        Self::new(Status::LoginRequired, "the login was gone already", "nothing is left to log out")
     }
 
     pub(crate) fn with_advice(mut self, advice: Advice, remedy: &str) -> Self {

@@ -24,7 +24,7 @@ thread_local! {
 ///
 /// ```
 /// # let client = cmauth::Client::new(cmauth::Config::new("id", "secret").set_base_url("http://127.0.0.1:1"))?;
-/// let error = cmauth::interruptible(|| true, || client.refresh("r")).unwrap_err();
+/// let error = cmauth::bindings::interruptible(|| true, || client.refresh("r")).unwrap_err();
 /// assert_eq!(error.status(), cmauth::Status::Cancelled);
 /// # Ok::<(), cmauth::Error>(())
 /// ```

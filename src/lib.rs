@@ -48,6 +48,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+pub mod bindings;
 mod client;
 mod config;
 mod error;
@@ -71,10 +72,8 @@ mod wipe;
 pub use client::Client;
 pub use config::{Config, DEFAULT_BASE_URL};
 pub use error::{Advice, Error, Status};
-pub use interrupt::interruptible;
 pub use login::Login;
 pub use loopback::Loopback;
-pub use panic::catch_panic;
 pub use secret::Secret;
 pub use session::{Health, LoggedOut, Session};
 pub use store::{FileStore, MemoryStore, Store, StoreError};

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use cmauth::{Advice, Client, Config, Error, Login, Loopback, Status, Tokens, interruptible};
+use cmauth::bindings::interruptible;
+use cmauth::{Advice, Client, Config, Error, Login, Loopback, Status, Tokens};
 use common::{ID, SECRET, Server, Step, answer, json};
 
 const TOKENS: &str =

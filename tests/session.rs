@@ -5,9 +5,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cmauth::bindings::interruptible;
 use cmauth::{
     Advice, Client, Config, Error, FileStore, LoggedOut, MemoryStore, Secret, Session, Status, Store, StoreError,
-    Tokens, interruptible,
+    Tokens,
 };
 use cmauth_sandbox::{Fault, Options, Sandbox};
 
@@ -719,7 +720,7 @@ fn a_panic_in_a_flight_is_told_to_those_who_wait_and_wedges_nothing() {
     let session = Session::open_shared(&client, store.clone()).unwrap();
     session.start(&ended(&log_in(&sandbox, &client))).unwrap();
     store.panic_in_load.store(true, Ordering::SeqCst);
-    let results = all_at_once(|| cmauth::catch_panic(|| session.tokens()).and_then(|result| result));
+    let results = all_at_once(|| cmauth::bindings::catch_panic(|| session.tokens()).and_then(|result| result));
     assert!(results.iter().any(|result| result.as_ref().is_err_and(|error| error.status() == Status::Internal)));
     assert!(!session.tokens().unwrap().access_token().expose().is_empty());
     assert_eq!(store.locked.load(Ordering::SeqCst), 0);

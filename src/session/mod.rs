@@ -173,7 +173,7 @@ impl Session {
     }
 
     /// [`tokens_at_hand`](Self::tokens_at_hand), only read: threads that read at once write nothing that they share.
-    pub fn with_tokens_at_hand<T>(&self, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
+    pub(crate) fn with_tokens_at_hand<T>(&self, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
         let inner = &*self.0;
         let state = inner.state.load();
         // A flight in the background ended since.

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int};
 use std::time::Duration;
 
 use cmauth::Config;
+use cmauth::bindings::reject_setting;
 
 use crate::guard;
 
@@ -33,7 +34,7 @@ pub unsafe extern "C" fn cm_config_new(client_id: *const c_char, client_secret: 
                 let mut config = Config::new("none", "none");
                 for (name, given) in [("client_id", id), ("client_secret", secret)] {
                     if let Err(problem) = given {
-                        config.reject(name, problem);
+                        reject_setting(&mut config, name, problem);
                     }
                 }
                 config
@@ -60,7 +61,7 @@ pub unsafe extern "C" fn cm_config_new_public(client_id: *const c_char) -> *mut 
             Ok(id) => Config::new_public(id),
             Err(problem) => {
                 let mut config = Config::new_public("none");
-                config.reject("client_id", problem);
+                reject_setting(&mut config, "client_id", problem);
                 config
             }
         };
@@ -206,7 +207,7 @@ pub unsafe extern "C" fn cm_config_set_user_agent(config: *mut cm_config, produc
 pub unsafe extern "C" fn cm_config_set_max_retries(config: *mut cm_config, max_retries: c_int) {
     let set_retries = |config: &mut Config| match u32::try_from(max_retries) {
         Ok(max_retries) => _ = config.set_max_retries(max_retries),
-        Err(_) => config.reject("max_retries", format_args!("{max_retries} is less than 0")),
+        Err(_) => reject_setting(config, "max_retries", format_args!("{max_retries} is less than 0")),
     };
     // SAFETY: a handle as the conventions have it.
     unsafe { set(config, set_retries) }
@@ -223,7 +224,7 @@ pub unsafe extern "C" fn cm_config_set_max_retries(config: *mut cm_config, max_r
 pub unsafe extern "C" fn cm_config_set_params_in_body(config: *mut cm_config, in_body: c_int) {
     let set_in_body = |config: &mut Config| match in_body {
         0 | 1 => _ = config.set_params_in_body(in_body == 1),
-        _ => config.reject("params_in_body", format_args!("{in_body} is neither 0 nor 1")),
+        _ => reject_setting(config, "params_in_body", format_args!("{in_body} is neither 0 nor 1")),
     };
     // SAFETY: a handle as the conventions have it.
     unsafe { set(config, set_in_body) }
@@ -247,7 +248,7 @@ unsafe fn set_text(config: *mut cm_config, name: &str, text: *const c_char, chan
     unsafe {
         set(config, |config| match guard::text_or_problem(text) {
             Ok(text) => change(config, text),
-            Err(problem) => config.reject(name, problem),
+            Err(problem) => reject_setting(config, name, problem),
         });
     }
 }
@@ -259,7 +260,7 @@ unsafe fn set_time(config: *mut cm_config, name: &str, ms: i64, change: impl FnO
     unsafe {
         set(config, |config| match u64::try_from(ms) {
             Ok(ms @ 1..=86_400_000) => change(config, Duration::from_millis(ms)),
-            _ => config.reject(name, format_args!("{ms} is not from 1 to 86400000 milliseconds")),
+            _ => reject_setting(config, name, format_args!("{ms} is not from 1 to 86400000 milliseconds")),
         });
     }
 }

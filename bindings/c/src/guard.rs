@@ -4,7 +4,8 @@
 
 use std::ffi::{CStr, c_char};
 
-use cmauth::{Error, catch_panic};
+use cmauth::Error;
+use cmauth::bindings::{catch_panic, invalid_argument};
 
 use crate::error::{cm_error, cm_status};
 
@@ -23,7 +24,7 @@ pub(crate) unsafe fn call<T, B: Into<Box<T>>>(
         clear(out);
         done(error, || {
             if out.is_null() {
-                return Err(Error::invalid_argument(name, "the place for the result is NULL"));
+                return Err(invalid_argument(name, "the place for the result is NULL"));
             }
             let made = body()?;
             *out = Box::into_raw(made.into());
@@ -88,7 +89,7 @@ pub(crate) unsafe fn free<T>(handle: *mut T) {
 /// `handle` is NULL or came from [`call`] and is not freed while `'a` lasts.
 pub(crate) unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T, Error> {
     // SAFETY: as this function's.
-    unsafe { handle.as_ref() }.ok_or_else(|| Error::invalid_argument(name, "it is NULL"))
+    unsafe { handle.as_ref() }.ok_or_else(|| invalid_argument(name, "it is NULL"))
 }
 
 /// A text as a parameter.
@@ -97,7 +98,7 @@ pub(crate) unsafe fn handle<'a, T>(name: &str, handle: *const T) -> Result<&'a T
 /// `text` is NULL or a NUL-terminated string that nobody changes while `'a` lasts.
 pub(crate) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str, Error> {
     // SAFETY: as this function's.
-    unsafe { text_or_problem(text) }.map_err(|problem| Error::invalid_argument(name, problem))
+    unsafe { text_or_problem(text) }.map_err(|problem| invalid_argument(name, problem))
 }
 
 /// A text, or what is wrong with it.

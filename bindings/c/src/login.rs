@@ -6,6 +6,7 @@ use std::ptr::null;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use cmauth::bindings::invalid_argument;
 use cmauth::{Error, Login, Loopback};
 
 use crate::client::cm_client;
@@ -44,7 +45,7 @@ impl cm_login {
     fn loopback(&self) -> Result<&Loopback, Error> {
         match &self.kind {
             Kind::Listening(loopback) => Ok(loopback),
-            Kind::Plain(_) => Err(Error::invalid_argument("login", "it does not listen; make it with cm_login_listen")),
+            Kind::Plain(_) => Err(invalid_argument("login", "it does not listen; make it with cm_login_listen")),
         }
     }
 }
@@ -100,7 +101,7 @@ pub unsafe extern "C" fn cm_login_listen(
     unsafe {
         guard::call("login", login, error, || {
             let client = guard::handle("client", client)?;
-            let port = port.try_into().map_err(|_| Error::invalid_argument("port", "not a number from 0 to 65535"))?;
+            let port = port.try_into().map_err(|_| invalid_argument("port", "not a number from 0 to 65535"))?;
             Ok(cm_login::new(Kind::Listening(Loopback::listen(&client.0, port)?)))
         })
     }
@@ -231,7 +232,7 @@ pub unsafe extern "C" fn cm_login_wait(
         guard::call("tokens", tokens, error, || {
             let loopback = guard::handle("login", login)?.loopback()?;
             let timeout = u64::try_from(timeout_ms).ok().filter(|timeout| *timeout > 0);
-            let timeout = timeout.ok_or_else(|| Error::invalid_argument("timeout_ms", "not more than 0"))?;
+            let timeout = timeout.ok_or_else(|| invalid_argument("timeout_ms", "not more than 0"))?;
             Ok(cm_tokens::new(&loopback.wait(Duration::from_millis(timeout))?))
         })
     }

@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::ptr::null;
 
+use cmauth::bindings::{already_logged_out, with_tokens_at_hand};
 use cmauth::{Health, LoggedOut, Session};
 
 use crate::client::cm_client;
@@ -128,7 +129,7 @@ pub unsafe extern "C" fn cm_session_tokens(
     unsafe {
         guard::call("tokens", tokens, error, || {
             let session = &guard::handle("session", session)?.0;
-            match session.with_tokens_at_hand(cm_tokens::new) {
+            match with_tokens_at_hand(session, cm_tokens::new) {
                 Some(tokens) => Ok(tokens),
                 None => Ok(cm_tokens::new(&session.tokens()?)),
             }
@@ -187,7 +188,7 @@ pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *m
     unsafe {
         guard::done(error, || match guard::handle("session", session)?.0.logout()? {
             LoggedOut::Confirmed => Ok(()),
-            LoggedOut::AlreadyGone => Err(cmauth::Error::already_logged_out()),
+            LoggedOut::AlreadyGone => Err(already_logged_out()),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::mem::{offset_of, size_of};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cmauth::bindings::invalid_argument;
 use cmauth::{Error, FileStore, MemoryStore, Secret, Store, StoreError};
 
 use crate::guard;
@@ -116,7 +117,7 @@ pub unsafe extern "C" fn cm_store_file(path: *const c_char) -> *mut cm_store {
         // SAFETY: a text as the conventions have it.
         let path = unsafe { guard::text("path", path)? };
         if path.is_empty() {
-            return Err(Error::invalid_argument("path", "it is empty"));
+            return Err(invalid_argument("path", "it is empty"));
         }
         Ok(Arc::new(FileStore::new(path)))
     })
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
                 let missing = missing(&table);
                 match missing {
                     None => (Ok(Arc::new(Custom { table, context }) as Arc<dyn Store>), None),
-                    Some(name) => (Err(Error::invalid_argument("callbacks", format!("{name} is NULL"))), Some(context)),
+                    Some(name) => (Err(invalid_argument("callbacks", format!("{name} is NULL"))), Some(context)),
                 }
             }
             Err(error) => (Err(error), None),
@@ -155,12 +156,12 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
 /// `callbacks` is NULL or points to a table that has as many bytes as its `size` says.
 unsafe fn read(callbacks: *const cm_store_callbacks) -> Result<cm_store_callbacks, Error> {
     if callbacks.is_null() {
-        return Err(Error::invalid_argument("callbacks", "it is NULL"));
+        return Err(invalid_argument("callbacks", "it is NULL"));
     }
     // SAFETY: not NULL, and the caller's table begins with its size.
     let size = unsafe { callbacks.cast::<usize>().read() };
     if size < NEEDED {
-        return Err(Error::invalid_argument("callbacks", "its size is wrong; set it to sizeof(cm_store_callbacks)"));
+        return Err(invalid_argument("callbacks", "its size is wrong; set it to sizeof(cm_store_callbacks)"));
     }
     // Whole functions only.
     let known = if size < size_of::<cm_store_callbacks>() { NEEDED } else { size_of::<cm_store_callbacks>() };

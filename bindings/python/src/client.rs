@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cmauth::bindings::reject_setting;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
@@ -99,7 +100,9 @@ impl Client {
             match seconds.map(Duration::try_from_secs_f64) {
                 None => {}
                 Some(Ok(time)) => _ = set(&mut config, time),
-                Some(Err(_)) => config.reject(name, "not a time; give seconds, more than 0 and at most a day"),
+                Some(Err(_)) => {
+                    reject_setting(&mut config, name, "not a time; give seconds, more than 0 and at most a day")
+                }
             }
         }
         if let Some(ca_file) = ca_file {
@@ -124,7 +127,7 @@ impl Client {
         if let Some(max_retries) = max_retries {
             match max_retries.extract::<u32>() {
                 Ok(max_retries) => _ = config.set_max_retries(max_retries),
-                Err(_) => config.reject("max_retries", "not a number from 0 to 10"),
+                Err(_) => reject_setting(&mut config, "max_retries", "not a number from 0 to 10"),
             }
         }
         config.set_params_in_body(params_in_body);
@@ -225,7 +228,7 @@ impl Client {
                 let browser = py.import("webbrowser")?.call_method1("open", (login.url(),))?;
                 if !browser.is_truthy()? {
                     let problem = "no browser can be opened here; give show=print, and open the page yourself";
-                    return Err(errors::to_python(py, &cmauth::Error::invalid_argument("show", problem)));
+                    return Err(errors::to_python(py, &cmauth::bindings::invalid_argument("show", problem)));
                 }
             }
         }

@@ -6,7 +6,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use cmauth::{Advice, Error, Status, catch_panic, interruptible};
+use cmauth::bindings::{catch_panic, interruptible};
+use cmauth::{Advice, Error, Status};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

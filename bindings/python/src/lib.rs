@@ -49,7 +49,7 @@ fn text(name: &str, value: &Bound<'_, pyo3::types::PyString>) -> PyResult<cmauth
         Ok(text) => Ok(cmauth::Secret::new(text)),
         Err(_) => Err(errors::to_python(
             value.py(),
-            &cmauth::Error::invalid_argument(name, "it is not Unicode text; was it read with the wrong encoding?"),
+            &cmauth::bindings::invalid_argument(name, "it is not Unicode text; was it read with the wrong encoding?"),
         )),
     }
 }

@@ -42,7 +42,8 @@ impl Login {
         match &self.0 {
             Kind::Listening(loopback) => Ok(loopback),
             Kind::Plain(_) => {
-                let error = cmauth::Error::invalid_argument("login", "it does not listen; make it with Client.listen");
+                let error =
+                    cmauth::bindings::invalid_argument("login", "it does not listen; make it with Client.listen");
                 Err(errors::to_python(py, &error))
             }
         }
@@ -81,7 +82,7 @@ impl Login {
     pub(crate) fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Tokens> {
         let loopback = self.loopback(py)?;
         let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| {
-            errors::to_python(py, &cmauth::Error::invalid_argument("timeout", "not a time; give seconds"))
+            errors::to_python(py, &cmauth::bindings::invalid_argument("timeout", "not a time; give seconds"))
         })?;
         errors::call(py, || loopback.wait(timeout)).map(Tokens)
     }

@@ -1,0 +1,47 @@
+//! What the bindings to other languages need of this crate. A Rust program needs none of it.
+//!
+//! The C library and the Python package are built on the public API and on these items:
+//! - [`catch_panic`] keeps a panic from crossing into another language.
+//! - [`interruptible`] lets an interpreter interrupt a blocking call, for example with Ctrl-C.
+//! - [`invalid_argument`] and [`reject_setting`] report values that only a binding sees: NULL, bad UTF-8, a negative time.
+//! - [`already_logged_out`] is the error for a binding that reports
+//!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
+//! - [`with_tokens_at_hand`] reads a session's tokens without a reference count that threads share.
+//!
+//! Their signatures may change in any version.
+
+use std::fmt;
+
+pub use crate::interrupt::interruptible;
+pub use crate::panic::catch_panic;
+
+use crate::config::Config;
+use crate::error::{Error, Status};
+use crate::session::Session;
+use crate::tokens::Tokens;
+
+/// The error for a bad argument: the name of the argument, and what is wrong with it or how to correct it.
+///
+/// The error has [`Status::InvalidArgument`].
+pub fn invalid_argument(name: &str, problem: impl fmt::Display) -> Error {
+    Error::invalid_argument(name, problem)
+}
+
+/// Records that the value for `setting` is bad. [`Client::new`](crate::Client::new) reports the first recorded problem.
+pub fn reject_setting(config: &mut Config, setting: &str, problem: impl fmt::Display) {
+    config.reject(setting, problem);
+}
+
+/// The error for a logout that found no login to end.
+///
+/// The error has [`Status::LoginRequired`].
+pub fn already_logged_out() -> Error {
+    Error::new(Status::LoginRequired, "the login was gone already", "nothing is left to log out")
+}
+
+/// Calls `read` with the tokens that [`Session::tokens_at_hand`] would return; `None` if it would return `None`.
+///
+/// Threads that call this at the same time write no shared memory: a clone of [`Tokens`] would change a reference count.
+pub fn with_tokens_at_hand<T>(session: &Session, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
+    session.with_tokens_at_hand(read)
+}
