@@ -11,7 +11,7 @@ use crate::error::{Advice, Error, Status};
 use crate::json::{NotText, Wiped};
 use crate::secret::{Secret, redact};
 use crate::tokens::{Parts, Tokens};
-use crate::transport::Answer;
+use crate::transport::Response;
 use crate::wipe::Zeroizing;
 
 /// Which call an answer belongs to.
@@ -27,7 +27,7 @@ pub(crate) enum Call {
 
 /// An answer of the token endpoint (RFC 6749, section 5). `now` is when the request was about to be sent, in Unix
 /// seconds; `secrets` are those that were in it.
-pub(crate) fn read_tokens(call: Call, answer: &Answer, now: i64, secrets: &[&str]) -> Result<Tokens, Error> {
+pub(crate) fn read_tokens(call: Call, answer: &Response, now: i64, secrets: &[&str]) -> Result<Tokens, Error> {
     if (200..300).contains(&answer.http_status) {
         return parse_tokens(&answer.body, now).map_err(|problem| {
             Error::new(
@@ -42,7 +42,7 @@ pub(crate) fn read_tokens(call: Call, answer: &Answer, now: i64, secrets: &[&str
 }
 
 /// An answer to a logout: any 2xx is good, its body does not matter.
-pub(crate) fn read_logout(answer: &Answer, secrets: &[&str]) -> Result<(), Error> {
+pub(crate) fn read_logout(answer: &Response, secrets: &[&str]) -> Result<(), Error> {
     if (200..300).contains(&answer.http_status) {
         return Ok(());
     }
@@ -134,7 +134,7 @@ pub(crate) fn is_oauth_code(error: &str) -> bool {
     (1..=64).contains(&error.len()) && error.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
-fn read_error(call: Call, answer: &Answer, secrets: &[&str]) -> Error {
+fn read_error(call: Call, answer: &Response, secrets: &[&str]) -> Error {
     let http_status = answer.http_status;
     let said = Said::read(&answer.body, secrets);
     let code = said.code.as_deref();

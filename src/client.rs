@@ -16,7 +16,7 @@ use crate::cancel::Cancellation;
 use crate::config::{Config, check_text};
 use crate::error::{Advice, Error, Status};
 use crate::tokens::{self, Tokens};
-use crate::transport::{Answer, Method, Request, Transport};
+use crate::transport::{Method, Request, Response, Transport};
 use crate::url;
 use crate::wipe::Zeroizing;
 
@@ -196,7 +196,7 @@ impl Client {
         let name = if once { "exchange_code" } else { "refresh" };
         self.with_retries(name, deadline, || {
             let now = tokens::unix_now();
-            let result = inner.transport.send(&request, deadline).and_then(|answer: Answer| {
+            let result = inner.transport.send(&request, deadline).and_then(|answer: Response| {
                 answer::read_tokens(call, &answer, now, &secrets).map_err(|error| error.with_request_sent(true))
             });
             match result {

@@ -93,7 +93,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub mod fuzz {
     use crate::answer::{Call, read_logout, read_tokens};
     use crate::secret::{self, REDACTED};
-    use crate::transport::Answer;
+    use crate::transport::Response;
 
     pub fn redact(text: &str, secret: &str) {
         let shown = secret::redact(text, &[secret]);
@@ -103,7 +103,7 @@ pub mod fuzz {
 
     pub fn answer(http_status: u16, body: &[u8]) {
         let secrets = ["AbCdEf", "0f8fad5b-d9cb-469f-a165-70867728950e:10003"];
-        let answer = Answer { http_status, resent: false, retry_after: None, body: body.to_vec().into() };
+        let answer = Response { http_status, resent: false, retry_after: None, body: body.to_vec().into() };
         let calls = [Call::ExchangeCode, Call::Refresh];
         let errors = calls.map(|call| read_tokens(call, &answer, 0, &secrets).err());
         for error in errors.into_iter().chain([read_logout(&answer, &secrets).err()]).flatten() {

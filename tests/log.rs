@@ -57,7 +57,7 @@ fn every_event_is_a_line_and_no_line_has_a_secret() {
     ] {
         assert!(ours.iter().any(|line| line.starts_with(beginning)), "{beginning} is not in {ours:#?}");
     }
-    assert!(ours.iter().any(|line| line.ends_with("the kept connection had ended; sent on a new one")), "{ours:#?}");
+    assert!(ours.iter().any(|line| line.ends_with("the pooled connection was stale; sent on a new one")), "{ours:#?}");
     let all = lines.join("\n");
     for secret in [SECRET, BASIC, "0f8fad5b", "7c9e6679", "AbCdEf"] {
         assert!(!all.contains(secret), "{secret} in {all}");
