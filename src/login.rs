@@ -13,10 +13,10 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::LOG;
-use crate::answer::is_oauth_code;
-use crate::client::{Client, check_redirect_uri};
+use crate::client::Client;
 use crate::error::{Advice, Error, Status};
 use crate::json;
+use crate::response::is_oauth_code;
 use crate::secret::{Secret, redact};
 use crate::tokens::{self, Tokens};
 use crate::url;
@@ -256,8 +256,8 @@ impl fmt::Debug for Login {
 
 /// Checks a redirect URI that this library will know again.
 fn check_login_uri(redirect_uri: &str) -> Result<(), Error> {
-    check_redirect_uri(redirect_uri)?;
     let bad = |problem: String| Error::invalid_argument("redirect_uri", problem);
+    url::check_redirect_uri(redirect_uri).map_err(|problem| bad(problem.to_owned()))?;
     if redirect_uri.contains('#') {
         return Err(bad("leave out the fragment, '#' and what follows".to_owned()));
     }

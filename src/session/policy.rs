@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::client::fraction;
+use crate::random::fraction;
 
 /// Tokens are refreshed in this part of their lifetime, at a random point.
 const REFRESH_FROM: f64 = 0.75;

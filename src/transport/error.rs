@@ -8,7 +8,7 @@ use std::io;
 
 use ureq::Timeout;
 
-use crate::error::{Error, Status};
+use crate::error::{CHECK_BASE_URL, Error, Status};
 use crate::threads::MAX_THREADS;
 
 /// An error of our own connector, on its way through ureq.
@@ -65,7 +65,6 @@ pub(super) fn is_connection_lost(error: &ureq::Error) -> bool {
 }
 
 const CHECK_NETWORK: &str = "check the network, then try again";
-const CHECK_BASE_URL: &str = "check the base URL, and any proxy or firewall on the way";
 
 /// The error for the caller. `server` names the server and holds no secret.
 pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
