@@ -58,7 +58,7 @@ pub(crate) enum Action {
         scope: Option<String>,
     },
     /// End the tokens at the server.
-    EndTokens {
+    Revoke {
         access_token: Secret,
     },
     /// Give the lock back.
@@ -80,7 +80,7 @@ pub(crate) enum Event {
     Saved(Result<(), StoreError>),
     Cleared(Result<(), StoreError>),
     Refreshed(Result<Tokens, Error>),
-    TokensEnded(Result<(), Error>),
+    Revoked(Result<(), Error>),
     Unlocked,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// The last time at which a request begins: one with a moment to go would only be lost.
-    pub(crate) fn last_start(&self) -> i64 {
+    pub(crate) fn latest_request_start(&self) -> i64 {
         self.deadline - self.reserve
     }
 }

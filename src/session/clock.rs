@@ -73,7 +73,7 @@ pub(crate) fn boot_id() -> Option<&'static str> {
     BOOT_ID.get_or_init(read).as_deref()
 }
 
-/// The clocks for those who look at every request. The wall clock is read every [`WALL_EVERY`] only, since a look is a
+/// The clocks for those who look at every request. The wall clock is read every [`WALL_CLOCK_INTERVAL`] only, since a look is a
 /// quarter of the cost of handing out tokens; that somebody set it can be noticed a moment later.
 pub(super) struct CachedClock {
     /// When the wall clock is read again, by the other clock.
@@ -81,7 +81,7 @@ pub(super) struct CachedClock {
     wall: AtomicI64,
 }
 
-const WALL_EVERY: i64 = 10;
+const WALL_CLOCK_INTERVAL: i64 = 10;
 
 impl CachedClock {
     pub(super) fn new() -> CachedClock {
@@ -95,7 +95,7 @@ impl CachedClock {
         }
         let wall = wall();
         self.wall.store(wall, Ordering::Relaxed);
-        self.until.store(boot + WALL_EVERY, Ordering::Release);
+        self.until.store(boot + WALL_CLOCK_INTERVAL, Ordering::Release);
         Now { boot, wall }
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::action::{Action, Event, Job, Limits, Outcome};
-use super::caller::{Caller, FlightKind, Purpose, Step, too_slow};
+use super::caller::{Caller, FlightInfo, Purpose, Step, timed_out};
 use super::clock::Now;
 use super::leader::Leader;
 use super::single_flight::{Flight, Leadership};
@@ -31,7 +31,7 @@ impl Inner {
         let timeout = self.client.timeout();
         let (begun, deadline) = (Now::read(), Instant::now() + timeout);
         let caller = Caller { want: want.clone(), deadline: begun.boot.saturating_add(ms(timeout)) };
-        let mut step = caller.look(&self.state.load(), begun);
+        let mut step = caller.next_step(&self.state.load(), begun);
         loop {
             let purpose = match step {
                 Step::Return(result) => return result,
@@ -43,25 +43,25 @@ impl Inner {
                     Ok(flight) => flight,
                     Err(leadership) => {
                         // No thread is free. A caller with tokens that have not ended takes those, and does not wait for the server itself.
-                        let spare = caller.spare(&self.state.load(), Now::read());
-                        if let Some(tokens) = spare.filter(|_| self.store.allows_background()) {
+                        let fallback = caller.fallback_tokens(&self.state.load(), Now::read());
+                        if let Some(tokens) = fallback.filter(|_| self.store.allows_background()) {
                             leadership.finish(Ok(None));
                             return Ok(tokens);
                         }
                         let began = leadership.flight().began;
                         let result = self.lead(leadership, want, deadline);
-                        step = caller.led(result, began, &self.state.load(), Now::read());
+                        step = caller.after_leading(result, began, &self.state.load(), Now::read());
                         continue;
                     }
                 },
             };
             let now = Now::read();
-            let wait = caller.wait_until(flight.began, &self.state.load(), now) - now.boot;
+            let wait = caller.wait_deadline(flight.began, &self.state.load(), now) - now.boot;
             let until = Instant::now() + Duration::from_millis(wait.max(0).unsigned_abs());
             let result = self.client.wait(until, || flight.result.get().cloned())?;
             let is_interruptible = !self.store.allows_background();
-            let kind = FlightKind { purpose: flight.purpose, began: flight.began, is_interruptible };
-            step = caller.waited(kind, result, &self.state.load(), Now::read());
+            let kind = FlightInfo { purpose: flight.purpose, began: flight.began, is_interruptible };
+            step = caller.after_waiting(kind, result, &self.state.load(), Now::read());
         }
     }
 
@@ -99,14 +99,14 @@ impl Inner {
     }
 
     /// Does a job as the only flight: after the one under way, while everybody else waits for its end.
-    pub(super) fn alone(&self, job: Job) -> Result<Outcome, Error> {
+    pub(super) fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
         let deadline = Instant::now() + self.client.timeout();
         let leadership = loop {
             match self.flights.lead_or_join(&self.client, Purpose::Exclusive) {
                 Ok(leadership) => break leadership,
                 Err(flight) => {
                     if self.client.wait(deadline, || flight.result.get().map(drop))?.is_none() {
-                        return Err(too_slow());
+                        return Err(timed_out());
                     }
                 }
             }
@@ -122,7 +122,7 @@ impl Inner {
         let hold = timeout + HOLD_MARGIN;
         let left = deadline.saturating_duration_since(Instant::now());
         let limits = Limits { deadline: Now::read().boot.saturating_add(ms(left)), reserve: ms(timeout / 4) };
-        let mut leader = Leader::new(job, self.holder.clone(), limits, self.state.load_full());
+        let mut leader = Leader::new(job, self.identity.clone(), limits, self.state.load_full());
         let mut lock = None;
         let mut event = Event::Begin;
         loop {
@@ -131,7 +131,7 @@ impl Inner {
             event = match action {
                 Action::Lock => {
                     let result = self.store.try_lock(hold);
-                    lock = matches!(result, Ok(true)).then(|| Unlock(&*self.store));
+                    lock = matches!(result, Ok(true)).then(|| UnlockGuard(&*self.store));
                     Event::Locked(result)
                 }
                 Action::Wait(ms) => Event::Waited(self.client.pause(Duration::from_millis(ms.max(0).unsigned_abs()))),
@@ -143,8 +143,8 @@ impl Inner {
                     let tokens = self.client.refresh_until(refresh_token.expose(), scope.as_deref(), deadline);
                     Event::Refreshed(tokens)
                 }
-                Action::EndTokens { access_token } => {
-                    Event::TokensEnded(self.client.logout_until(access_token.expose(), deadline))
+                Action::Revoke { access_token } => {
+                    Event::Revoked(self.client.logout_until(access_token.expose(), deadline))
                 }
                 Action::Unlock => {
                     lock = None;
@@ -172,16 +172,16 @@ impl Inner {
             return;
         }
         self.state.store(state.clone());
-        if before.is_other_than(state) {
+        if before.differs_from(state) {
             self.changes.fetch_add(1, Ordering::Release);
         }
     }
 }
 
 /// Gives the lock back at the end, also after a panic.
-struct Unlock<'a>(&'a dyn Store);
+struct UnlockGuard<'a>(&'a dyn Store);
 
-impl Drop for Unlock<'_> {
+impl Drop for UnlockGuard<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             // A store that panicked before, and left a mutex of its own poisoned, must not end the process.

@@ -30,7 +30,7 @@ use action::{Job, Outcome};
 use clock::{CachedClock, Now};
 use leader::read_record;
 use single_flight::SingleFlight;
-use state::{Holder, State, Want};
+use state::{Identity, State, Want};
 
 pub use action::LoggedOut;
 
@@ -60,7 +60,7 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     client: Client,
     store: Arc<dyn Store>,
-    holder: Arc<Holder>,
+    identity: Arc<Identity>,
     /// Replaced by the leader of the flight alone.
     state: ArcSwap<State>,
     clock: CachedClock,
@@ -69,7 +69,7 @@ struct Inner {
     /// How often the tokens changed, and how many of these changes the callback was told. Not the generation: two refreshes,
     /// of which the store refused one, have the same.
     changes: AtomicU64,
-    told: AtomicU64,
+    reported_changes: AtomicU64,
 }
 
 type Callback = Box<dyn Fn(u64) + Send + Sync>;
@@ -114,23 +114,23 @@ impl Session {
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_shared(client: &Client, store: Arc<dyn Store>) -> Result<Session, Error> {
-        let holder = Arc::new(Holder {
+        let identity = Arc::new(Identity {
             owner: Owner { client_id: client.config().client_id.clone(), base_url: client.base_url().to_owned() },
             boot_id: clock::boot_id().map(str::to_owned),
         });
         let now = Now::read();
         let text = store.load().map_err(|failure| failure.to_error("be read", &[]))?;
-        let state = match read_record(text.as_ref(), &holder) {
-            Ok(Some(record)) => State::of(record, &holder, now),
-            Ok(None) => State::nobody(0, now),
-            Err(error) => State { store_failures: 1, last_error: Some(error), ..State::nobody(0, now) },
+        let state = match read_record(text.as_ref(), &identity) {
+            Ok(Some(record)) => State::from_record(record, &identity, now),
+            Ok(None) => State::logged_out(0, now),
+            Err(error) => State { store_failures: 1, last_error: Some(error), ..State::logged_out(0, now) },
         };
         Ok(Session(Arc::new(Inner {
             client: client.clone(),
             store,
-            holder,
+            identity,
             changes: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            reported_changes: AtomicU64::new(0),
             state: ArcSwap::from_pointee(state),
             clock: CachedClock::new(),
             flights: SingleFlight::default(),
@@ -144,7 +144,7 @@ impl Session {
     /// [`Store`](crate::Status::Store): it could not be locked or written, or what it has is damaged or another key's and would
     /// be lost; the session is as before, and `tokens` are still good for another try.
     pub fn start(&self, tokens: &Tokens) -> Result<(), Error> {
-        self.alone(Job::Start(tokens.clone())).map(drop)
+        self.run_exclusive(Job::Start(tokens.clone())).map(drop)
     }
 
     /// Tokens that are valid now. Refreshes them when they are about to end, once for all who ask.
@@ -177,8 +177,8 @@ impl Session {
         let inner = &*self.0;
         let state = inner.state.load();
         // A flight in the background ended since.
-        if inner.changes.load(Ordering::Relaxed) != inner.told.load(Ordering::Relaxed) {
-            inner.tell_of_change();
+        if inner.changes.load(Ordering::Relaxed) != inner.reported_changes.load(Ordering::Relaxed) {
+            inner.notify_change();
         }
         state.ready(inner.clock.read()).map(read)
     }
@@ -194,7 +194,7 @@ impl Session {
     /// [`TokenRejected`](crate::Status::TokenRejected), advice retry: they are too young;
     /// [`retry_after`](Error::retry_after) says when they will not be.
     pub fn rejected(&self, rejected: &Tokens) -> Result<Tokens, Error> {
-        self.provide(&Want::Other(rejected.clone()))
+        self.provide(&Want::ReplacementFor(rejected.clone()))
     }
 
     /// Ends the login at the server, for all who share it, and here. An access token that has ended is refreshed
@@ -204,7 +204,7 @@ impl Session {
     /// The server could not be told: all is as before; try again, or [`forget`](Self::forget).
     /// [`Store`](crate::Status::Store) as well if the server was told and the store could not be cleared.
     pub fn logout(&self) -> Result<LoggedOut, Error> {
-        match self.alone(Job::LogOut)? {
+        match self.run_exclusive(Job::LogOut)? {
             Outcome::LoggedOut(how) => Ok(how),
             _ => Ok(LoggedOut::AlreadyGone),
         }
@@ -216,18 +216,18 @@ impl Session {
     /// # Errors
     /// [`Store`](crate::Status::Store): it could not be locked or cleared.
     pub fn forget(&self) -> Result<(), Error> {
-        self.alone(Job::Forget).map(drop)
+        self.run_exclusive(Job::Forget).map(drop)
     }
 
     fn provide(&self, want: &Want) -> Result<Tokens, Error> {
         let result = self.0.provide(want);
-        self.0.tell_of_change();
+        self.0.notify_change();
         result
     }
 
-    fn alone(&self, job: Job) -> Result<Outcome, Error> {
-        let result = self.0.alone(job);
-        self.0.tell_of_change();
+    fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
+        let result = self.0.run_exclusive(job);
+        self.0.notify_change();
         result
     }
 
@@ -258,9 +258,9 @@ impl Session {
 
 impl Inner {
     /// Tells the host of a change that it was not told of, on the thread that noticed.
-    fn tell_of_change(&self) {
+    fn notify_change(&self) {
         let changes = self.changes.load(Ordering::Acquire);
-        if self.told.fetch_max(changes, Ordering::AcqRel) < changes
+        if self.reported_changes.fetch_max(changes, Ordering::AcqRel) < changes
             && let Some(callback) = self.on_change.load_full()
         {
             callback(self.state.load().generation);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::action::{Action, Event, Job, Limits, LoggedOut, Outcome};
 use super::clock::Now;
 use super::policy;
-use super::state::{Answer, Current, Holder, State, Want};
+use super::state::{CurrentTokens, Identity, LocalResult, State, Want};
 use crate::LOG;
 use crate::error::{Error, Status};
 use crate::secret::Secret;
@@ -30,7 +30,7 @@ const LOCK_POLL: i64 = 20;
 enum Reason {
     /// They will end soon.
     Due,
-    Ended,
+    Expired,
     Rejected,
     /// For a logout, which needs an access token that the server accepts.
     LogOut,
@@ -41,41 +41,41 @@ enum Reason {
 enum Stage {
     Begun,
     Locking {
-        give_up_at: i64,
+        lock_deadline: i64,
     },
     Loading,
     /// The store, which has refused a save or a clear because what it has is newer.
     LoadingNewer {
         refused: Option<Box<Record>>,
         /// The server gave it in this flight.
-        is_fresh: bool,
+        from_refresh: bool,
     },
     /// A pause before a request that would come too soon.
-    Pacing,
+    WaitingToRefresh,
     Refreshing {
         reason: Reason,
         begun: Now,
     },
-    SavingNew {
+    SavingRefreshed {
         record: Box<Record>,
-        again: bool,
+        is_retry: bool,
     },
-    SavingAgain {
+    Resaving {
         record: Box<Record>,
     },
     ReadingGeneration {
         record: Option<Box<Record>>,
-        again: bool,
+        is_retry: bool,
     },
     SavingLogin {
         record: Box<Record>,
     },
     /// The server said that the refresh token is no good: is it still the one that the store has?
-    LoadingEnded {
+    LoadingAfterRejection {
         error: Error,
     },
     /// It is: the login is over.
-    ClearingEnded {
+    ClearingAfterRejection {
         error: Error,
         generation: u64,
     },
@@ -83,7 +83,7 @@ enum Stage {
         outcome: Outcome,
         generation: u64,
     },
-    EndingTokens,
+    Revoking,
     Unlocking {
         result: Result<Outcome, Error>,
     },
@@ -93,7 +93,7 @@ enum Stage {
 #[derive(Debug)]
 pub(crate) struct Leader {
     job: Job,
-    holder: Arc<Holder>,
+    identity: Arc<Identity>,
     limits: Limits,
     state: Arc<State>,
     stage: Stage,
@@ -106,9 +106,9 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    pub(crate) fn new(job: Job, holder: Arc<Holder>, limits: Limits, state: Arc<State>) -> Leader {
+    pub(crate) fn new(job: Job, identity: Arc<Identity>, limits: Limits, state: Arc<State>) -> Leader {
         let generation = state.generation;
-        Leader { job, holder, limits, state, stage: Stage::Begun, generation, refreshed: false, overtaken: false }
+        Leader { job, identity, limits, state, stage: Stage::Begun, generation, refreshed: false, overtaken: false }
     }
 
     /// What is known of the user now; published after each step. New tokens are in it once they are stored.
@@ -121,35 +121,37 @@ impl Leader {
         use Stage as S;
         match (std::mem::replace(&mut self.stage, S::Begun), event) {
             (S::Begun, Event::Begin) => self.begin(now),
-            (S::Locking { give_up_at }, Event::Locked(result)) => self.locked(result, give_up_at, now, random),
-            (S::Locking { give_up_at }, Event::Waited(Ok(()))) => self.lock(give_up_at),
+            (S::Locking { lock_deadline }, Event::Locked(result)) => self.locked(result, lock_deadline, now, random),
+            (S::Locking { lock_deadline }, Event::Waited(Ok(()))) => self.lock(lock_deadline),
             (S::Locking { .. }, Event::Waited(Err(cancelled))) => Action::Finish(Err(cancelled)),
             (S::Loading, Event::Loaded(result)) => self.loaded(result, now, random),
-            (S::LoadingNewer { refused, is_fresh }, Event::Loaded(result)) => {
-                self.loaded_newer(result, refused, is_fresh, now, random)
+            (S::LoadingNewer { refused, from_refresh }, Event::Loaded(result)) => {
+                self.loaded_newer(result, refused, from_refresh, now, random)
             }
-            (S::Pacing, Event::Waited(Ok(()))) => self.proceed(now),
-            (S::Pacing, Event::Waited(Err(cancelled))) => self.unlock(Err(cancelled)),
+            (S::WaitingToRefresh, Event::Waited(Ok(()))) => self.proceed(now),
+            (S::WaitingToRefresh, Event::Waited(Err(cancelled))) => self.unlock(Err(cancelled)),
             (S::Refreshing { reason, begun }, Event::Refreshed(result)) => match result {
                 Ok(tokens) => self.refreshed(tokens, reason, begun, random),
                 Err(error) => self.refresh_failed(error, now, random),
             },
-            (S::SavingNew { record, again }, Event::Saved(result)) => {
-                self.saved_new(result, record, again, now, random)
+            (S::SavingRefreshed { record, is_retry }, Event::Saved(result)) => {
+                self.saved_refreshed(result, record, is_retry, now, random)
             }
-            (S::SavingAgain { record }, Event::Saved(result)) => self.saved_again(result, *record, now, random),
-            (S::ReadingGeneration { record, again }, Event::GenerationRead(result)) => {
-                self.generation_read(result, record, again, now, random)
+            (S::Resaving { record }, Event::Saved(result)) => self.resaved(result, *record, now, random),
+            (S::ReadingGeneration { record, is_retry }, Event::GenerationRead(result)) => {
+                self.generation_read(result, record, is_retry, now, random)
             }
             (S::SavingLogin { record }, Event::Saved(result)) => self.saved_login(result, *record, now),
-            (S::LoadingEnded { error }, Event::Loaded(result)) => self.loaded_ended(result, error, now),
-            (S::ClearingEnded { error, generation }, Event::Cleared(result)) => {
-                self.cleared_ended(result, error, generation, now)
+            (S::LoadingAfterRejection { error }, Event::Loaded(result)) => {
+                self.loaded_after_rejection(result, error, now)
+            }
+            (S::ClearingAfterRejection { error, generation }, Event::Cleared(result)) => {
+                self.cleared_after_rejection(result, error, generation, now)
             }
             (S::Clearing { outcome, generation }, Event::Cleared(result)) => {
                 self.cleared(result, outcome, generation, now)
             }
-            (S::EndingTokens, Event::TokensEnded(result)) => self.tokens_ended(result, now, random),
+            (S::Revoking, Event::Revoked(result)) => self.revoked(result, now, random),
             (S::Unlocking { result }, Event::Unlocked) => {
                 self.state = Arc::new(State { unlocked_at: Some(now.boot), ..State::clone(&self.state) });
                 Action::Finish(result)
@@ -163,43 +165,43 @@ impl Leader {
     }
 
     fn begin(&mut self, now: Now) -> Action {
-        let mut give_up_at = self.limits.last_start();
+        let mut lock_deadline = self.limits.latest_request_start();
         if let Job::Provide(want) = &self.job {
             // Another flight may have ended since the caller looked.
-            match self.state.answer(want, now) {
-                Answer::Tokens(tokens) => return Action::Finish(Ok(Outcome::Tokens(tokens))),
-                Answer::Failed(error) => return Action::Finish(Err(error)),
-                Answer::Work => {}
+            match self.state.resolve_locally(want, now) {
+                LocalResult::Tokens(tokens) => return Action::Finish(Ok(Outcome::Tokens(tokens))),
+                LocalResult::Failed(error) => return Action::Finish(Err(error)),
+                LocalResult::NeedsFlight => {}
             }
-            if matches!(want, Want::Valid) && self.state.alive(now).is_some() {
-                give_up_at = give_up_at.min(now.boot.saturating_add(policy::MOMENT));
+            if matches!(want, Want::Valid) && self.state.unexpired_tokens(now).is_some() {
+                lock_deadline = lock_deadline.min(now.boot.saturating_add(policy::MAX_WAIT_WITH_TOKENS));
             }
         }
-        if now.boot > self.limits.last_start() {
-            return Action::Finish(Err(no_time()));
+        if now.boot > self.limits.latest_request_start() {
+            return Action::Finish(Err(not_enough_time()));
         }
         // Others, who ask for the lock every now and then, get their chance in between.
         let wait = self.state.unlocked_at.map_or(0, |at| at.saturating_add(LOCK_POLL) - now.boot);
         if wait > 0 {
-            self.stage = Stage::Locking { give_up_at };
+            self.stage = Stage::Locking { lock_deadline };
             return Action::Wait(wait.min(LOCK_POLL));
         }
-        self.lock(give_up_at)
+        self.lock(lock_deadline)
     }
 
-    fn lock(&mut self, give_up_at: i64) -> Action {
-        self.stage = Stage::Locking { give_up_at };
+    fn lock(&mut self, lock_deadline: i64) -> Action {
+        self.stage = Stage::Locking { lock_deadline };
         Action::Lock
     }
 
-    fn locked(&mut self, result: Result<bool, StoreError>, give_up_at: i64, now: Now, random: u64) -> Action {
+    fn locked(&mut self, result: Result<bool, StoreError>, lock_deadline: i64, now: Now, random: u64) -> Action {
         let error = match result {
             Ok(true) => {
                 self.stage = Stage::Loading;
                 return Action::Load;
             }
-            Ok(false) if now.boot < give_up_at => {
-                self.stage = Stage::Locking { give_up_at };
+            Ok(false) if now.boot < lock_deadline => {
+                self.stage = Stage::Locking { lock_deadline };
                 return Action::Wait(LOCK_POLL / 2 + (random % (LOCK_POLL / 2).unsigned_abs()) as i64);
             }
             Ok(false) => Error::new(Status::Store, "another holder has the store's lock", "try again later"),
@@ -238,7 +240,7 @@ impl Leader {
             }
             (None, Some(_)) => {
                 log::info!(target: LOG, "session: ended by another holder of the store");
-                state.ended(now)
+                state.logged_out_elsewhere(now)
             }
             // Within a login the larger generation is newer. Of two that are equal the stored one is: its holder had the
             // lock after us.
@@ -246,14 +248,16 @@ impl Leader {
                 if stored.login == current.record.login && stored.generation < state.generation =>
             {
                 let record = current.record.clone();
-                return Some(self.save_again(record.into()));
+                return Some(self.resave(record.into()));
             }
-            (Some(stored), Some(current)) if stored.generation == state.generation && current.is(&stored.tokens) => {
-                state.with_store_well(now)
+            (Some(stored), Some(current))
+                if stored.generation == state.generation && current.has_same_token(&stored.tokens) =>
+            {
+                state.after_store_success(now)
             }
             (Some(stored), _) => {
                 log::info!(target: LOG, "session: took generation {} from the store", stored.generation);
-                state.replaced_by(stored, &self.holder, now)
+                state.replaced_by(stored, &self.identity, now)
             }
         };
         self.state = Arc::new(new);
@@ -265,7 +269,7 @@ impl Leader {
         &mut self,
         result: Result<Option<Secret>, StoreError>,
         refused: Option<Box<Record>>,
-        is_fresh: bool,
+        from_refresh: bool,
         now: Now,
         random: u64,
     ) -> Action {
@@ -273,17 +277,19 @@ impl Leader {
             // It was cleared by a holder that did not know of these tokens.
             Ok(None) if refused.is_some() => {
                 self.overtaken = true;
-                return self.read_generation(refused, is_fresh);
+                return self.read_generation(refused, from_refresh);
             }
-            Ok(None) => self.state = Arc::new(self.state.ended(now)),
+            Ok(None) => self.state = Arc::new(self.state.logged_out_elsewhere(now)),
             // The server took the stored refresh token for the new one that was refused.
-            Ok(Some(stored)) if is_fresh && refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) => {
+            Ok(Some(stored))
+                if from_refresh && refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) =>
+            {
                 self.generation = self.generation.max(stored.generation);
                 return self.read_generation(refused, true);
             }
-            Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.holder, now)),
+            Ok(Some(stored)) => self.state = Arc::new(self.state.replaced_by(stored, &self.identity, now)),
             Err(error) => match refused {
-                Some(record) if is_fresh => return self.keep_unsaved(*record, &error, now, random),
+                Some(record) if from_refresh => return self.keep_unsaved(*record, &error, now, random),
                 _ => {
                     self.store_failed(&error, now, random);
                     return self.unlock(Err(error));
@@ -315,16 +321,16 @@ impl Leader {
         let Some(current) = &self.state.current else {
             return match self.job {
                 Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
-                _ => self.unlock(Err(nobody())),
+                _ => self.unlock(Err(not_logged_in())),
             };
         };
-        let is_over = current.is_over(now);
+        let is_expired = current.is_expired(now);
         let (reason, refusal) = match &self.job {
             Job::Provide(want) => {
                 let reason = match want {
-                    _ if is_over => Reason::Ended,
-                    Want::Other(rejected) if current.is(rejected) => Reason::Rejected,
-                    Want::Valid if current.is_due(now) => Reason::Due,
+                    _ if is_expired => Reason::Expired,
+                    Want::ReplacementFor(rejected) if current.has_same_token(rejected) => Reason::Rejected,
+                    Want::Valid if current.needs_refresh(now) => Reason::Due,
                     _ => return self.unlock(Ok(Outcome::Tokens(current.tokens().clone()))),
                 };
                 (reason, self.state.refusal(want, now))
@@ -332,26 +338,26 @@ impl Leader {
             _ => {
                 // A user who logs out waits for the end of a pause rather than to be told of it.
                 let until = self.state.back_off.as_ref().map_or(i64::MIN, |back_off| back_off.until);
-                if now.boot < until && until <= self.limits.last_start() {
-                    return self.pace(until, now);
+                if now.boot < until && until <= self.limits.latest_request_start() {
+                    return self.wait_to_refresh(until, now);
                 }
-                if !is_over && now.boot >= until {
+                if !is_expired && now.boot >= until {
                     let access_token = current.tokens().access_token().clone();
-                    self.stage = Stage::EndingTokens;
-                    return Action::EndTokens { access_token };
+                    self.stage = Stage::Revoking;
+                    return Action::Revoke { access_token };
                 }
-                (Reason::LogOut, self.state.backed_off(false, now))
+                (Reason::LogOut, self.state.back_off_error(false, now))
             }
         };
         if let Some(refusal) = refusal {
-            self.state = Arc::new(State::clone(&self.state).with_new_limit(now));
+            self.state = Arc::new(State::clone(&self.state).with_ready_until(now));
             return self.unlock(Err(refusal));
         }
         self.refresh(reason, now)
     }
 
-    fn pace(&mut self, until: i64, now: Now) -> Action {
-        self.stage = Stage::Pacing;
+    fn wait_to_refresh(&mut self, until: i64, now: Now) -> Action {
+        self.stage = Stage::WaitingToRefresh;
         Action::Wait(until.saturating_sub(now.boot))
     }
 
@@ -363,7 +369,7 @@ impl Leader {
     /// What the store has: a session of this API key and server, or none.
     fn read(&self, result: Result<Option<Secret>, StoreError>) -> Result<Option<Record>, Error> {
         match result {
-            Ok(text) => read_record(text.as_ref(), &self.holder),
+            Ok(text) => read_record(text.as_ref(), &self.identity),
             Err(failure) => Err(self.store_error(&failure, "be read")),
         }
     }
@@ -376,23 +382,23 @@ impl Leader {
 
     /// A failure of the store, without the tokens that are known here.
     fn store_error(&self, failure: &StoreError, doing: &str) -> Error {
-        let secrets = self.state.current.as_ref().map(Current::secrets).unwrap_or_default();
+        let secrets = self.state.current.as_ref().map(CurrentTokens::secrets).unwrap_or_default();
         failure.to_error(doing, &secrets)
     }
 }
 
 /// Reads what a store has, and checks that it belongs to `holder`.
-pub(crate) fn read_record(text: Option<&Secret>, holder: &Holder) -> Result<Option<Record>, Error> {
+pub(crate) fn read_record(text: Option<&Secret>, identity: &Identity) -> Result<Option<Record>, Error> {
     let Some(text) = text else { return Ok(None) };
     let record = Record::from_text(text)?;
-    record.check_owner(&holder.owner)?;
+    record.check_owner(&identity.owner)?;
     Ok(Some(record))
 }
 
-fn nobody() -> Error {
+fn not_logged_in() -> Error {
     Error::new(Status::LoginRequired, "nobody is logged in", "log in")
 }
 
-fn no_time() -> Error {
+fn not_enough_time() -> Error {
     Error::new(Status::Timeout, "the call's time is too short to finish a refresh", "try again")
 }

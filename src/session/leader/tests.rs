@@ -9,7 +9,7 @@ use crate::session::action::{Action, Event, Job, Limits};
 use crate::session::caller::{Caller, Step};
 use crate::session::clock::Now;
 use crate::session::new_tokens::NewTokens;
-use crate::session::state::{Holder, State, Want};
+use crate::session::state::{Identity, State, Want};
 use crate::store::StoreError;
 use crate::store::record::{Owner, Record};
 use crate::tokens::Tokens;
@@ -17,9 +17,9 @@ use crate::tokens::Tokens;
 const NOW: Now = Now { boot: 5_000_000, wall: 1_700_000_000_000 };
 const LIMITS: Limits = Limits { deadline: NOW.boot + 30_000, reserve: 7_500 };
 
-fn holder() -> Arc<Holder> {
+fn identity() -> Arc<Identity> {
     let owner = Owner { client_id: "key".to_owned(), base_url: "https://server".to_owned() };
-    Arc::new(Holder { owner, boot_id: Some("this".to_owned()) })
+    Arc::new(Identity { owner, boot_id: Some("this".to_owned()) })
 }
 
 /// Tokens that ended a minute ago.
@@ -28,12 +28,12 @@ fn ended() -> Record {
     let expires_at = Some(NOW.wall / 1000 - 60);
     let scope = Some("read".to_owned());
     let tokens = Tokens::new(Secret::new("a:1"), Some(Secret::new("r:1")), "bearer".to_owned(), scope, expires_at);
-    NewTokens { tokens, login: 1, generation: 7, rejections: 0 }.into_record(&holder(), came, 0)
+    NewTokens { tokens, login: 1, generation: 7, rejections: 0 }.into_record(&identity(), came, 0)
 }
 
 fn leader(limits: Limits) -> Leader {
-    let state = Arc::new(State::of(ended(), &holder(), NOW));
-    Leader::new(Job::Provide(Want::Valid), holder(), limits, state)
+    let state = Arc::new(State::from_record(ended(), &identity(), NOW));
+    Leader::new(Job::Provide(Want::Valid), identity(), limits, state)
 }
 
 fn at(ms: i64) -> Now {
@@ -100,7 +100,7 @@ fn new_tokens_survive_a_store_that_has_newer_ones_and_cannot_be_read() {
 fn given_late(leader: &Leader) -> Step {
     let tokens = leader.state().current.as_ref().map(|current| current.tokens().clone()).unwrap();
     let caller = Caller { want: Want::Valid, deadline: LIMITS.deadline };
-    caller.led(Ok(tokens), NOW.boot, leader.state(), at(10_000))
+    caller.after_leading(Ok(tokens), NOW.boot, leader.state(), at(10_000))
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn ended_tokens_are_handed_out_by_the_call_that_fetched_them_and_not_if_another_
     assert!(matches!(is_overtaken.handle(Event::Refreshed(Ok(ends_soon("a:2"))), at(100), 0), Action::Save(_)));
     assert!(matches!(is_overtaken.handle(Event::Saved(Err(StoreError::Newer)), at(110), 0), Action::Load));
     let theirs = NewTokens { tokens: ends_soon("a:3"), login: 1, generation: 9, rejections: 0 };
-    let theirs = theirs.into_record(&holder(), NOW, u64::MAX).to_text();
+    let theirs = theirs.into_record(&identity(), NOW, u64::MAX).to_text();
     assert!(matches!(is_overtaken.handle(Event::Loaded(Ok(Some(theirs))), at(120), 0), Action::Unlock));
     assert!(matches!(given_late(&is_overtaken), Step::LeadOrJoin(_)));
 }
