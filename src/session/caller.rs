@@ -1,5 +1,5 @@
-//! What one call for tokens does while others may be at work: whether it leads, joins a flight, or has its answer. Decides
-//! only; `driver` waits, and so does the simulation in its own way.
+//! The decisions of one call for tokens: return at once, lead a flight, join one, or stop waiting. `driver` (and the simulation)
+//! carry them out.
 
 use super::clock::Now;
 use super::policy;
@@ -10,21 +10,21 @@ use crate::tokens::Tokens;
 /// What a flight is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Newer tokens, before the current ones end: a caller who waits can do without them.
+    /// Newer tokens before the current ones expire. A caller that waits can use the current ones instead.
     Early,
-    /// Tokens that a caller cannot do without.
+    /// Tokens that a caller cannot do without: the current ones have expired or were rejected.
     Needed,
-    /// A login or the end of one: others wait for its end, and then look again.
+    /// A login or its end. Other callers wait until it has ended and then decide again.
     Exclusive,
 }
 
-/// A flight that a call has waited for.
+/// The flight that a call waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FlightInfo {
     pub(crate) purpose: Purpose,
     /// By the boot clock.
     pub(crate) began: i64,
-    /// It ran on the thread of another caller, who may have been interrupted.
+    /// The leader ran on the thread of another caller, and that call may have been interrupted.
     pub(crate) is_interruptible: bool,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct FlightInfo {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Return(Result<Tokens, Error>),
-    /// Lead a flight for this purpose, or join the one under way.
+    /// Lead a flight for this purpose, or join the flight in progress.
     LeadOrJoin(Purpose),
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// At the begin, and whenever a flight ended without an answer for this call.
+    /// The first step, and the next one after a flight ended without a result for this call.
     pub(crate) fn next_step(&self, state: &State, now: Now) -> Step {
         match state.resolve_locally(&self.want, now) {
             LocalResult::Tokens(tokens) => Step::Return(Ok(tokens)),
@@ -56,8 +56,8 @@ impl Caller {
         }
     }
 
-    /// Until when a flight is waited for that began at `began`. A call that can have tokens which have not ended waits a
-    /// moment since the begin of the flight, so that the next one does not wait again for the same thing.
+    /// How long to wait for a flight that began at `began`. If the caller has unexpired tokens to fall back on, the limit counts
+    /// from the beginning of the flight, so that later callers do not wait again for the same flight.
     pub(crate) fn wait_deadline(&self, began: i64, state: &State, now: Now) -> i64 {
         match self.fallback_tokens(state, now) {
             Some(_) => self.deadline.min(began.saturating_add(policy::MAX_WAIT_WITH_TOKENS)),
@@ -65,7 +65,7 @@ impl Caller {
         }
     }
 
-    /// After waiting for a flight: what it gave, or `None` where it has not ended.
+    /// The step after waiting for a flight. `result` is `None` if the wait ended before the flight.
     pub(crate) fn after_waiting(
         &self,
         flight: FlightInfo,
@@ -77,13 +77,13 @@ impl Caller {
             Some(Ok(Some(tokens))) if self.is_satisfied_by(&tokens) => {
                 self.return_unless_expired(tokens, flight.began, state, now)
             }
-            // A login, a logout, or the very tokens that were rejected.
+            // A login, a logout, or the rejected tokens themselves.
             Some(Ok(_)) => self.next_step(state, now),
             Some(Err(error)) if error.status() == Status::Cancelled && flight.is_interruptible => {
                 self.next_step(state, now)
             }
             Some(Err(error)) => match self.or_fallback_tokens(error, state, now) {
-                // An early flight gives up sooner than a call would that needs its tokens.
+                // An early flight gives up sooner than a call that needs its tokens, so this call tries for itself.
                 Err(_) if flight.purpose == Purpose::Early => self.next_step(state, now),
                 result => Step::Return(result),
             },
@@ -95,7 +95,7 @@ impl Caller {
         }
     }
 
-    /// After leading a flight that began at `began`.
+    /// The step after leading a flight that began at `began`.
     pub(crate) fn after_leading(&self, result: Result<Tokens, Error>, began: i64, state: &State, now: Now) -> Step {
         match result {
             Ok(tokens) => self.return_unless_expired(tokens, began, state, now),
@@ -103,8 +103,8 @@ impl Caller {
         }
     }
 
-    /// What a flight gave may have ended before it could be handed over, by a store that took its time. The tokens that the
-    /// server gave to this very flight are the best there are, however short they live.
+    /// A slow store can delay the result of a flight until the tokens have expired. Then the call decides again. Exception:
+    /// tokens that the server issued to this very flight are returned, however short their lifetime.
     fn return_unless_expired(&self, tokens: Tokens, began: i64, state: &State, now: Now) -> Step {
         let has_expired =
             state.current.as_ref().is_some_and(|current| current.has_same_token(&tokens) && current.is_expired(now));
@@ -113,7 +113,7 @@ impl Caller {
         if has_expired && !from_refresh { self.next_step(state, now) } else { Step::Return(Ok(tokens)) }
     }
 
-    /// The tokens at hand in place of an error that need not concern the caller yet.
+    /// Unexpired tokens instead of an error, if the caller can use them.
     fn or_fallback_tokens(&self, error: Error, state: &State, now: Now) -> Result<Tokens, Error> {
         match error.status() {
             Status::LoginRequired | Status::Cancelled => Err(error),
@@ -125,7 +125,7 @@ impl Caller {
         !matches!(&self.want, Want::ReplacementFor(rejected) if rejected.access_token() == tokens.access_token())
     }
 
-    /// Tokens that the caller can have meanwhile.
+    /// Unexpired tokens that the caller can use instead of newer ones.
     pub(super) fn fallback_tokens(&self, state: &State, now: Now) -> Option<Tokens> {
         match self.want {
             Want::Valid => state.unexpired_tokens(now).cloned(),
@@ -135,5 +135,5 @@ impl Caller {
 }
 
 pub(super) fn timed_out() -> Error {
-    Error::new(Status::Timeout, "the tokens were not refreshed within the call's time", "try again later")
+    Error::new(Status::Timeout, "the tokens were not refreshed within the timeout of the call", "try again later")
 }

@@ -1,5 +1,5 @@
-//! Carries out what a [`Leader`] decides: calls the store and the server, waits, publishes. And the callers' side: who
-//! leads, who waits, and for how long.
+//! Carries out what a [`Leader`] decides: calls the store and the server, waits, and publishes the snapshots. Also decides for
+//! each caller whether it leads or waits, and how long.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -22,11 +22,11 @@ use crate::store::{Store, StoreError};
 use crate::threads::Threads;
 use crate::tokens::Tokens;
 
-/// How much longer than a call the store's lock must last: for the store's own operations, generously.
+/// How much longer than a call the store's lock must last. It is ample time for the store's own operations.
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// Gets tokens, by leading a flight or by waiting for one.
+    /// Gets tokens by leading a flight or by waiting for one.
     pub(super) fn provide(self: &Arc<Self>, want: &Want) -> Result<Tokens, Error> {
         let timeout = self.client.timeout();
         let (begun, deadline) = (Now::read(), Instant::now() + timeout);
@@ -42,7 +42,8 @@ impl Inner {
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
-                        // No thread is free. A caller with tokens that have not ended takes those, and does not wait for the server itself.
+                        // No thread is available. A caller that has unexpired tokens returns those instead of waiting for the
+                        // server itself.
                         let fallback = caller.fallback_tokens(&self.state.load(), Now::read());
                         if let Some(tokens) = fallback.filter(|_| self.store.allows_background()) {
                             leadership.finish(Ok(None));
@@ -65,7 +66,7 @@ impl Inner {
         }
     }
 
-    /// Leads a flight on a thread of its own, so that no caller waits for the store or the server longer than it must.
+    /// Leads a flight on its own thread, so that no caller waits for the store or the server longer than necessary.
     fn lead_in_background(self: &Arc<Self>, leadership: Leadership, want: &Want) -> Result<Arc<Flight>, Leadership> {
         if !self.store.allows_background() {
             return Err(leadership);
@@ -74,18 +75,18 @@ impl Inner {
             return Err(leadership);
         };
         let flight = leadership.flight();
-        let place = Arc::new(std::sync::Mutex::new(Some(leadership)));
-        let (inner, want, taken) = (self.clone(), want.clone(), place.clone());
+        let slot = Arc::new(std::sync::Mutex::new(Some(leadership)));
+        let (inner, want, slot_in_thread) = (self.clone(), want.clone(), slot.clone());
         let work = move || {
             let _permit = permit;
-            let Some(leadership) = take(&taken) else { return };
+            let Some(leadership) = take(&slot_in_thread) else { return };
             let deadline = Instant::now() + inner.client.timeout();
             let _ = catch_panic(|| inner.lead(leadership, &want, deadline));
         };
         match thread::Builder::new().name("cmauth-refresh".to_owned()).spawn(work) {
             Ok(_) => Ok(flight),
-            // The system gives no thread: the caller does it.
-            Err(_) => take(&place).map_or(Ok(flight), Err),
+            // The system could not create a thread: the caller leads.
+            Err(_) => take(&slot).map_or(Ok(flight), Err),
         }
     }
 
@@ -98,7 +99,7 @@ impl Inner {
         result
     }
 
-    /// Does a job as the only flight: after the one under way, while everybody else waits for its end.
+    /// Runs a job as an exclusive flight: it begins after the flight in progress, and other callers wait until it has ended.
     pub(super) fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
         let deadline = Instant::now() + self.client.timeout();
         let leadership = loop {
@@ -118,7 +119,7 @@ impl Inner {
         result
     }
 
-    /// Carries out what a leader decides, until it has finished.
+    /// Carries out the actions of a leader until it has finished.
     fn run(&self, job: Job, deadline: Instant) -> Result<Outcome, Error> {
         let timeout = self.client.timeout();
         let hold = timeout + HOLD_MARGIN;
@@ -162,14 +163,14 @@ impl Inner {
         }
     }
 
-    /// A panic in it loses no tokens that the server gave: the store counts as one that refused them.
+    /// A panic in the store's `save` must not lose tokens that the server has issued, so it counts as a refused save.
     fn save(&self, record: &Record) -> Result<(), StoreError> {
         let save = || self.store.save(&record.to_text(), record.generation);
         let saved = panic::catch_unwind(AssertUnwindSafe(save));
         saved.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".to_owned())))
     }
 
-    /// Only the leader of the flight publishes.
+    /// Publishes a snapshot. Only the leader of the flight calls this.
     fn publish(&self, state: &Arc<State>) {
         let before = self.state.load_full();
         if Arc::ptr_eq(&before, state) {
@@ -182,13 +183,13 @@ impl Inner {
     }
 }
 
-/// Gives the lock back at the end, also after a panic.
+/// Releases the store's lock when dropped, also after a panic.
 struct UnlockGuard<'a>(&'a dyn Store);
 
 impl Drop for UnlockGuard<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            // A store that panicked before, and left a mutex of its own poisoned, must not end the process.
+            // The store has panicked before, and a mutex of its own may be poisoned. A second panic would end the process.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| self.0.unlock()));
         } else {
             self.0.unlock();
@@ -196,8 +197,8 @@ impl Drop for UnlockGuard<'_> {
     }
 }
 
-fn take<T>(place: &std::sync::Mutex<Option<T>>) -> Option<T> {
-    place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+fn take<T>(slot: &std::sync::Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
 }
 
 fn ms(time: Duration) -> i64 {

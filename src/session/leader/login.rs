@@ -1,4 +1,4 @@
-//! The leader's other jobs: a new login, the end of one, and the generation that either needs.
+//! The other jobs of a leader: a new login, its end, and the generation that both need.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl Leader {
         now: Now,
         random: u64,
     ) -> Action {
-        // A larger generation wins over whatever the store has: only a holder whose lock has not expired may take one. Locks last
-        // longer than the deadline.
+        // A larger generation overwrites any content of the store, so only a process whose lock has not expired may choose
+        // one. A lock lasts longer than the deadline.
         if now.boot > self.limits.deadline {
             return match record {
                 Some(record) if is_retry => self.keep_unsaved(*record, &not_enough_time(), now, random),
@@ -40,7 +40,7 @@ impl Leader {
                 let error = self.store_error(&failure, "be read");
                 return self.unlock(Err(error));
             }
-            // The store says itself whether it takes the next step.
+            // The next save or clear shows whether the store accepts it.
             (Err(_), _) => {}
         }
         if let Some(mut record) = record {
@@ -52,8 +52,8 @@ impl Leader {
                 let new = NewTokens {
                     tokens: tokens.clone(),
                     login: random,
-                    // Newer than all refreshes of an earlier login, also by a process that slept through the change and
-                    // with a store that forgot the generation.
+                    // Larger than the generation of every refresh of an earlier login, even if a process slept through the
+                    // change, or the store lost its generation.
                     generation: self.generation.saturating_add(1).max(now.wall.unsigned_abs()),
                     rejections: 0,
                 };
@@ -94,7 +94,7 @@ impl Leader {
         now: Now,
     ) -> Action {
         let result = match (result, &outcome) {
-            // What is there now is somebody else's login.
+            // `Newer`: the store has a later login, which stays.
             (Ok(()), _) | (Err(StoreError::Newer), Outcome::LoggedOut(_)) => Ok(outcome),
             (Err(failure), Outcome::LoggedOut(_)) => Err(self.store_error(&failure, "be cleared")),
             (Err(failure), _) => {

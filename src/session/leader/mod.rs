@@ -1,8 +1,8 @@
-//! What the leader of a session's single flight does, step by step: a state machine without threads, clocks, stores or
-//! sockets. It is handed what happened and the time, and says what to do next.
+//! The leader of a session's single flight: a state machine without threads, clocks, stores or sockets. Its input is an event
+//! and the time, and its output is the next action.
 //!
-//! `driver` carries the actions out; the simulation (tests/simulation) does so in a world of its own. The order of the
-//! steps is what keeps a login: lock, load, decide, ask the server, save, and only then publish.
+//! `driver` carries the actions out, and so does the simulation (tests/simulation). The order of the steps protects the login:
+//! lock, load, decide, ask the server, save, and only then publish.
 
 mod login;
 mod refresh;
@@ -21,14 +21,14 @@ use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::record::Record;
 
-/// How often a lock that another holder has is asked for, in milliseconds, half of it at random; and how long a process leaves
-/// the lock alone that it gave back.
+/// Interval in milliseconds at which a lock of another process is tried again (half of it is random). A process that has
+/// released the lock does not take it again for the same time.
 const LOCK_POLL: i64 = 20;
 
 /// Why the current tokens are refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reason {
-    /// They will end soon.
+    /// They expire soon.
     Due,
     Expired,
     Rejected,
@@ -36,7 +36,7 @@ enum Reason {
     LogOut,
 }
 
-/// What the action under way is for.
+/// The action in progress, and its purpose.
 #[derive(Debug)]
 enum Stage {
     Begun,
@@ -44,13 +44,13 @@ enum Stage {
         lock_deadline: i64,
     },
     Loading,
-    /// The store, which has refused a save or a clear because what it has is newer.
+    /// After the store refused a save or a clear because its content is newer.
     LoadingNewer {
         refused: Option<Box<Record>>,
-        /// The server gave it in this flight.
+        /// The server issued the refused tokens in this flight.
         from_refresh: bool,
     },
-    /// A pause before a request that would come too soon.
+    /// A wait before a request that would be too early.
     WaitingToRefresh,
     Refreshing {
         reason: Reason,
@@ -70,12 +70,12 @@ enum Stage {
     SavingLogin {
         record: Box<Record>,
     },
-    /// The server said that the refresh token is no good: is it still the one that the store has?
-    LoadingAfterRejection {
+    /// After the server rejected the refresh token: the store may have another one by now.
+    LoadingAfterInvalidGrant {
         error: Error,
     },
-    /// It is: the login is over.
-    ClearingAfterRejection {
+    /// The store has the rejected refresh token, so the login is over.
+    ClearingAfterInvalidGrant {
         error: Error,
         generation: u64,
     },
@@ -89,7 +89,7 @@ enum Stage {
     },
 }
 
-/// The state machine. See the module.
+/// The state machine. See the documentation of this module.
 #[derive(Debug)]
 pub(crate) struct Leader {
     job: Job,
@@ -97,11 +97,11 @@ pub(crate) struct Leader {
     limits: Limits,
     state: Arc<State>,
     stage: Stage,
-    /// The largest generation seen, for a login or the end of one.
+    /// The largest generation known, for a login or its end.
     generation: u64,
-    /// A logout has refreshed once.
+    /// A logout has already refreshed the tokens once.
     refreshed: bool,
-    /// The store had newer tokens than those that were to be saved.
+    /// The store had newer tokens than those to be saved.
     overtaken: bool,
 }
 
@@ -111,12 +111,12 @@ impl Leader {
         Leader { job, identity, limits, state, stage: Stage::Begun, generation, refreshed: false, overtaken: false }
     }
 
-    /// What is known of the user now; published after each step. New tokens are in it once they are stored.
+    /// The snapshot to publish after each step. It contains new tokens only after they were stored.
     pub(crate) fn state(&self) -> &Arc<State> {
         &self.state
     }
 
-    /// Takes what happened, and says what to do next. `random` is a fresh random number.
+    /// Handles an event and returns the next action. `random` is a new random number for each call.
     pub(crate) fn handle(&mut self, event: Event, now: Now, random: u64) -> Action {
         use Stage as S;
         match (std::mem::replace(&mut self.stage, S::Begun), event) {
@@ -142,11 +142,11 @@ impl Leader {
                 self.generation_read(result, record, is_retry, now, random)
             }
             (S::SavingLogin { record }, Event::Saved(result)) => self.saved_login(result, *record, now),
-            (S::LoadingAfterRejection { error }, Event::Loaded(result)) => {
-                self.loaded_after_rejection(result, error, now)
+            (S::LoadingAfterInvalidGrant { error }, Event::Loaded(result)) => {
+                self.loaded_after_invalid_grant(result, error, now)
             }
-            (S::ClearingAfterRejection { error, generation }, Event::Cleared(result)) => {
-                self.cleared_after_rejection(result, error, generation, now)
+            (S::ClearingAfterInvalidGrant { error, generation }, Event::Cleared(result)) => {
+                self.cleared_after_invalid_grant(result, error, generation, now)
             }
             (S::Clearing { outcome, generation }, Event::Cleared(result)) => {
                 self.cleared(result, outcome, generation, now)
@@ -157,8 +157,8 @@ impl Leader {
                 Action::Finish(result)
             }
             (stage, _) => {
-                debug_assert!(false, "an event that answers no action: {stage:?}");
-                let what = "a bug in libcmauth: an event that answers no action";
+                debug_assert!(false, "unexpected event in stage {stage:?}");
+                let what = "a bug in libcmauth: an event without an action";
                 Action::Finish(Err(Error::new(Status::Internal, what, "report this line")))
             }
         }
@@ -167,7 +167,7 @@ impl Leader {
     fn begin(&mut self, now: Now) -> Action {
         let mut lock_deadline = self.limits.latest_request_start();
         if let Job::Provide(want) = &self.job {
-            // Another flight may have ended since the caller looked.
+            // Another flight may have ended since the caller decided.
             match self.state.resolve_locally(want, now) {
                 LocalResult::Tokens(tokens) => return Action::Finish(Ok(Outcome::Tokens(tokens))),
                 LocalResult::Failed(error) => return Action::Finish(Err(error)),
@@ -180,7 +180,7 @@ impl Leader {
         if now.boot > self.limits.latest_request_start() {
             return Action::Finish(Err(not_enough_time()));
         }
-        // Others, who ask for the lock every now and then, get their chance in between.
+        // Leave the lock free for a moment, so that other processes that poll for it can take it.
         let wait = self.state.unlocked_at.map_or(0, |at| at.saturating_add(LOCK_POLL) - now.boot);
         if wait > 0 {
             self.stage = Stage::Locking { lock_deadline };
@@ -214,7 +214,7 @@ impl Leader {
     fn loaded(&mut self, result: Result<Option<Secret>, StoreError>, now: Now, random: u64) -> Action {
         let stored = match (self.read(result), &self.job) {
             (Ok(stored), _) => stored,
-            // What cannot be read, or belongs to somebody else, can be given up.
+            // Content that cannot be read, or that belongs to another owner, can still be removed.
             (Err(_), Job::Forget) => None,
             (Err(error), _) => {
                 self.store_failed(&error, now, random);
@@ -228,22 +228,22 @@ impl Leader {
         self.adopt(stored, now).unwrap_or_else(|| self.proceed(now))
     }
 
-    /// Takes over what the store has, unless what is known here is newer: then the action saves that.
+    /// Takes over the content of the store. If this process has newer tokens, returns the action that saves them instead.
     fn adopt(&mut self, stored: Option<Record>, now: Now) -> Option<Action> {
         let state = &self.state;
         let new = match (stored, &state.current) {
             (None, None) => return None,
-            // Nobody ended tokens that the store never had.
+            // The store never had these tokens, so its empty content is not a logout.
             (None, Some(current)) if state.unsaved => {
                 let record = current.record.clone();
                 return Some(self.read_generation(Some(record.into()), false));
             }
             (None, Some(_)) => {
-                log::info!(target: LOG, "session: ended by another holder of the store");
+                log::info!(target: LOG, "session: another process ended the login");
                 state.logged_out_elsewhere(now)
             }
-            // Within a login the larger generation is newer. Of two that are equal the stored one is: its holder had the
-            // lock after us.
+            // Within a login the larger generation is newer. If the generations are equal, the stored record is newer: its
+            // process had the lock after this one.
             (Some(stored), Some(current))
                 if stored.login == current.record.login && stored.generation < state.generation =>
             {
@@ -256,7 +256,7 @@ impl Leader {
                 state.after_store_success(now)
             }
             (Some(stored), _) => {
-                log::info!(target: LOG, "session: took generation {} from the store", stored.generation);
+                log::info!(target: LOG, "session: took over generation {} from the store", stored.generation);
                 state.replaced_by(stored, &self.identity, now)
             }
         };
@@ -264,7 +264,7 @@ impl Leader {
         None
     }
 
-    /// Takes what the store has after it refused to save `refused`, or to clear, because its content is newer.
+    /// Takes over the content of the store after it refused to save `refused`, or to clear, because its content is newer.
     fn loaded_newer(
         &mut self,
         result: Result<Option<Secret>, StoreError>,
@@ -274,13 +274,13 @@ impl Leader {
         random: u64,
     ) -> Action {
         match self.read(result) {
-            // It was cleared by a holder that did not know of these tokens.
+            // A process that did not know these tokens cleared the store.
             Ok(None) if refused.is_some() => {
                 self.overtaken = true;
                 return self.read_generation(refused, from_refresh);
             }
             Ok(None) => self.state = Arc::new(self.state.logged_out_elsewhere(now)),
-            // The server took the stored refresh token for the new one that was refused.
+            // The refused record is newer: the server issued it in exchange for the refresh token that the store has.
             Ok(Some(stored))
                 if from_refresh && refused.as_ref().is_some_and(|refused| self.replaces(refused, &stored)) =>
             {
@@ -297,7 +297,7 @@ impl Leader {
             },
         }
         match (&self.job, &self.state.current) {
-            // Once: a store whose holders overtake each other again and again gets no request for each.
+            // Only once: if processes overtake each other again and again, that must not cause a request each time.
             (Job::Provide(_), Some(current)) if self.overtaken => {
                 let tokens = current.tokens().clone();
                 self.unlock(Ok(Outcome::Tokens(tokens)))
@@ -309,14 +309,14 @@ impl Leader {
         }
     }
 
-    /// Whether `fresh` came from the server in exchange for the refresh token that the store has.
+    /// Whether the server issued `fresh` in exchange for the refresh token that the store has.
     fn replaces(&self, fresh: &Record, stored: &Record) -> bool {
         let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
         let stored = stored.tokens.refresh_token();
         stored == used && stored != fresh.tokens.refresh_token()
     }
 
-    /// With the store read and its content taken over: gives what is there, or asks the server.
+    /// The store was read and its content taken over: returns its tokens or asks the server.
     fn proceed(&mut self, now: Now) -> Action {
         let Some(current) = &self.state.current else {
             return match self.job {
@@ -336,7 +336,7 @@ impl Leader {
                 (reason, self.state.refusal(want, now))
             }
             _ => {
-                // A user who logs out waits for the end of a pause rather than to be told of it.
+                // For a logout, waiting for the end of the back-off is better than an error.
                 let until = self.state.back_off.as_ref().map_or(i64::MIN, |back_off| back_off.until);
                 if now.boot < until && until <= self.limits.latest_request_start() {
                     return self.wait_to_refresh(until, now);
@@ -366,7 +366,7 @@ impl Leader {
         Action::Unlock
     }
 
-    /// What the store has: a session of this API key and server, or none.
+    /// The record in the store, if it is one of this API key and server.
     fn read(&self, result: Result<Option<Secret>, StoreError>) -> Result<Option<Record>, Error> {
         match result {
             Ok(text) => read_record(text.as_ref(), &self.identity),
@@ -380,14 +380,14 @@ impl Leader {
         }
     }
 
-    /// A failure of the store, without the tokens that are known here.
+    /// Error for a failure of the store. Its message does not contain the tokens that this process knows.
     fn store_error(&self, failure: &StoreError, doing: &str) -> Error {
         let secrets = self.state.current.as_ref().map(CurrentTokens::secrets).unwrap_or_default();
         failure.to_error(doing, &secrets)
     }
 }
 
-/// Reads what a store has, and checks that it belongs to `holder`.
+/// Parses the content of a store and checks that it belongs to `identity`.
 pub(crate) fn read_record(text: Option<&Secret>, identity: &Identity) -> Result<Option<Record>, Error> {
     let Some(text) = text else { return Ok(None) };
     let record = Record::from_text(text)?;
@@ -400,5 +400,5 @@ fn not_logged_in() -> Error {
 }
 
 fn not_enough_time() -> Error {
-    Error::new(Status::Timeout, "the call's time is too short to finish a refresh", "try again")
+    Error::new(Status::Timeout, "too little time is left in the call to finish a refresh", "try again")
 }

@@ -1,4 +1,4 @@
-//! The leader's refresh: the request, the save of what came, and what follows where one of them fails.
+//! The refresh of a leader: the request, saving the new tokens, and the handling of failures.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ impl Leader {
         };
         let Some(refresh_token) = current.tokens().refresh_token().cloned() else {
             if reason == Reason::LogOut {
-                // With an access token that has ended there is nothing left to end.
+                // The access token has expired and cannot be refreshed, so there is nothing left to end.
                 return self.clear(Outcome::LoggedOut(LoggedOut::AlreadyGone));
             }
-            let what = "the access token ended and there is no refresh token";
+            let what = "the access token has expired and there is no refresh token";
             return self.unlock(Err(Error::new(Status::LoginRequired, what, "log in again")));
         };
         let scope = current.tokens().scope().map(str::to_owned);
@@ -33,7 +33,7 @@ impl Leader {
         if reason == Reason::Expired && now.boot < earliest {
             return self.wait_to_refresh(earliest, now);
         }
-        // This also keeps a machine that slept through the end of its lease from asking while another holder does.
+        // If this machine slept past the end of its lease, this check stops a request while another process refreshes.
         if now.boot > self.limits.latest_request_start() {
             return self.unlock(Err(not_enough_time()));
         }
@@ -49,7 +49,7 @@ impl Leader {
         let because_rejected = reason == Reason::Rejected;
         let new = NewTokens {
             tokens: tokens.or_scope(current.tokens().scope()),
-            // A login of 0.1 has no number yet.
+            // A record of version 0.1 has no login number.
             login: current.record.login.unwrap_or(random),
             generation: self.state.generation.saturating_add(1),
             rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
@@ -61,7 +61,7 @@ impl Leader {
         self.save_refreshed(new.into_record(&self.identity, begun, random).into(), false)
     }
 
-    /// Saves the server's new tokens, before anybody sees them.
+    /// Saves new tokens. No caller gets them before.
     pub(super) fn save_refreshed(&mut self, record: Box<Record>, is_retry: bool) -> Action {
         self.stage = Stage::SavingRefreshed { record: record.clone(), is_retry };
         Action::Save(record)
@@ -96,7 +96,7 @@ impl Leader {
         self.finish_refresh(tokens)
     }
 
-    /// The old tokens ended with the refresh: the new ones are handed out though the store does not have them, and saved later.
+    /// The refresh ended the old tokens, so the new ones are returned although the store does not have them. They are saved later.
     pub(super) fn keep_unsaved(&mut self, record: Record, error: &Error, now: Now, random: u64) -> Action {
         log::error!(target: LOG, "session: {}: {error}", error.status().name());
         let tokens = record.tokens.clone();
@@ -106,7 +106,7 @@ impl Leader {
         self.finish_refresh(tokens)
     }
 
-    /// The state with the tokens that the server gave now.
+    /// The snapshot with the tokens that the server has just issued.
     fn with_fetched(&self, record: Record, now: Now) -> State {
         let mut fresh = self.state.replaced_by(record, &self.identity, now);
         fresh.refreshed_at = Some(now.boot);
@@ -114,7 +114,7 @@ impl Leader {
         fresh
     }
 
-    /// Uses the tokens of a refresh for what it was done for.
+    /// Continues the job with the refreshed tokens.
     fn finish_refresh(&mut self, tokens: Tokens) -> Action {
         match self.job {
             Job::LogOut => {
@@ -127,15 +127,15 @@ impl Leader {
 
     pub(super) fn refresh_failed(&mut self, error: Error, now: Now, random: u64) -> Action {
         match error.status() {
-            // Definite for this refresh token. A holder that slept through its lease may have sent an old one.
+            // The server rejected this refresh token for good. But a process that slept past its lease may have sent an old one.
             Status::LoginRequired => {
-                self.stage = Stage::LoadingAfterRejection { error };
+                self.stage = Stage::LoadingAfterInvalidGrant { error };
                 return Action::Load;
             }
             Status::Cancelled => {}
             _ => {
                 self.state = Arc::new(self.state.after_failure(&error, now, random));
-                // With the time for which the server is left alone.
+                // Includes the time until the next request.
                 let error = self.state.back_off_error(false, now).unwrap_or(error);
                 return self.unlock(Err(error));
             }
@@ -143,7 +143,7 @@ impl Leader {
         self.unlock(Err(error))
     }
 
-    pub(super) fn loaded_after_rejection(
+    pub(super) fn loaded_after_invalid_grant(
         &mut self,
         result: Result<Option<Secret>, StoreError>,
         error: Error,
@@ -153,7 +153,7 @@ impl Leader {
         match self.read(result) {
             Ok(Some(stored)) if stored.tokens.refresh_token() == used => {
                 let generation = self.state.generation.max(stored.generation).saturating_add(1);
-                self.stage = Stage::ClearingAfterRejection { error, generation };
+                self.stage = Stage::ClearingAfterInvalidGrant { error, generation };
                 Action::Clear(generation)
             }
             Ok(Some(stored)) => {
@@ -161,12 +161,12 @@ impl Leader {
                 self.state = Arc::new(self.state.replaced_by(stored, &self.identity, now));
                 self.proceed(now)
             }
-            // There is nothing to clear, or nothing that can be cleared.
+            // There is nothing to clear, or its content cannot be read.
             Ok(None) | Err(_) => self.login_ended(error, self.state.generation.saturating_add(1), now),
         }
     }
 
-    pub(super) fn cleared_after_rejection(
+    pub(super) fn cleared_after_invalid_grant(
         &mut self,
         result: Result<(), StoreError>,
         error: Error,
@@ -174,7 +174,7 @@ impl Leader {
         now: Now,
     ) -> Action {
         match result {
-            // Somebody refreshed or logged in meanwhile.
+            // Another process refreshed or logged in meanwhile.
             Err(StoreError::Newer) => {
                 self.stage = Stage::LoadingNewer { refused: None, from_refresh: false };
                 return Action::Load;
@@ -205,14 +205,14 @@ impl Leader {
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: saved, generation {}", record.generation);
-                // Its generation may be a larger one now.
+                // It may have been saved with a larger generation.
                 let generation = record.generation;
                 let current = self.state.current.clone().map(|current| CurrentTokens { record, ..current });
                 let saved = State { generation, current, ..self.state.after_store_success(now) };
                 self.state = Arc::new(saved);
             }
             Err(StoreError::Newer) => {
-                // Once: a store that goes on refusing is believed.
+                // Only once: if the store refuses again, its content wins.
                 let refused = (!self.overtaken).then(|| Box::new(record));
                 self.stage = Stage::LoadingNewer { refused, from_refresh: false };
                 return Action::Load;
