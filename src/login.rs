@@ -1,4 +1,4 @@
-//! One login under way: its state, the page to open, and the check of the redirect that comes back.
+//! One login in progress: its `state`, the page to open, and the check of the redirect.
 //!
 //! ```text
 //! Login::new ─► url() ─► the user's browser ─► server: log in, approve ─► redirect_uri?code=…&state=… ─► finish()
@@ -22,45 +22,48 @@ use crate::tokens::{self, Tokens};
 use crate::url;
 use crate::wipe::Zeroizing;
 
-/// A login under way (steps 2 to 4 of the guide, RFC 6749 section 4.1). Used up by the first exchange of which a byte
-/// was sent; after a mismatch or an earlier failure it stays open.
+/// A login in progress (steps 2 to 4 of the vendor's guide "OAuth login panel + refresh token", RFC 6749 section 4.1).
+///
+/// A login can be used for one exchange of a code. It stays open after a redirect with another state, and after an exchange
+/// that failed before anything was sent.
 pub struct Login {
     client: Client,
     redirect_uri: String,
     state: Secret,
-    /// Unix seconds.
+    /// When the login began, in Unix seconds.
     begun_at: i64,
-    /// Holds the state, so it is wiped too.
+    /// A `Secret` because it contains the state.
     url: Secret,
     stage: AtomicU8,
 }
 
-/// How long a login that was kept as JSON can be finished, in seconds: long enough for a lost password.
-const OLDEST: i64 = 3600;
+/// How long a login that was saved as JSON can be finished, in seconds. It is long enough to reset a lost password.
+const MAX_AGE: i64 = 3600;
 
-/// How far the clock of the machine that began it may be ahead.
-const CLOCKS_DIFFER: i64 = 300;
+/// How far the clock of the machine that began the login may be ahead, in seconds.
+const MAX_CLOCK_SKEW: i64 = 300;
 
 const OPEN: u8 = 0;
 const EXCHANGING: u8 = 1;
 const FINISHED: u8 = 2;
 
 impl Login {
-    /// Begins a login that will come back to `redirect_uri`, which must begin with http:// or https://.
+    /// Begins a login whose browser will be redirected to `redirect_uri`, which must begin with http:// or https://.
     ///
-    /// Makes a state of 256 random bits, by which [`finish`](Self::finish) knows the redirect (RFC 6749, section
-    /// 10.12). Sends nothing.
+    /// Creates a `state` of 256 random bits, by which [`finish`](Self::finish) recognizes the redirect of this login (RFC 6749,
+    /// section 10.12). Sends nothing.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Status::InvalidArgument): the redirect URI has no http:// or https://, a fragment, or a
-    /// parameter that the server will add (`code`, `state`, `error`, `error_description`).
+    /// [`InvalidArgument`](Status::InvalidArgument): the redirect URI does not begin with http:// or https://, contains a
+    /// fragment, or contains a parameter that the server adds (`code`, `state`, `error`, `error_description`).
+    /// [`Internal`](Status::Internal): the operating system returned no random numbers.
     pub fn new(client: &Client, redirect_uri: &str) -> Result<Login, Error> {
         check_login_uri(redirect_uri)?;
         let mut random = zeroize::Zeroizing::new([0_u8; 32]);
         getrandom::getrandom(&mut *random).map_err(|error| {
             Error::new(
                 Status::Internal,
-                format!("the system gives no random numbers: {error}"),
+                format!("the operating system returned no random numbers: {error}"),
                 "check /dev/urandom and the sandbox of this process",
             )
         })?;
@@ -91,8 +94,8 @@ impl Login {
         }
     }
 
-    /// The login as JSON, for another process or machine to finish: [`from_json`](Self::from_json) within an hour. The
-    /// API key's secret is not in it, but the state is, by which a redirect is known: as secret as a password.
+    /// The login as JSON, so that another process or machine can finish it with [`from_json`](Self::from_json) within an hour.
+    /// The JSON does not contain the secret of the API key. It contains the state, so keep it as secret as a password.
     pub fn to_json(&self) -> Secret {
         let config = self.client.config();
         let texts = [
@@ -101,7 +104,7 @@ impl Login {
             ("redirect_uri", &self.redirect_uri),
             ("state", self.state.expose()),
         ];
-        // Each character can become six: growing would leave copies behind.
+        // A character can become six in JSON. The buffer must not grow, because that would leave copies in memory.
         let room = texts.iter().map(|(key, text)| key.len() + 6 * text.len() + 8).sum::<usize>() + 64;
         let mut object = Map::new();
         for (key, text) in texts {
@@ -111,12 +114,12 @@ impl Login {
         Secret::new(json::Wiped(Value::Object(object)).to_text(room))
     }
 
-    /// A login from the JSON of [`to_json`](Self::to_json), to finish it here. Both clients must have the same id and
-    /// server. Keys it does not know are passed over.
+    /// Restores a login from the JSON of [`to_json`](Self::to_json). Both clients must have the same client ID and server.
+    /// Ignores unknown keys.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Status::InvalidArgument), naming the key, where that is not what it was given;
-    /// [`LoginRequired`](Status::LoginRequired): it began more than an hour ago.
+    /// [`InvalidArgument`](Status::InvalidArgument): the JSON is not what `to_json` returned; the message names the key.
+    /// [`LoginRequired`](Status::LoginRequired): the login began more than an hour ago.
     pub fn from_json(client: &Client, json: &str) -> Result<Login, Error> {
         let bad = |problem: &str| Error::invalid_argument("json", problem);
         let mut value = json::Wiped::parse(json.as_bytes())
@@ -135,15 +138,15 @@ impl Login {
             [("client_id", &client_id, &client.config().client_id), ("base_url", &base_url, &client.config().base_url)]
         {
             if **there != *here {
-                return Err(bad(&format!("\"{key}\" is not the one of this client; both must have the same")));
+                return Err(bad(&format!("\"{key}\" is not the one of this client; both clients must have the same")));
             }
         }
         check_login_uri(&redirect_uri).map_err(|_| bad("\"redirect_uri\" cannot be used"))?;
         if state.len() < 43 || !state.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-            return Err(bad("\"state\" is not one of ours"));
+            return Err(bad("\"state\" is not the state of a login"));
         }
         let age = tokens::unix_now().saturating_sub(begun_at);
-        if !(-CLOCKS_DIFFER..=OLDEST).contains(&age) {
+        if !(-MAX_CLOCK_SKEW..=MAX_AGE).contains(&age) {
             return Err(Error::new(
                 Status::LoginRequired,
                 "the login began more than an hour ago, or the clocks of the two machines differ",
@@ -153,19 +156,19 @@ impl Login {
         Ok(Login::with_state(client, &redirect_uri, Secret::from(state), begun_at))
     }
 
-    /// The page to open in the user's browser (step 2 of the guide). The browser must follow redirects.
+    /// The login page to open in the user's browser (step 2 of the guide). The browser must follow redirects.
     pub fn url(&self) -> &str {
         self.url.expose()
     }
 
-    /// Where the browser comes back to.
+    /// The redirect URI of this login.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// Whether `url` is the redirect of a login like this one: at the place of the redirect URI, with a `code` or an
-    /// `error`. For a browser inside the product, to know when to stop showing pages and call
-    /// [`finish`](Self::finish), which checks the rest.
+    /// Whether `url` can be the redirect of this login: it has the scheme, host, port and path of the redirect URI, and a
+    /// parameter `code` or `error`. For an embedded browser: if this returns `true`, close the page and call
+    /// [`finish`](Self::finish), which checks the state.
     pub fn is_redirect(&self, url: &str) -> bool {
         let has = |name| {
             let query = url::query_of(url.trim()).unwrap_or_default();
@@ -177,24 +180,25 @@ impl Login {
 
     /// Checks the redirect and exchanges its code for tokens.
     ///
-    /// `redirected_url` is the URL the browser came back to, or what follows its host; space around it does not matter.
-    /// Only the query counts, for a proxy may have changed the rest.
+    /// `redirected_url` is the URL that the browser was redirected to, or its part from the path on. Leading and trailing
+    /// white space is ignored. Only the query is used, because a proxy may have changed the rest.
     ///
     /// # Errors
-    /// [`StateMismatch`](Status::StateMismatch): the redirect belongs to another login, or somebody forged it.
-    /// [`AccessDenied`](Status::AccessDenied): the user said no. [`RequestRejected`](Status::RequestRejected): the
-    /// server sent another error. [`InvalidArgument`](Status::InvalidArgument): there is no code in it, a parameter
-    /// twice, or the login is finished already. Else as for [`Client::exchange_code`].
+    /// [`StateMismatch`](Status::StateMismatch): the redirect belongs to another login or is forged.
+    /// [`AccessDenied`](Status::AccessDenied): the user denied the access. [`RequestRejected`](Status::RequestRejected) or
+    /// [`Server`](Status::Server): the server redirected with another error.
+    /// [`InvalidArgument`](Status::InvalidArgument): the redirect contains no code, or a parameter twice, or the login is
+    /// already finished. Otherwise as for [`Client::exchange_code`].
     pub fn finish(&self, redirected_url: &str) -> Result<Tokens, Error> {
-        let code = self.code_of(redirected_url)?;
+        let code = self.code_from_redirect(redirected_url)?;
         self.exchange(&code)
     }
 
-    /// The code in a redirect of this login.
-    pub(crate) fn code_of(&self, redirected_url: &str) -> Result<Zeroizing<String>, Error> {
+    /// Checks a redirect of this login and returns its code.
+    pub(crate) fn code_from_redirect(&self, redirected_url: &str) -> Result<Zeroizing<String>, Error> {
         let bad = |problem: String| Error::invalid_argument("redirected_url", problem);
         let query = url::query_of(redirected_url.trim())
-            .ok_or_else(|| bad("it has no query; give the whole URL that the browser came back to".to_owned()))?;
+            .ok_or_else(|| bad("it has no query; pass the whole URL that the browser was redirected to".to_owned()))?;
         let only = |name: &str| -> Result<Option<Zeroizing<String>>, Error> {
             let mut values = url::query_values(query, name)
                 .map_err(|_| bad(format!("its parameter \"{name}\" is not UTF-8")))?
@@ -203,7 +207,7 @@ impl Login {
                 .map(Zeroizing::new);
             let value = values.next();
             match values.next() {
-                Some(_) => Err(bad(format!("its parameter \"{name}\" stands there twice"))),
+                Some(_) => Err(bad(format!("its parameter \"{name}\" occurs twice"))),
                 None => Ok(value),
             }
         };
@@ -216,24 +220,24 @@ impl Login {
             let error = Error::new(
                 Status::StateMismatch,
                 format!("the redirect does not belong to this login: its state {how}"),
-                "log in again, open the new page, and give the whole URL that it comes back to",
+                "log in again: open the new login page, and pass the whole URL that the browser is redirected to",
             );
             log::warn!(target: LOG, "login: {}: {error}", error.status().name());
             return Err(error);
         }
         if let Some(error) = error.filter(|error| !error.is_empty()) {
             let secrets = [self.state.expose(), code.as_deref().map_or("", String::as_str)];
-            return Err(redirected_error(&error, description.as_deref().map(String::as_str), &secrets));
+            return Err(authorization_error(&error, description.as_deref().map(String::as_str), &secrets));
         }
         code.filter(|code| !code.is_empty()).ok_or_else(|| bad("it has neither a code nor an error".to_owned()))
     }
 
-    /// Whether it can still be finished.
+    /// Whether the login can still be finished.
     pub(crate) fn is_open(&self) -> bool {
         self.stage.load(Ordering::Acquire) != FINISHED
     }
 
-    /// The exchange, at most one at a time and at most one that was sent.
+    /// Exchanges the code. Only one exchange runs at a time, and only one may reach the server.
     pub(crate) fn exchange(&self, code: &str) -> Result<Tokens, Error> {
         self.stage
             .compare_exchange(OPEN, EXCHANGING, Ordering::AcqRel, Ordering::Acquire)
@@ -254,18 +258,18 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Checks a redirect URI that this library will know again.
+/// Checks a redirect URI: it must be one that [`Login::is_redirect`] can recognize.
 fn check_login_uri(redirect_uri: &str) -> Result<(), Error> {
     let bad = |problem: String| Error::invalid_argument("redirect_uri", problem);
     url::check_redirect_uri(redirect_uri).map_err(|problem| bad(problem.to_owned()))?;
     if redirect_uri.contains('#') {
-        return Err(bad("leave out the fragment, '#' and what follows".to_owned()));
+        return Err(bad("remove the fragment ('#' and everything after it)".to_owned()));
     }
     if !redirect_uri.is_ascii() {
-        return Err(bad("write it as browsers send it: other letters than ASCII percent-encoded".to_owned()));
+        return Err(bad("percent-encode the characters that are not ASCII, as browsers do".to_owned()));
     }
     if url::place(redirect_uri).is_none() {
-        return Err(bad("not a URL with a host and a port that can be".to_owned()));
+        return Err(bad("it is not a URL with a valid host and port".to_owned()));
     }
     let own_query = url::query_of(redirect_uri).unwrap_or_default();
     for name in ["code", "state", "error", "error_description"] {
@@ -276,26 +280,23 @@ fn check_login_uri(redirect_uri: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The error that came with the redirect (RFC 6749, section 4.1.2.1).
-fn redirected_error(code: &str, description: Option<&str>, secrets: &[&str]) -> Error {
+/// Makes an error from the error of a redirect (RFC 6749, section 4.1.2.1).
+fn authorization_error(code: &str, description: Option<&str>, secrets: &[&str]) -> Error {
     let shown = redact(code, secrets);
-    // A plus can only be a space here.
+    // In a query a plus stands for a space.
     let description = description.map(|text| redact(text, secrets).replace('+', " "));
     let (status, advice, what, remedy) = match code {
-        "access_denied" => (
-            Status::AccessDenied,
-            Advice::LogIn,
-            "the user did not allow the access",
-            "log in again if that was a mistake",
-        ),
+        "access_denied" => {
+            (Status::AccessDenied, Advice::LogIn, "the user denied the access", "log in again if that was a mistake")
+        }
         "server_error" | "temporarily_unavailable" => {
             (Status::Server, Advice::LogIn, "the server has a problem", "log in again later")
         }
         _ => (
             Status::RequestRejected,
             Advice::Fix,
-            "the server refused the login page's request",
-            "check scope, client id and redirect URI",
+            "the server rejected the request of the login page",
+            "check the scope, the client ID and the redirect URI",
         ),
     };
     let quoted = match &description {

@@ -1,6 +1,6 @@
-//! What the server gave, and until when: [`Tokens`]. Immutable; a refresh gives new ones.
+//! [`Tokens`]: what the server issued, and when it expires. Immutable; a refresh makes new tokens.
 //!
-//! `answer` makes them from an answer of the token endpoint; applications keep them as JSON.
+//! The parser of the token endpoint's responses makes them. Applications can keep them as JSON.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::json;
 use crate::secret::{Secret, redact};
 use crate::wipe::Zeroizing;
 
-/// The tokens of one logged-in user, and when the access token ends. Cheap to clone: clones share one copy, which is
-/// wiped when the last of them goes.
+/// The tokens of one logged-in user, with the time when the access token expires. A clone is cheap and shares the same memory,
+/// which is wiped when the last clone is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tokens(Arc<Parts>);
 
@@ -24,7 +24,7 @@ pub(crate) struct Parts {
     pub(crate) refresh_token: Option<Secret>,
     pub(crate) token_type: String,
     pub(crate) scope: Option<String>,
-    /// Unix seconds; `None`: never.
+    /// In Unix seconds. `None`: the access token does not expire.
     pub(crate) expires_at: Option<i64>,
 }
 
@@ -35,8 +35,8 @@ impl From<Parts> for Tokens {
 }
 
 impl Tokens {
-    /// Tokens that the application kept in a form of its own; [`to_json`](Self::to_json) is the simpler way.
-    /// `expires_at` is in Unix seconds; `None`: never.
+    /// Makes tokens from values that the application kept in its own format; [`to_json`](Self::to_json) is simpler.
+    /// `expires_at` is in Unix seconds. `None`: the access token does not expire.
     pub fn new(
         access_token: Secret,
         refresh_token: Option<Secret>,
@@ -47,39 +47,40 @@ impl Tokens {
         Tokens::from(Parts { access_token, refresh_token, token_type, scope, expires_at })
     }
 
-    /// The token for `Authorization: Bearer …`. Opaque: CameraManager's look like `<UUID>:<zone>`.
+    /// The access token, for the header `Authorization: Bearer …`. It is opaque; CameraManager's look like `<UUID>:<zone>`.
     pub fn access_token(&self) -> &Secret {
         &self.0.access_token
     }
 
-    /// The token for [`Client::refresh`](crate::Client::refresh), where the server gave one. It works until the user
-    /// logs out (step 5 of the guide).
+    /// The refresh token, for [`Client::refresh`](crate::Client::refresh), if the server issued one. It is valid until the user
+    /// logs out (step 5 of the vendor's guide "OAuth login panel + refresh token").
     pub fn refresh_token(&self) -> Option<&Secret> {
         self.0.refresh_token.as_ref()
     }
 
-    /// `"bearer"`, in the server's spelling.
+    /// The token type in the server's spelling: `"bearer"`.
     pub fn token_type(&self) -> &str {
         &self.0.token_type
     }
 
-    /// What the tokens allow, as the server said it: `"write"`, `"read write"`.
+    /// The granted scope as the server wrote it: `"write"` or `"read write"`.
     pub fn scope(&self) -> Option<&str> {
         self.0.scope.as_deref()
     }
 
-    /// When the access token ends, in Unix seconds, counted from before the request was sent; `None`: never.
+    /// When the access token expires, in Unix seconds. The lifetime is counted from before the request, so the token is never
+    /// used too long. `None`: it does not expire.
     pub fn expires_at(&self) -> Option<i64> {
         self.0.expires_at
     }
 
-    /// Seconds left now, at least 0; `None`: it never expires.
+    /// Seconds until the access token expires, at least 0. `None`: it does not expire.
     pub fn expires_in(&self) -> Option<i64> {
         let left = |at: i64| at.saturating_sub(unix_now()).max(0);
         self.0.expires_at.map(left)
     }
 
-    /// These tokens, with `old` as the refresh token where they have none.
+    /// These tokens. If they have no refresh token, they get `old`.
     pub(crate) fn or_refresh_token(self, old: &str) -> Tokens {
         if self.0.refresh_token.is_some() {
             return self;
@@ -87,7 +88,7 @@ impl Tokens {
         Tokens::from(Parts { refresh_token: Some(Secret::new(old)), ..self.to_parts() })
     }
 
-    /// These tokens, with `old` as the scope where the server named none: then it is as before (RFC 6749, section 6).
+    /// These tokens. If the server named no scope, they get `old`, because the scope is unchanged then (RFC 6749, section 6).
     pub(crate) fn or_scope(self, old: Option<&str>) -> Tokens {
         match old {
             Some(old) if self.0.scope.is_none() => {
@@ -107,13 +108,13 @@ impl Tokens {
         }
     }
 
-    /// The tokens as JSON, for an application to keep: secret, like the tokens in it.
+    /// The tokens as JSON, for an application to keep. It is as secret as the tokens.
     ///
-    /// An object with `access_token`, `token_type`, and where there are any `refresh_token`, `scope` and
-    /// `expires_at` (Unix seconds). Later versions may add keys.
+    /// A JSON object with `access_token` and `token_type`. `refresh_token`, `scope` and `expires_at` (Unix seconds) are present
+    /// if they have a value. Later versions may add keys.
     pub fn to_json(&self) -> Secret {
         let parts = &*self.0;
-        // Twice the texts, for a text may be escaped, and the keys.
+        // Large enough for the keys, and for texts that grow by escapes.
         let texts = [Some(parts.access_token.expose()), parts.refresh_token.as_ref().map(Secret::expose), self.scope()];
         let room = 512 + 2 * texts.into_iter().flatten().map(str::len).sum::<usize>();
         let mut object = Map::new();
@@ -132,10 +133,10 @@ impl Tokens {
         Secret::new(json::Wiped(Value::Object(object)).to_text(room))
     }
 
-    /// Tokens from the JSON of [`to_json`](Self::to_json). Keys it does not know are passed over.
+    /// Restores tokens from the JSON of [`to_json`](Self::to_json). Ignores unknown keys.
     ///
     /// # Errors
-    /// [`InvalidArgument`](crate::Status::InvalidArgument), naming the key, where that is not what it was given.
+    /// [`InvalidArgument`](crate::Status::InvalidArgument): the JSON is not what `to_json` returned; the message names the key.
     pub fn from_json(json: &str) -> Result<Tokens, Error> {
         let bad = |problem: &str| Error::invalid_argument("json", problem);
         let mut value =
@@ -164,7 +165,7 @@ impl Tokens {
             ("scope", scope.as_ref()),
         ] {
             if token.is_some_and(|token| token.chars().any(char::is_control)) {
-                return Err(bad(&format!("\"{key}\" has a control character")));
+                return Err(bad(&format!("\"{key}\" contains a control character")));
             }
         }
         let plain = |mut text: Zeroizing<String>| std::mem::take(&mut *text);
@@ -180,7 +181,7 @@ impl Tokens {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A server, or a file that somebody edited, may repeat a token where it does not belong.
+        // A server, or a file that was edited, may repeat a token in another field.
         let secrets = [self.0.access_token.expose(), self.0.refresh_token.as_ref().map_or("", Secret::expose)];
         f.debug_struct("Tokens")
             .field("access_token", &self.0.access_token)
@@ -192,11 +193,11 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// The wall clock in Unix seconds.
+/// The time of the wall clock in Unix seconds.
 pub(crate) fn unix_now() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        // A clock before 1970 has not been set yet.
+        // A clock that shows a time before 1970 is not set yet.
         Err(_) => 0,
     }
 }
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_survive_json() {
+    fn tokens_survive_conversion_to_json() {
         let sparse = Tokens::from_json(r#"{"access_token":"a","new key":[1]}"#).unwrap();
         assert_eq!(sparse.token_type(), "bearer");
         assert_eq!(sparse.refresh_token(), None);
@@ -241,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn json_that_holds_no_tokens_is_refused_by_the_key_and_without_its_content() {
+    fn json_without_tokens_is_refused_with_the_key_and_without_its_content() {
         for (json, problem) in [
             ("hunter2", "not JSON"),
             ("[1]", "not an object"),
             ("{}", "\"access_token\" is missing"),
             (r#"{"access_token":""}"#, "\"access_token\" is missing"),
             (r#"{"access_token":5}"#, "\"access_token\" is not a string"),
-            (r#"{"access_token":"hunter2\n"}"#, "\"access_token\" has a control"),
+            (r#"{"access_token":"hunter2\n"}"#, "\"access_token\" contains a control"),
             (r#"{"access_token":"a","refresh_token":["hunter2"]}"#, "\"refresh_token\" is not a"),
             (r#"{"access_token":"a","expires_at":"hunter2"}"#, "\"expires_at\" is not a whole"),
         ] {

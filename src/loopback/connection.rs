@@ -1,4 +1,4 @@
-//! One connection to the port of a login: reads a request, answers it with a page. Never waits for what is sent.
+//! One connection to the port of a login. It reads a request without blocking, and responds with a page.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -7,44 +7,44 @@ use std::time::{Duration, Instant};
 use super::page::Page;
 use crate::wipe::Zeroizing;
 
-/// If there is no room, a connection is closed that has sent nothing for this long. A browser that opens a connection for
-/// its request sends that at once.
-const MAX_SILENCE: Duration = Duration::from_millis(200);
+/// A connection that has sent nothing is kept at least this long. Browsers open some connections before they need them, and send
+/// a request at once when they have one.
+const MIN_SILENT_TIME: Duration = Duration::from_millis(200);
 
-/// The same for one that has sent a part of a request, however often it sends a little more.
-const MAX_PART: Duration = Duration::from_secs(2);
+/// A connection that has sent a part of a request is kept at least this long, however slowly it goes on sending.
+const MIN_PARTIAL_TIME: Duration = Duration::from_secs(2);
 
-/// What a browser sends with a redirect is a tenth of that.
-const MAX_HEAD: usize = 16 * 1024;
+/// Upper limit for a request. The request of a redirect is about a tenth of that.
+const MAX_HEAD_LEN: usize = 16 * 1024;
 
-/// A page fits into the system's buffer; this is for one that somebody does not read.
+/// A page normally fits into the socket's send buffer. The timeout is for a client that does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The connection to close if there is no room for another: those that have sent nothing come first. `None` if each of
-/// them still has time.
-pub(super) fn longest_silent(connections: &[Connection]) -> Option<usize> {
-    let over = |connection: &Connection| {
-        let limit = if connection.head.is_empty() { MAX_SILENCE } else { MAX_PART };
+/// The connection to close when the limit is reached and another one arrives. Connections that have sent nothing are closed
+/// first. `None` if none of them may be closed yet.
+pub(super) fn connection_to_close(connections: &[Connection]) -> Option<usize> {
+    let is_closable = |connection: &Connection| {
+        let limit = if connection.head.is_empty() { MIN_SILENT_TIME } else { MIN_PARTIAL_TIME };
         connection.opened.elapsed() >= limit
     };
-    let closable = connections.iter().enumerate().filter(|(_, connection)| over(connection));
+    let closable = connections.iter().enumerate().filter(|(_, connection)| is_closable(connection));
     closable.min_by_key(|(_, connection)| (!connection.head.is_empty(), connection.opened)).map(|(index, _)| index)
 }
 
-/// A connection to the port, and what it has sent so far.
+/// A connection and what it has sent so far.
 pub(super) struct Connection {
     stream: TcpStream,
     pub(super) opened: Instant,
-    /// Wiped, for there can be a code in it.
+    /// Wiped when dropped, because it can contain a code.
     head: Zeroizing<Vec<u8>>,
 }
 
-/// What has been read of a request's head.
+/// State of the request.
 pub(super) enum Head {
     Incomplete,
     Complete,
     Malformed,
-    /// The other side has closed the connection.
+    /// The client has closed the connection.
     Closed,
 }
 
@@ -54,19 +54,19 @@ impl Connection {
         Some(Connection { stream, opened: Instant::now(), head: Zeroizing::default() })
     }
 
-    /// Reads what has arrived.
+    /// Reads what has arrived, without blocking.
     pub(super) fn read(&mut self) -> Head {
         let mut piece = zeroize::Zeroizing::new([0; 2048]);
         loop {
-            let room = piece.len().min(MAX_HEAD - self.head.len());
+            let room = piece.len().min(MAX_HEAD_LEN - self.head.len());
             if room == 0 {
                 return Head::Malformed;
             }
             match self.stream.read(&mut piece[..room]) {
                 Ok(0) => return Head::Closed,
                 Ok(amount) => {
-                    // In one piece: growing would leave copies behind.
-                    let room = MAX_HEAD - self.head.len();
+                    // The buffer must not grow later, because that would leave copies in memory.
+                    let room = MAX_HEAD_LEN - self.head.len();
                     self.head.reserve_exact(room);
                     self.head.extend_from_slice(&piece[..amount]);
                 }
@@ -82,8 +82,8 @@ impl Connection {
         }
     }
 
-    /// What a GET of our page asks for; `None` for any other request. A name in `Host` is refused: a page of a stranger
-    /// whose name leads here (DNS rebinding) is none of ours.
+    /// The request target if this is a GET of the login's own address, otherwise `None`. The `Host` header must be the address
+    /// 127.0.0.1: a host name could be that of a web page of an attacker (DNS rebinding).
     pub(super) fn target(&self, port: u16) -> Option<Zeroizing<String>> {
         let mut headers = [httparse::EMPTY_HEADER; 100];
         let mut request = httparse::Request::new(&mut headers);
@@ -91,12 +91,12 @@ impl Connection {
         let target = request.path.filter(|path| request.method == Some("GET") && path.starts_with("/?"))?;
         let mut hosts = request.headers.iter().filter(|header| header.name.eq_ignore_ascii_case("host"));
         let host = hosts.next()?.value;
-        let ours = host == format!("127.0.0.1:{port}").as_bytes() || (port == 80 && host == b"127.0.0.1");
-        (ours && hosts.next().is_none()).then(|| Zeroizing::new(target.to_owned()))
+        let host_matches = host == format!("127.0.0.1:{port}").as_bytes() || (port == 80 && host == b"127.0.0.1");
+        (host_matches && hosts.next().is_none()).then(|| Zeroizing::new(target.to_owned()))
     }
 
-    /// Says how it went, and goodbye. Whether that arrives changes nothing.
-    pub(super) fn answer(mut self, page: Page) {
+    /// Sends a page and closes the connection. Errors do not matter: the result of the login is the same.
+    pub(super) fn respond(mut self, page: Page) {
         let page = page.to_http();
         let _ = self.stream.set_nonblocking(false);
         let _ = self.stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -112,9 +112,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_connection_that_is_closed_for_another_is_silent_and_had_time() {
+    fn the_oldest_silent_connection_is_closed_first_and_only_after_its_minimum_time() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        // What it has sent, and how many milliseconds ago that, or its beginning, was.
+        // For each connection: what it has sent, and how many milliseconds ago it was opened.
         let closed = |connections: &[(&str, u64)]| {
             let connection = |(head, ago): &(&str, u64)| {
                 let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -123,7 +123,7 @@ mod tests {
                 connection.opened = connection.opened.checked_sub(Duration::from_millis(*ago)).unwrap();
                 connection
             };
-            longest_silent(&connections.iter().map(connection).collect::<Vec<_>>())
+            connection_to_close(&connections.iter().map(connection).collect::<Vec<_>>())
         };
         assert_eq!(closed(&[]), None);
         assert_eq!(closed(&[("", 0), ("GET", 1000)]), None);

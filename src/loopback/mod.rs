@@ -1,10 +1,10 @@
-//! The login of a desktop program in one call (RFC 8252, section 7.3): the browser comes back to a port of this machine,
-//! where [`Loopback`] waits for it, says in a page how it went, and finishes the login.
+//! [`Loopback`]: the login of a desktop program in one call (RFC 8252, section 7.3). The browser is redirected to a port of this
+//! machine. `Loopback` waits for it there, shows the result in a page, and finishes the login.
 //!
-//! One thread serves: the one that waits. It reads from its few connections every [`POLL`], for browsers open some on which
-//! they send nothing, and there must be no waiting for those. Any program of this machine can open connections, too, as
-//! many as it likes. So a connection is read as soon as it is accepted, is closed to make room only after it had time to
-//! send a request, and the system keeps further ones, with what they send, until there is room.
+//! The thread that waits does all the work. It polls its connections every [`POLL_INTERVAL`] without blocking, because browsers
+//! open connections on which they send nothing. Other programs of this machine can open any number of connections. Therefore a
+//! connection is read as soon as it is accepted, and is closed in favour of another one only after it had time to send a
+//! request. Further connections wait in the listen queue of the operating system.
 
 mod connection;
 mod page;
@@ -22,26 +22,27 @@ use crate::client::Client;
 use crate::error::{Error, Status};
 use crate::login::Login;
 use crate::tokens::Tokens;
-use connection::{Connection, Head, longest_silent};
+use connection::{Connection, Head, connection_to_close};
 use page::Page;
 
-/// How often connections are read.
-const POLL: Duration = Duration::from_millis(20);
+/// How often the connections are polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The same while many come: their queue in the system is short, and a browser must find a place there.
-const POLL_BUSY: Duration = Duration::from_millis(1);
+/// The same while many connections arrive, so that the short listen queue has room for the browser.
+const BUSY_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// As many are open at once: a browser's few, and those of somebody who floods the port. Each takes a file descriptor.
+/// Maximum number of open connections. Browsers need a few; the rest is for a program that floods the port. Each takes a file
+/// descriptor.
 const MAX_CONNECTIONS: usize = 256;
 
-/// As many are accepted before all are read again.
-const MAX_ACCEPTED: usize = 64;
+/// Maximum number of connections that are accepted before all are polled again.
+const MAX_ACCEPTS_PER_POLL: usize = 64;
 
-/// In this time a request must have come in any case.
+/// A connection is closed if its request is not complete after this time.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A login under way that waits for its browser on this machine: listens on 127.0.0.1, which no other machine reaches.
-/// Any number of them can run at once, each on a port of its own.
+/// A login in progress that waits for its browser on this machine. It listens on 127.0.0.1, which other machines cannot reach.
+/// Several logins can run at once, each on its own port.
 ///
 /// ```no_run
 /// # fn open_browser(_: &str) {}
@@ -57,18 +58,18 @@ pub struct Loopback {
     login: Login,
     client: Client,
     port: u16,
-    /// Held by the one who waits; `None` once the login is finished and the port closed.
+    /// Locked by the thread that waits. `None` after the login is finished and the port closed.
     listener: Mutex<Option<TcpListener>>,
     message: Mutex<Option<String>>,
     cancelled: Arc<AtomicBool>,
 }
 
 impl Loopback {
-    /// Begins a login that comes back to `http://127.0.0.1:PORT/`, and listens there. Port 0 takes a free one, which
-    /// the API key must allow: one that is registered with a fixed redirect URI needs its port. Sends nothing.
+    /// Begins a login whose redirect URI is `http://127.0.0.1:PORT/`, and listens on that port. Port 0 selects a free port. If the
+    /// API key is registered with a fixed redirect URI, use the port of that URI. Sends nothing.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Status::InvalidArgument): the port cannot be had.
+    /// [`InvalidArgument`](Status::InvalidArgument): the port is in use or not permitted.
     pub fn listen(client: &Client, port: u16) -> Result<Loopback, Error> {
         let listening = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| {
             listener.set_nonblocking(true)?;
@@ -76,7 +77,7 @@ impl Loopback {
         });
         let (port, listener) = listening.map_err(|error| match error.kind() {
             ErrorKind::AddrInUse => Error::invalid_argument("port", format!("{port} is in use; give 0 for a free one")),
-            _ => Error::invalid_argument("port", format!("{port} cannot be listened on: {error}")),
+            _ => Error::invalid_argument("port", format!("cannot listen on {port}: {error}")),
         })?;
         Ok(Loopback {
             login: Login::new(client, &format!("http://127.0.0.1:{port}/"))?,
@@ -88,41 +89,41 @@ impl Loopback {
         })
     }
 
-    /// The login itself: its URL is the page to open in the user's browser.
+    /// The login. Open its URL in the user's browser.
     pub fn login(&self) -> &Login {
         &self.login
     }
 
-    /// Where the browser comes back to.
+    /// The port of the redirect URI.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The words on the page that the browser shows after a login, in place of ours. Plain text; lines stay lines.
+    /// Sets the text of the page that the browser shows after a successful login. Plain text; line breaks are kept.
     pub fn set_message(&self, text: &str) {
         *self.message.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
     }
 
-    /// Waits until the browser comes back, and finishes the login. Whatever else comes to the port (another state, no
-    /// code, another method) is answered with 400, and the wait goes on. Then the port is closed.
+    /// Waits until the browser is redirected to the port, and finishes the login. Then the port is closed. Any other request
+    /// (another state, no code, another method) gets the response 400, and the wait continues.
     ///
-    /// `timeout` is how long the browser is waited for; the exchange of the code has the client's own time after it.
+    /// `timeout` limits the wait for the browser. The exchange of the code has the timeout of the client in addition.
     ///
     /// # Errors
-    /// [`Timeout`](Status::Timeout): nobody came; wait again, or give up. [`Cancelled`](Status::Cancelled):
-    /// [`cancel`](Self::cancel) or [`Client::cancel`]. [`InvalidArgument`](Status::InvalidArgument): another thread waits,
-    /// or the login is finished. Else as for [`Login::finish`].
+    /// [`Timeout`](Status::Timeout): no redirect arrived; the wait can be repeated. [`Cancelled`](Status::Cancelled):
+    /// [`cancel`](Self::cancel) or [`Client::cancel`] was called. [`InvalidArgument`](Status::InvalidArgument): another thread
+    /// waits, or the login is already finished. Otherwise as for [`Login::finish`].
     pub fn wait(&self, timeout: Duration) -> Result<Tokens, Error> {
-        let Ok(mut place) = self.listener.try_lock() else {
+        let Ok(mut guard) = self.listener.try_lock() else {
             return Err(Error::invalid_argument("login", "another thread waits for it"));
         };
-        let Some(listener) = &*place else {
+        let Some(listener) = &*guard else {
             return Err(Error::invalid_argument("login", "it is already finished; begin a new one"));
         };
         let cancelled = self.cancelled.clone();
         let result = interruptible(move || cancelled.load(Ordering::Acquire), || self.serve(listener, timeout));
         if !self.login.is_open() {
-            *place = None;
+            *guard = None;
         }
         if let Err(error) = &result {
             log::warn!(target: LOG, "login: {}: {error}", error.status().name());
@@ -130,7 +131,7 @@ impl Loopback {
         result
     }
 
-    /// Ends [`wait`](Self::wait) within 100 ms, and every later one at once; for another thread.
+    /// Cancels [`wait`](Self::wait) from another thread, within 100 ms. Later calls of `wait` fail at once.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
     }
@@ -147,9 +148,9 @@ impl Loopback {
             }
             connections.retain(|connection| connection.opened.elapsed() < HEAD_TIMEOUT);
             let mut accepted = 0;
-            while accepted < MAX_ACCEPTED {
+            while accepted < MAX_ACCEPTS_PER_POLL {
                 let full = connections.len() == MAX_CONNECTIONS;
-                let closable = full.then(|| longest_silent(&connections));
+                let closable = full.then(|| connection_to_close(&connections));
                 if closable == Some(None) {
                     break;
                 }
@@ -171,22 +172,22 @@ impl Loopback {
                     "wait again, or log in again",
                 ));
             }
-            let pause = if accepted == MAX_ACCEPTED { POLL_BUSY } else { POLL };
+            let pause = if accepted == MAX_ACCEPTS_PER_POLL { BUSY_POLL_INTERVAL } else { POLL_INTERVAL };
             self.client.cancellation().sleep(pause.min(left))?;
         }
     }
 
-    /// Reads a connection, and answers it or puts it to those that are waited for. With what the login gives, if it
-    /// brings the redirect.
+    /// Reads from a connection. Responds if its request is complete, otherwise adds it to `waiting`. Returns the result of the
+    /// login if the request is the redirect.
     fn advance(&self, mut connection: Connection, waiting: &mut Vec<Connection>) -> Option<Result<Tokens, Error>> {
         match connection.read() {
             Head::Incomplete => waiting.push(connection),
             Head::Closed => {}
-            Head::Malformed => connection.answer(Page::NotForUs),
+            Head::Malformed => connection.respond(Page::BadRequest),
             Head::Complete => {
-                let result = self.receive(connection);
+                let result = self.handle_request(connection);
                 if result.is_none() {
-                    log::info!(target: LOG, "login: a request that is not the redirect; waiting on");
+                    log::info!(target: LOG, "login: received a request that is not the redirect; still waiting");
                 }
                 return result;
             }
@@ -194,25 +195,25 @@ impl Loopback {
         None
     }
 
-    /// Answers a request. With what the login gives, if it is the redirect.
-    fn receive(&self, connection: Connection) -> Option<Result<Tokens, Error>> {
+    /// Responds to a request. Returns the result of the login if the request is the redirect.
+    fn handle_request(&self, connection: Connection) -> Option<Result<Tokens, Error>> {
         let target = match connection.target(self.port) {
             Some(target) => target,
             None => {
-                connection.answer(Page::NotForUs);
+                connection.respond(Page::BadRequest);
                 return None;
             }
         };
-        let result = match self.login.code_of(&target) {
+        let result = match self.login.code_from_redirect(&target) {
             Ok(code) => self.login.exchange(&code),
             Err(error) if matches!(error.status(), Status::StateMismatch | Status::InvalidArgument) => {
-                connection.answer(Page::NotForUs);
+                connection.respond(Page::BadRequest);
                 return None;
             }
             Err(error) => Err(error),
         };
         let message = self.message.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        connection.answer(match &result {
+        connection.respond(match &result {
             Ok(_) => Page::LoggedIn(message),
             Err(error) if error.status() == Status::AccessDenied => Page::Denied,
             Err(_) => Page::Failed,

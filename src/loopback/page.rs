@@ -1,11 +1,11 @@
-//! The pages that the browser shows after the redirect, with their HTTP head.
+//! The pages that the browser shows after the redirect, as HTTP responses.
 
-/// What the browser shows in the end. Nothing of what was sent is in it.
+/// The page to show. It quotes nothing of the request.
 pub(super) enum Page {
     LoggedIn(Option<String>),
     Denied,
     Failed,
-    NotForUs,
+    BadRequest,
 }
 
 impl Page {
@@ -15,8 +15,10 @@ impl Page {
                 ("200 OK", "Logged in", text.as_deref().unwrap_or("You are logged in.\nYou can close this page."))
             }
             Page::Denied => ("200 OK", "Not logged in", "You did not allow the access.\nYou can close this page."),
-            Page::Failed => ("200 OK", "Not logged in", "The login did not work.\nThe program that began it says why."),
-            Page::NotForUs => ("400 Bad Request", "Not this page", "Nobody waits for this address."),
+            Page::Failed => {
+                ("200 OK", "Not logged in", "The login did not work.\nThe program that started it shows the reason.")
+            }
+            Page::BadRequest => ("400 Bad Request", "Not this page", "This address is only for a login."),
         };
         let mark = if matches!(self, Page::LoggedIn(_)) { "&#10003;" } else { "!" };
         let body = format!(
@@ -51,7 +53,7 @@ background:var(--card);border:1px solid var(--line);border-radius:.75rem}\
 color:var(--card);background:var(--accent)}\
 h1{margin:0;font-size:1.15rem;font-weight:500;overflow-wrap:anywhere;white-space:pre-line}";
 
-/// Text for HTML.
+/// Escapes text for HTML.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

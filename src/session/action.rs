@@ -1,5 +1,4 @@
-//! What a leader is asked for, what it has done, and what it is told: the words between [`leader`](super::leader), which
-//! decides, and whoever carries its actions out.
+//! The types that the [`leader`](super::leader) and its driver exchange: jobs, actions, events and outcomes.
 
 use super::state::Want;
 use crate::error::Error;
@@ -8,20 +7,20 @@ use crate::store::StoreError;
 use crate::store::record::Record;
 use crate::tokens::Tokens;
 
-/// What the leader is there for.
+/// The task of a leader.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    /// Tokens for those who ask.
+    /// Get tokens for the callers.
     Provide(Want),
-    /// A new login.
+    /// Start with the tokens of a new login.
     Start(Tokens),
-    /// The end of the login, here and at the server.
+    /// End the login at the server and in the store.
     LogOut,
-    /// The end of the login, here alone.
+    /// Clear the store only.
     Forget,
 }
 
-/// What a flight leads to.
+/// Result of a flight that did not fail.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     Tokens(Tokens),
@@ -30,71 +29,72 @@ pub(crate) enum Outcome {
     Forgotten,
 }
 
-/// How a logout went that did not fail.
+/// Result of a logout that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoggedOut {
-    /// The server ended the tokens.
+    /// The server ended the login.
     Confirmed,
-    /// There was nothing to end: the server knew the login no more, or nobody was logged in.
+    /// There was nothing to end: the server did not know the login any more, or no user was logged in.
     AlreadyGone,
 }
 
-/// What is to be done next. Each action but the last is answered by the [`Event`] of the same name.
+/// What the driver must do next. For each action except the last, the driver then reports the [`Event`] of the same name.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Try to take the store's lock.
     Lock,
-    /// Wait so many milliseconds.
+    /// Wait for this number of milliseconds.
     Wait(i64),
     /// Read the store.
     Load,
     /// Ask the store for its generation.
     ReadGeneration,
     Save(Box<Record>),
+    /// Clear the store, with this generation.
     Clear(u64),
     /// Refresh at the server, with the scope that was granted.
     Refresh {
         refresh_token: Secret,
         scope: Option<String>,
     },
-    /// End the tokens at the server.
-    EndTokens {
+    /// Log out at the server, which ends the access token and its refresh token.
+    Revoke {
         access_token: Secret,
     },
-    /// Give the lock back.
+    /// Release the store's lock.
     Unlock,
-    /// That was all.
+    /// The job is done.
     Finish(Result<Outcome, Error>),
 }
 
-/// What happened.
+/// Result of an action.
 #[derive(Debug)]
 pub(crate) enum Event {
     Begin,
-    /// `false`: somebody else has the lock.
+    /// `false`: another process or session has the lock.
     Locked(Result<bool, StoreError>),
-    /// An error: the wait was cancelled.
+    /// The error says that the wait was cancelled.
     Waited(Result<(), Error>),
     Loaded(Result<Option<Secret>, StoreError>),
     GenerationRead(Result<u64, StoreError>),
     Saved(Result<(), StoreError>),
     Cleared(Result<(), StoreError>),
     Refreshed(Result<Tokens, Error>),
-    TokensEnded(Result<(), Error>),
+    Revoked(Result<(), Error>),
     Unlocked,
 }
 
-/// The time that a flight has, by the boot clock, in milliseconds.
+/// The time limits of a flight, in milliseconds of the boot clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) deadline: i64,
-    /// No request begins with less time left than this.
+    /// No request begins if less time than this is left.
     pub(crate) reserve: i64,
 }
 
 impl Limits {
-    /// The last time at which a request begins: one with a moment to go would only be lost.
-    pub(crate) fn last_start(&self) -> i64 {
+    /// The latest time at which a request may begin: the response to a later one might come too late.
+    pub(crate) fn latest_request_start(&self) -> i64 {
         self.deadline - self.reserve
     }
 }

@@ -1,4 +1,7 @@
-//! Time as a session sees it: a clock that cannot be set, and the wall clock, which only ever makes things earlier.
+//! The clocks of a session: the boot clock, which nobody can set, and the wall clock.
+//!
+//! A time has come as soon as one of the two clocks has reached it, so a change of the wall clock can make things happen
+//! earlier, never later.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,13 +10,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Both clocks, read at the same time. All times of a session are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Now {
-    /// The time since the machine started, its sleep included where the system counts it (Linux). Nobody can set it.
+    /// Time since the machine started. On Linux it includes the time that the machine slept. Nobody can set this clock.
     pub(crate) boot: i64,
     /// Unix time.
     pub(crate) wall: i64,
 }
 
-/// A time that has come when either clock says so.
+/// A point in time on both clocks. It has come as soon as one of them has reached it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) boot: i64,
@@ -50,7 +53,7 @@ fn boot() -> i64 {
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
 
-/// Elsewhere the time since this process first looked: no process can tell another what it means.
+/// Without a boot clock of the system: the time since this process first read it. Other processes cannot compare it.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn boot() -> i64 {
     static SINCE: OnceLock<std::time::Instant> = OnceLock::new();
@@ -58,8 +61,8 @@ fn boot() -> i64 {
     i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The name of the machine's run since it started: with the same name, two times of [`Now::boot`] can be compared, also
-/// those of other processes. `None` where the system has none.
+/// Identifies the time from one start of the machine to the next. Times of [`Now::boot`] can be compared, also between
+/// processes, if their boot IDs are equal. `None` if the system has no boot ID.
 pub(crate) fn boot_id() -> Option<&'static str> {
     static BOOT_ID: OnceLock<Option<String>> = OnceLock::new();
     let read = || {
@@ -73,15 +76,15 @@ pub(crate) fn boot_id() -> Option<&'static str> {
     BOOT_ID.get_or_init(read).as_deref()
 }
 
-/// The clocks for those who look at every request. The wall clock is read every [`WALL_EVERY`] only, since a look is a
-/// quarter of the cost of handing out tokens; that somebody set it can be noticed a moment later.
+/// The clocks for code that runs on every request to the API. It reads the wall clock only every [`WALL_CLOCK_INTERVAL`] ms,
+/// because that read is a quarter of the cost of returning tokens. A change of the wall clock is noticed that much later.
 pub(super) struct CachedClock {
-    /// When the wall clock is read again, by the other clock.
+    /// When to read the wall clock again, by the boot clock.
     until: AtomicI64,
     wall: AtomicI64,
 }
 
-const WALL_EVERY: i64 = 10;
+const WALL_CLOCK_INTERVAL: i64 = 10;
 
 impl CachedClock {
     pub(super) fn new() -> CachedClock {
@@ -95,7 +98,7 @@ impl CachedClock {
         }
         let wall = wall();
         self.wall.store(wall, Ordering::Relaxed);
-        self.until.store(boot + WALL_EVERY, Ordering::Release);
+        self.until.store(boot + WALL_CLOCK_INTERVAL, Ordering::Release);
         Now { boot, wall }
     }
 }

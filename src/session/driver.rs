@@ -1,5 +1,5 @@
-//! Carries out what a [`Leader`] decides: calls the store and the server, waits, publishes. And the callers' side: who
-//! leads, who waits, and for how long.
+//! Carries out what a [`Leader`] decides: calls the store and the server, waits, and publishes the snapshots. Also decides for
+//! each caller whether it leads or waits, and how long.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::action::{Action, Event, Job, Limits, Outcome};
-use super::caller::{Caller, FlightKind, Purpose, Step, too_slow};
+use super::caller::{Caller, FlightInfo, Purpose, Step, timed_out};
 use super::clock::Now;
 use super::leader::Leader;
 use super::single_flight::{Flight, Leadership};
@@ -22,16 +22,16 @@ use crate::store::{Store, StoreError};
 use crate::threads::Threads;
 use crate::tokens::Tokens;
 
-/// How much longer than a call the store's lock must last: for the store's own operations, generously.
+/// How much longer than a call the store's lock must last. It is ample time for the store's own operations.
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
 
 impl Inner {
-    /// Gets tokens, by leading a flight or by waiting for one.
+    /// Gets tokens by leading a flight or by waiting for one.
     pub(super) fn provide(self: &Arc<Self>, want: &Want) -> Result<Tokens, Error> {
         let timeout = self.client.timeout();
         let (begun, deadline) = (Now::read(), Instant::now() + timeout);
         let caller = Caller { want: want.clone(), deadline: begun.boot.saturating_add(ms(timeout)) };
-        let mut step = caller.look(&self.state.load(), begun);
+        let mut step = caller.next_step(&self.state.load(), begun);
         loop {
             let purpose = match step {
                 Step::Return(result) => return result,
@@ -42,30 +42,31 @@ impl Inner {
                 Ok(leadership) => match self.lead_in_background(leadership, want) {
                     Ok(flight) => flight,
                     Err(leadership) => {
-                        // No thread is free. A caller with tokens that have not ended takes those, and does not wait for the server itself.
-                        let spare = caller.spare(&self.state.load(), Now::read());
-                        if let Some(tokens) = spare.filter(|_| self.store.allows_background()) {
+                        // No thread is available. A caller that has unexpired tokens returns those instead of waiting for the
+                        // server itself.
+                        let fallback = caller.fallback_tokens(&self.state.load(), Now::read());
+                        if let Some(tokens) = fallback.filter(|_| self.store.allows_background()) {
                             leadership.finish(Ok(None));
                             return Ok(tokens);
                         }
                         let began = leadership.flight().began;
                         let result = self.lead(leadership, want, deadline);
-                        step = caller.led(result, began, &self.state.load(), Now::read());
+                        step = caller.after_leading(result, began, &self.state.load(), Now::read());
                         continue;
                     }
                 },
             };
             let now = Now::read();
-            let wait = caller.wait_until(flight.began, &self.state.load(), now) - now.boot;
+            let wait = caller.wait_deadline(flight.began, &self.state.load(), now) - now.boot;
             let until = Instant::now() + Duration::from_millis(wait.max(0).unsigned_abs());
             let result = self.client.cancellation().wait(Some(until), || flight.result.get().cloned()).into_result()?;
             let is_interruptible = !self.store.allows_background();
-            let kind = FlightKind { purpose: flight.purpose, began: flight.began, is_interruptible };
-            step = caller.waited(kind, result, &self.state.load(), Now::read());
+            let kind = FlightInfo { purpose: flight.purpose, began: flight.began, is_interruptible };
+            step = caller.after_waiting(kind, result, &self.state.load(), Now::read());
         }
     }
 
-    /// Leads a flight on a thread of its own, so that no caller waits for the store or the server longer than it must.
+    /// Leads a flight on its own thread, so that no caller waits for the store or the server longer than necessary.
     fn lead_in_background(self: &Arc<Self>, leadership: Leadership, want: &Want) -> Result<Arc<Flight>, Leadership> {
         if !self.store.allows_background() {
             return Err(leadership);
@@ -74,18 +75,18 @@ impl Inner {
             return Err(leadership);
         };
         let flight = leadership.flight();
-        let place = Arc::new(std::sync::Mutex::new(Some(leadership)));
-        let (inner, want, taken) = (self.clone(), want.clone(), place.clone());
+        let slot = Arc::new(std::sync::Mutex::new(Some(leadership)));
+        let (inner, want, slot_in_thread) = (self.clone(), want.clone(), slot.clone());
         let work = move || {
             let _permit = permit;
-            let Some(leadership) = take(&taken) else { return };
+            let Some(leadership) = take(&slot_in_thread) else { return };
             let deadline = Instant::now() + inner.client.timeout();
             let _ = catch_panic(|| inner.lead(leadership, &want, deadline));
         };
         match thread::Builder::new().name("cmauth-refresh".to_owned()).spawn(work) {
             Ok(_) => Ok(flight),
-            // The system gives no thread: the caller does it.
-            Err(_) => take(&place).map_or(Ok(flight), Err),
+            // The system could not create a thread: the caller leads.
+            Err(_) => take(&slot).map_or(Ok(flight), Err),
         }
     }
 
@@ -98,21 +99,17 @@ impl Inner {
         result
     }
 
-    /// Does a job as the only flight: after the one under way, while everybody else waits for its end.
-    pub(super) fn alone(&self, job: Job) -> Result<Outcome, Error> {
+    /// Runs a job as an exclusive flight: it begins after the flight in progress, and other callers wait until it has ended.
+    pub(super) fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
         let deadline = Instant::now() + self.client.timeout();
         let leadership = loop {
             match self.flights.lead_or_join(&self.client, Purpose::Exclusive) {
                 Ok(leadership) => break leadership,
                 Err(flight) => {
-                    if self
-                        .client
-                        .cancellation()
-                        .wait(Some(deadline), || flight.result.get().map(drop))
-                        .into_result()?
-                        .is_none()
-                    {
-                        return Err(too_slow());
+                    let ended = || flight.result.get().map(drop);
+                    let wait = self.client.cancellation().wait(Some(deadline), ended);
+                    if wait.into_result()?.is_none() {
+                        return Err(timed_out());
                     }
                 }
             }
@@ -122,13 +119,13 @@ impl Inner {
         result
     }
 
-    /// Carries out what a leader decides, until it has finished.
+    /// Carries out the actions of a leader until it has finished.
     fn run(&self, job: Job, deadline: Instant) -> Result<Outcome, Error> {
         let timeout = self.client.timeout();
         let hold = timeout + HOLD_MARGIN;
         let left = deadline.saturating_duration_since(Instant::now());
         let limits = Limits { deadline: Now::read().boot.saturating_add(ms(left)), reserve: ms(timeout / 4) };
-        let mut leader = Leader::new(job, self.holder.clone(), limits, self.state.load_full());
+        let mut leader = Leader::new(job, self.identity.clone(), limits, self.state.load_full());
         let mut lock = None;
         let mut event = Event::Begin;
         loop {
@@ -137,7 +134,7 @@ impl Inner {
             event = match action {
                 Action::Lock => {
                     let result = self.store.try_lock(hold);
-                    lock = matches!(result, Ok(true)).then(|| Unlock(&*self.store));
+                    lock = matches!(result, Ok(true)).then(|| UnlockGuard(&*self.store));
                     Event::Locked(result)
                 }
                 Action::Wait(ms) => {
@@ -151,8 +148,8 @@ impl Inner {
                     let tokens = self.client.refresh_until(refresh_token.expose(), scope.as_deref(), deadline);
                     Event::Refreshed(tokens)
                 }
-                Action::EndTokens { access_token } => {
-                    Event::TokensEnded(self.client.logout_until(access_token.expose(), deadline))
+                Action::Revoke { access_token } => {
+                    Event::Revoked(self.client.logout_until(access_token.expose(), deadline))
                 }
                 Action::Unlock => {
                     lock = None;
@@ -166,33 +163,33 @@ impl Inner {
         }
     }
 
-    /// A panic in it loses no tokens that the server gave: the store counts as one that refused them.
+    /// A panic in the store's `save` must not lose tokens that the server has issued, so it counts as a refused save.
     fn save(&self, record: &Record) -> Result<(), StoreError> {
         let save = || self.store.save(&record.to_text(), record.generation);
         let saved = panic::catch_unwind(AssertUnwindSafe(save));
         saved.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".to_owned())))
     }
 
-    /// Only the leader of the flight publishes.
+    /// Publishes a snapshot. Only the leader of the flight calls this.
     fn publish(&self, state: &Arc<State>) {
         let before = self.state.load_full();
         if Arc::ptr_eq(&before, state) {
             return;
         }
         self.state.store(state.clone());
-        if before.is_other_than(state) {
+        if before.differs_from(state) {
             self.changes.fetch_add(1, Ordering::Release);
         }
     }
 }
 
-/// Gives the lock back at the end, also after a panic.
-struct Unlock<'a>(&'a dyn Store);
+/// Releases the store's lock when dropped, also after a panic.
+struct UnlockGuard<'a>(&'a dyn Store);
 
-impl Drop for Unlock<'_> {
+impl Drop for UnlockGuard<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            // A store that panicked before, and left a mutex of its own poisoned, must not end the process.
+            // The store has panicked before, and a mutex of its own may be poisoned. A second panic would end the process.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| self.0.unlock()));
         } else {
             self.0.unlock();
@@ -200,8 +197,8 @@ impl Drop for Unlock<'_> {
     }
 }
 
-fn take<T>(place: &std::sync::Mutex<Option<T>>) -> Option<T> {
-    place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
+fn take<T>(slot: &std::sync::Mutex<Option<T>>) -> Option<T> {
+    slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
 }
 
 fn ms(time: Duration) -> i64 {

@@ -1,9 +1,13 @@
-//! One logged-in user, asked by any thread of any process for a token that is valid now: [`Session`].
+//! [`Session`]: one logged-in user. Any thread of any process can ask it for a token that is valid now.
 //!
-//! A caller gets tokens that are good without waiting for anybody (`state`). Otherwise one thread does what is to be done
-//! (`single_flight`, `driver`), step by step as `leader` decides, which knows neither threads nor clocks; the others wait for
-//! its result. `policy` has the numbers. Nothing here is guarded by a lock of the system, so the child of a fork finds none
-//! held: the state is replaced whole, by the leader alone.
+//! - `state`: an immutable snapshot of what this process knows about the user. If its tokens are still good, a caller gets
+//!   them from the snapshot without waiting.
+//! - `single_flight`, `caller`: otherwise one thread (the leader) does the work, and the other callers wait for its result.
+//! - `leader`: decides the steps of that work. It is a state machine without threads, clocks and I/O.
+//! - `driver`: carries out the steps: it calls the store and the server, waits, and publishes the new snapshot.
+//! - `policy`: the numbers.
+//!
+//! No mutex guards a session, because a child of a fork could inherit it locked. The leader replaces the whole snapshot.
 
 mod action;
 mod caller;
@@ -30,7 +34,7 @@ use action::{Job, Outcome};
 use clock::{CachedClock, Now};
 use leader::read_record;
 use single_flight::SingleFlight;
-use state::{Holder, State, Want};
+use state::{Identity, State, Want};
 
 pub use action::LoggedOut;
 
@@ -38,7 +42,7 @@ pub use action::LoggedOut;
 #[path = "../../tests/simulation/mod.rs"]
 mod simulation;
 
-/// One logged-in user. Cheap to clone, used by any number of threads at once; clones are the same session.
+/// One logged-in user. A clone is cheap and refers to the same session. Any number of threads can use it at once.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cmauth::Error> {
@@ -49,7 +53,7 @@ mod simulation;
 /// if !session.health().logged_in {
 ///     session.start(&log_in())?;
 /// }
-/// // For each request to the API; after a 401, session.rejected(&tokens) gives others.
+/// // Call this for each request to the API. After a 401, session.rejected(&tokens) returns other tokens.
 /// let tokens = session.tokens()?;
 /// # Ok(())
 /// # }
@@ -60,77 +64,77 @@ pub struct Session(Arc<Inner>);
 struct Inner {
     client: Client,
     store: Arc<dyn Store>,
-    holder: Arc<Holder>,
-    /// Replaced by the leader of the flight alone.
+    identity: Arc<Identity>,
+    /// Only the leader of the flight replaces it.
     state: ArcSwap<State>,
     clock: CachedClock,
     flights: SingleFlight,
     on_change: ArcSwapOption<Callback>,
-    /// How often the tokens changed, and how many of these changes the callback was told. Not the generation: two refreshes,
-    /// of which the store refused one, have the same.
+    /// How many times the tokens changed, and how many of these changes were reported to the callback. The generation cannot
+    /// count them: if the store refuses the tokens of one refresh, the next refresh gives the same generation to others.
     changes: AtomicU64,
-    told: AtomicU64,
+    reported_changes: AtomicU64,
 }
 
 type Callback = Box<dyn Fn(u64) + Send + Sync>;
 
-/// How a session is. Holds no secret.
+/// State of a session, as this process knows it. Contains no secret.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Health {
-    /// Whether there are tokens. As far as is known here: another process may have logged out since.
+    /// Whether there are tokens. Another process may have logged out since this process last read the store.
     pub logged_in: bool,
-    /// The number of the tokens: larger after each change, unless holders disagree, because a store refused tokens or their clocks
-    /// differ.
+    /// The number of the tokens. It grows with each change, unless sessions on the same store disagree: after the store
+    /// refused a save, or if the clocks of their machines differ.
     pub generation: u64,
-    /// When the access token ends, in Unix seconds; `None`: never, or not logged in.
+    /// When the access token expires, in Unix seconds. `None`: never, or no user is logged in.
     pub expires_at: Option<i64>,
-    /// When a refresh is tried next, in Unix seconds; `None`: never, or not logged in.
+    /// When the session will try the next refresh, in Unix seconds. `None`: never, or no user is logged in.
     pub next_refresh: Option<i64>,
-    /// Failures since the last success.
+    /// Number of failures since the last success.
     pub failures: u32,
-    /// The last of these.
+    /// The last of these failures.
     pub last_error: Option<Error>,
-    /// Whether the store has these tokens. If not, saving is tried again with every refresh and between.
+    /// Whether the store has these tokens. If it does not, the session tries again to save them.
     pub saved: bool,
 }
 
 impl Session {
-    /// A session of `client` that keeps its tokens in `store`: the ones that are there, or none until
-    /// [`start`](Self::start). Nothing is sent.
+    /// Opens a session of `client` that keeps its tokens in `store`. If the store already has tokens, the session uses them;
+    /// otherwise no user is logged in until [`start`](Self::start). Sends nothing.
     ///
-    /// A store whose content is damaged, or belongs to another API key or server, opens too, so that
-    /// [`forget`](Self::forget) can give the content up: nobody is logged in then, [`health`](Self::health) has the error, and
-    /// so has every other call.
+    /// If the content of the store is damaged, or belongs to another API key or server, the session opens too, so that
+    /// [`forget`](Self::forget) can remove the content. Until then no user is logged in, and [`health`](Self::health) and every
+    /// other call report the error.
     ///
     /// # Errors
-    /// [`Store`](crate::Status::Store): it cannot be read.
+    /// [`Store`](crate::Status::Store): the store cannot be read.
     pub fn open(client: &Client, store: impl Store + 'static) -> Result<Session, Error> {
         Self::open_shared(client, Arc::new(store))
     }
 
-    /// [`open`](Self::open) with a store that other sessions use too.
+    /// [`open`](Self::open) with a store that several sessions share.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
     pub fn open_shared(client: &Client, store: Arc<dyn Store>) -> Result<Session, Error> {
-        let holder = Arc::new(Holder {
+        let identity = Arc::new(Identity {
             owner: Owner { client_id: client.config().client_id.clone(), base_url: client.base_url().to_owned() },
             boot_id: clock::boot_id().map(str::to_owned),
         });
         let now = Now::read();
         let text = store.load().map_err(|failure| failure.to_error("be read", &[]))?;
-        let state = match read_record(text.as_ref(), &holder) {
-            Ok(Some(record)) => State::of(record, &holder, now),
-            Ok(None) => State::nobody(0, now),
-            Err(error) => State { store_failures: 1, last_error: Some(error), ..State::nobody(0, now) },
+        let state = match read_record(text.as_ref(), &identity) {
+            Ok(Some(record)) => State::from_record(record, &identity, now),
+            Ok(None) => State::logged_out(0, now),
+            Err(error) => State { store_failures: 1, last_error: Some(error), ..State::logged_out(0, now) },
         };
         Ok(Session(Arc::new(Inner {
             client: client.clone(),
             store,
-            holder,
+            identity,
             changes: AtomicU64::new(0),
-            told: AtomicU64::new(0),
+            reported_changes: AtomicU64::new(0),
             state: ArcSwap::from_pointee(state),
             clock: CachedClock::new(),
             flights: SingleFlight::default(),
@@ -138,26 +142,27 @@ impl Session {
         })))
     }
 
-    /// Begins with the tokens of a login. They are in the store when this returns.
+    /// Starts the session with the tokens of a new login. When this returns without an error, the store has the tokens.
     ///
     /// # Errors
-    /// [`Store`](crate::Status::Store): it could not be locked or written, or what it has is damaged or another key's and would
-    /// be lost; the session is as before, and `tokens` are still good for another try.
+    /// [`Store`](crate::Status::Store): the store could not be locked or written, or its content is damaged or belongs to
+    /// another API key or server and would be lost. The session is unchanged, and `tokens` can be used for another try.
     pub fn start(&self, tokens: &Tokens) -> Result<(), Error> {
-        self.alone(Job::Start(tokens.clone())).map(drop)
+        self.run_exclusive(Job::Start(tokens.clone())).map(drop)
     }
 
-    /// Tokens that are valid now. Refreshes them when they are about to end, once for all who ask.
+    /// Returns tokens that are valid now. Refreshes them shortly before they expire, once for all callers.
     ///
-    /// Where that fails while the tokens at hand have not ended, they are handed out, and the failure shows in
-    /// [`health`](Self::health). A caller that can have them waits for newer ones for a second at most.
+    /// If the refresh fails and the current tokens have not expired, this returns the current tokens, and
+    /// [`health`](Self::health) shows the failure. A caller for whom unexpired tokens exist waits at most one second for newer
+    /// ones.
     ///
-    /// After a failure the server is left alone for a while, also by later calls: they fail at once with the same error,
-    /// whose [`retry_after`](Error::retry_after) is what is left of that.
+    /// After a failure the session backs off: until [`retry_after`](Error::retry_after) has passed, every call that needs the
+    /// server fails at once with the same error.
     ///
     /// # Errors
-    /// [`LoginRequired`](crate::Status::LoginRequired): nobody is logged in, or the server ended the login.
-    /// [`Store`](crate::Status::Store): the store could not be locked or read. Else as for
+    /// [`LoginRequired`](crate::Status::LoginRequired): no user is logged in, or the server ended the login.
+    /// [`Store`](crate::Status::Store): the store could not be locked or read. Otherwise as for
     /// [`Client::refresh`](crate::Client::refresh).
     pub fn tokens(&self) -> Result<Tokens, Error> {
         match self.tokens_at_hand() {
@@ -166,81 +171,84 @@ impl Session {
         }
     }
 
-    /// The tokens, if they are valid now and nothing need be done; never blocks. For event loops: where it gives
-    /// `None`, call [`tokens`](Self::tokens) in a thread.
+    /// Returns the tokens if they are valid now and no work is due. Never blocks. For event loops: if this returns `None`, call
+    /// [`tokens`](Self::tokens) on another thread.
     pub fn tokens_at_hand(&self) -> Option<Tokens> {
         self.with_tokens_at_hand(Tokens::clone)
     }
 
-    /// [`tokens_at_hand`](Self::tokens_at_hand), only read: threads that read at once write nothing that they share.
+    /// [`tokens_at_hand`](Self::tokens_at_hand) without a clone. Threads that call this at once write no shared memory.
     pub(crate) fn with_tokens_at_hand<T>(&self, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
         let inner = &*self.0;
         let state = inner.state.load();
-        // A flight in the background ended since.
-        if inner.changes.load(Ordering::Relaxed) != inner.told.load(Ordering::Relaxed) {
-            inner.tell_of_change();
+        // A flight in the background may have ended since the last call.
+        if inner.changes.load(Ordering::Relaxed) != inner.reported_changes.load(Ordering::Relaxed) {
+            inner.notify_change();
         }
         state.ready(inner.clock.read()).map(read)
     }
 
-    /// Other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed, once
-    /// for all who ask. Not for a 403, which other tokens would get too.
+    /// Returns other tokens after the API answered 401 to `rejected`: tokens that already replaced them, or the result of a
+    /// refresh that is shared by all callers. Do not use it after a 403, which other tokens would get too.
     ///
-    /// Tokens that are young, after others that were rejected as well, are not refreshed again: an API that rejects all tokens
-    /// costs a few requests a minute, and two installations that refresh each other's tokens away settle.
+    /// If tokens are rejected that were themselves obtained because of a rejection, they are not refreshed again until they
+    /// have a minimum age. So an API that rejects all tokens costs a few requests a minute, and two installations that
+    /// invalidate each other's tokens do not refresh in an endless loop.
     ///
     /// # Errors
-    /// As for [`tokens`](Self::tokens); the rejected ones are not handed out again.
-    /// [`TokenRejected`](crate::Status::TokenRejected), advice retry: they are too young;
-    /// [`retry_after`](Error::retry_after) says when they will not be.
+    /// As for [`tokens`](Self::tokens); the rejected tokens are never returned.
+    /// [`TokenRejected`](crate::Status::TokenRejected), advice retry: the tokens are too young;
+    /// [`retry_after`](Error::retry_after) says when they are old enough.
     pub fn rejected(&self, rejected: &Tokens) -> Result<Tokens, Error> {
-        self.provide(&Want::Other(rejected.clone()))
+        self.provide(&Want::ReplacementFor(rejected.clone()))
     }
 
-    /// Ends the login at the server, for all who share it, and here. An access token that has ended is refreshed
-    /// first, for with it the server would leave the refresh token alive.
+    /// Ends the login at the server, for all processes that share it, and in the store (step 6 of the guide). If the access
+    /// token has expired, it is refreshed first: with an expired access token the server would not end the refresh token.
     ///
     /// # Errors
-    /// The server could not be told: all is as before; try again, or [`forget`](Self::forget).
-    /// [`Store`](crate::Status::Store) as well if the server was told and the store could not be cleared.
+    /// If the server could not be reached or refused the request, the session is unchanged: try again, or
+    /// [`forget`](Self::forget). [`Store`](crate::Status::Store) also if the server ended the login but the store could not be
+    /// cleared.
     pub fn logout(&self) -> Result<LoggedOut, Error> {
-        match self.alone(Job::LogOut)? {
+        match self.run_exclusive(Job::LogOut)? {
             Outcome::LoggedOut(how) => Ok(how),
             _ => Ok(LoggedOut::AlreadyGone),
         }
     }
 
-    /// Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged or another
-    /// key's, too.
+    /// Removes the tokens from this session and the store, without a request to the server. Also removes content that is
+    /// damaged or belongs to another API key or server.
     ///
     /// # Errors
-    /// [`Store`](crate::Status::Store): it could not be locked or cleared.
+    /// [`Store`](crate::Status::Store): the store could not be locked or cleared.
     pub fn forget(&self) -> Result<(), Error> {
-        self.alone(Job::Forget).map(drop)
+        self.run_exclusive(Job::Forget).map(drop)
     }
 
     fn provide(&self, want: &Want) -> Result<Tokens, Error> {
         let result = self.0.provide(want);
-        self.0.tell_of_change();
+        self.0.notify_change();
         result
     }
 
-    fn alone(&self, job: Job) -> Result<Outcome, Error> {
-        let result = self.0.alone(job);
-        self.0.tell_of_change();
+    fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
+        let result = self.0.run_exclusive(job);
+        self.0.notify_change();
         result
     }
 
-    /// Calls `callback` with the generation after each change: other tokens, or none any more, whoever caused it. It is called
-    /// from the thread that noticed, outside all locks, so it may call the session; of two calls at once the larger
-    /// generation is the later. Replaces the callback before.
+    /// Sets the function that is called with the generation after each change of the tokens: other tokens, or none after the
+    /// end of the login. The cause can be this process or another one. The function runs on the thread that noticed the change,
+    /// without any lock, so it may call the session. If two calls run at once, the larger generation is the later. Replaces the
+    /// function that was set before.
     ///
-    /// A callback that owns a clone of this session keeps it alive for ever: set another to end that.
+    /// If the function owns a clone of this session, the session is never freed. Set another function to end that.
     pub fn on_change(&self, callback: impl Fn(u64) + Send + Sync + 'static) {
         self.0.on_change.store(Some(Arc::new(Box::new(callback))));
     }
 
-    /// How the session is, as known here; asks nobody.
+    /// State of the session, as this process knows it. Calls neither the store nor the server.
     pub fn health(&self) -> Health {
         let state = self.0.state.load();
         let current = state.current.as_ref();
@@ -257,10 +265,10 @@ impl Session {
 }
 
 impl Inner {
-    /// Tells the host of a change that it was not told of, on the thread that noticed.
-    fn tell_of_change(&self) {
+    /// Reports a change to the callback, if it was not reported yet, on the calling thread.
+    fn notify_change(&self) {
         let changes = self.changes.load(Ordering::Acquire);
-        if self.told.fetch_max(changes, Ordering::AcqRel) < changes
+        if self.reported_changes.fetch_max(changes, Ordering::AcqRel) < changes
             && let Some(callback) = self.on_change.load_full()
         {
             callback(self.state.load().generation);

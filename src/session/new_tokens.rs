@@ -1,12 +1,12 @@
-//! Tokens that a login or a refresh gave: the record that the store keeps of them.
+//! Makes the record that the store keeps from the tokens of a login or a refresh.
 
 use super::clock::Now;
 use super::policy;
-use super::state::Holder;
+use super::state::Identity;
 use crate::store::record::{BootTime, Record};
 use crate::tokens::Tokens;
 
-/// Tokens that are new, and what is new with them.
+/// Tokens that the server has just issued, and the fields of their record.
 pub(crate) struct NewTokens {
     pub(crate) tokens: Tokens,
     pub(crate) login: u64,
@@ -15,19 +15,19 @@ pub(crate) struct NewTokens {
 }
 
 impl NewTokens {
-    /// The record of tokens that came at `now`, with a time drawn for their refresh.
-    pub(crate) fn into_record(self, holder: &Holder, now: Now, random: u64) -> Record {
+    /// The record of tokens that were obtained at `now`. Draws the time of their refresh.
+    pub(crate) fn into_record(self, identity: &Identity, now: Now, random: u64) -> Record {
         let refresh_at = self.tokens.expires_at().map(|ends| {
             let lifetime = ends.saturating_mul(1000).saturating_sub(now.wall);
             now.wall.saturating_add(policy::refresh_after(lifetime, random))
         });
         Record {
-            owner: Some(holder.owner.clone()),
+            owner: Some(identity.owner.clone()),
             login: Some(self.login),
             tokens: self.tokens,
             generation: self.generation,
             obtained_at: now.wall,
-            obtained_boot: holder.boot_id.clone().map(|boot_id| BootTime { boot_id, at: now.boot }),
+            obtained_boot: identity.boot_id.clone().map(|boot_id| BootTime { boot_id, at: now.boot }),
             refresh_at,
             rejections: self.rejections,
         }

@@ -1,6 +1,6 @@
-//! Single flight: one thread at work for all who wait. Who leads, and how the others learn the result.
+//! Single flight: one thread (the leader) does the work, and the other threads (followers) wait for its result.
 //!
-//! There is no lock: a child of a fork, in which the leading thread does not exist, finds a flight of another process and
+//! There is no lock. In the child of a fork the leading thread does not exist: the child finds a flight of another process and
 //! begins its own.
 
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use crate::tokens::Tokens;
 #[cfg(test)]
 mod tests;
 
-/// One thread at work, and the others who wait for it.
+/// One piece of work in progress, with its result.
 pub(super) struct Flight {
     process: u32,
     pub(super) purpose: Purpose,
     /// By the boot clock.
     pub(super) began: i64,
-    /// The tokens; none after an [`Exclusive`](Purpose::Exclusive) one.
+    /// Its tokens. `None` after an [`Exclusive`](Purpose::Exclusive) flight.
     pub(super) result: OnceLock<Result<Option<Tokens>, Error>>,
 }
 
-/// The flights of one session: at most one is under way in a process. Clones are the same.
+/// The flights of one session. In each process at most one is in progress. Clones share the flights.
 #[derive(Clone, Default)]
 pub(super) struct SingleFlight(Arc<ArcSwapOption<Flight>>);
 
 impl SingleFlight {
-    /// Becomes the leader of a new flight, or gives the one under way.
+    /// Makes the caller the leader of a new flight (`Ok`), or returns the flight in progress (`Err`).
     pub(super) fn lead_or_join(&self, client: &Client, purpose: Purpose) -> Result<Leadership, Arc<Flight>> {
         let process = process_id();
         let flight = Arc::new(Flight { process, purpose, began: Now::read().boot, result: OnceLock::new() });
         loop {
             let present = self.0.load();
             if let Some(present) = present.as_ref() {
-                // The parent's, in the child of a fork, never ends here.
+                // In the child of a fork, a flight of the parent never ends.
                 if present.process == process && present.result.get().is_none() {
                     return Err(present.clone());
                 }
@@ -50,7 +50,7 @@ impl SingleFlight {
     }
 }
 
-/// The right to lead a flight, and the duty to end it: however the leader ends, those who wait are told.
+/// The right to lead a flight. When it is dropped, also by a panic, the flight ends and the followers are notified.
 pub(super) struct Leadership {
     flights: SingleFlight,
     client: Client,
@@ -70,12 +70,12 @@ impl Leadership {
 
 impl Drop for Leadership {
     fn drop(&mut self) {
-        // It is there already, unless the leader panicked.
+        // The result is there already, unless the leader panicked.
         self.flight.result.get_or_init(|| {
             let what = "a bug in libcmauth: the thread that refreshed the tokens for others panicked";
             Err(Error::new(Status::Internal, what, "report this line"))
         });
-        // Only those who wait need its tokens any longer.
+        // Forget the flight, so that nothing but its followers keeps the tokens in memory.
         let mine = Some(self.flight.clone());
         self.flights.0.compare_and_swap(&mine, None);
         self.client.cancellation().notify_waiters();

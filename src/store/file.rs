@@ -1,4 +1,4 @@
-//! The embedded default: one file for one session.
+//! [`FileStore`]: keeps the record of one session in a file.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -13,61 +13,62 @@ use super::{Store, StoreError};
 use crate::secret::Secret;
 use crate::wipe::Zeroizing;
 
-/// No record is this large.
-const LARGEST: u64 = 256 * 1024;
+/// Upper limit for the bytes that are read. A record is much smaller.
+const MAX_RECORD_LEN: u64 = 256 * 1024;
 
-/// How many symbolic links a path may lead through, as in Linux.
-const MOST_LINKS: usize = 40;
+/// Maximum number of symbolic links on the way to the file, as in Linux.
+const MAX_SYMLINKS: usize = 40;
 
-/// Keeps a session in one file, which only its owner can read, for any number of processes of one machine.
+/// Keeps a session in one file that only its owner can read. Any number of processes of one machine can share it.
 ///
-/// Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`: a record is written there, synced and
-/// renamed, so that a process that is killed or a machine that loses power leaves the old record or the new one. A
-/// file that other users can read is refused; on Windows the folder's rights are the file's.
+/// Two other files are created beside `path`. `path.lock` is the lock file, which is never removed. `path.tmp` exists only
+/// during a save: the record is written to it, synced and renamed, so a crash of the process or a loss of power leaves either
+/// the old record or the new one. A file that other users can read is refused. On Windows the rights of the folder decide who
+/// can read the file.
 ///
-/// A relative path counts from the working directory of the moment at which the store is made. If `path` is a symbolic link,
-/// the record, the lock and the temporary file are at its target, so stores that use different names of a file share it.
+/// A relative path is resolved against the working directory at the time when the store is made. If `path` is a symbolic link,
+/// the record, the lock and the temporary file are at its target, so stores that use different names of one file share it.
 ///
-/// On Unix the lock belongs to the process that took it, and a forked child does not inherit it. It ends early if other code
-/// of the process opens and closes `path.lock`: only this library may do so.
+/// On Unix the lock belongs to the process that took it, and a forked child does not inherit it. The lock is lost if other
+/// code in the process opens and closes `path.lock`, so only this library may do that.
 pub struct FileStore {
     path: PathBuf,
-    /// While the lock is held. In a forked child it may be a copy of the parent's, which holds nothing.
-    held: ArcSwapOption<FileLock>,
+    /// Set while the lock is held. In a forked child it can be a copy of the parent's, which holds no lock.
+    lock: ArcSwapOption<FileLock>,
 }
 
 impl FileStore {
-    /// A store at `path`, in a folder that exists. Nothing is opened yet: what is wrong with it, the session reports
-    /// when it is opened.
+    /// Makes a store at `path`, in a folder that exists. Opens no file: a session reports problems with the file when it is
+    /// opened.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        // Impossible for an empty path and in a directory that was removed: then the path's use reports it.
+        // This fails for an empty path or if the working directory was removed. The first use of the path reports it.
         let path = std::path::absolute(&path).unwrap_or(path);
-        FileStore { path, held: ArcSwapOption::empty() }
+        FileStore { path, lock: ArcSwapOption::empty() }
     }
 
-    /// Where it is: an absolute path, with its symbolic links as they are.
+    /// The absolute path of the file. Symbolic links are not resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file behind the symbolic links, looked up each time; it need not exist.
+    /// The path behind the symbolic links. It is looked up each time, and the file need not exist.
     fn target(&self) -> Result<PathBuf, StoreError> {
         let mut path = self.path.clone();
-        for _ in 0..=MOST_LINKS {
+        for _ in 0..=MAX_SYMLINKS {
             if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_symlink()) {
                 return Ok(path);
             }
-            let link = fs::read_link(&path).map_err(|error| self.failed(&path, &error))?;
+            let link = fs::read_link(&path).map_err(|error| self.error_at(&path, &error))?;
             path = folder(&path).join(link);
         }
-        Err(self.failed(&self.path, &io::Error::other("too many symbolic links, one after the other")))
+        Err(self.error_at(&self.path, &io::Error::other("too many levels of symbolic links")))
     }
 
-    /// Names the file, and the link to it by which the program knows it.
-    fn failed(&self, path: &Path, error: &io::Error) -> StoreError {
+    /// An error message with the path of the file and, if it differs, the path that the program gave.
+    fn error_at(&self, path: &Path, error: &io::Error) -> StoreError {
         let mut message = format!("{}: {error}", path.display());
-        if path != self.path && path != beside(&self.path, ".lock") {
+        if path != self.path && path != with_suffix(&self.path, ".lock") {
             message += &format!(" ({} is a symbolic link to it)", self.path.display());
         }
         StoreError::Failed(message)
@@ -75,13 +76,13 @@ impl FileStore {
 }
 
 fn write(path: &Path, record: &Secret) -> io::Result<()> {
-    let temporary = beside(path, ".tmp");
-    // One that a killed process left; who holds the lock is alone here.
+    let temporary = with_suffix(path, ".tmp");
+    // A killed process may have left the file. The lock is held, so no other process is writing it.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = private().create_new(true).open(&temporary)?;
+    let mut file = owner_only().create_new(true).open(&temporary)?;
     file.write_all(record.expose().as_bytes())?;
     file.sync_all()?;
     drop(file);
@@ -90,7 +91,7 @@ fn write(path: &Path, record: &Secret) -> io::Result<()> {
 }
 
 fn remove(path: &Path) -> io::Result<()> {
-    for path in [&beside(path, ".tmp"), path] {
+    for path in [&with_suffix(path, ".tmp"), path] {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -99,7 +100,7 @@ fn remove(path: &Path) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// A rename survives a loss of power once the folder is written. Windows has no such call and needs none.
+/// A rename survives a loss of power only after the folder is synced. Windows has no such call and needs none.
 #[cfg_attr(not(unix), allow(clippy::unnecessary_wraps, unused_variables, reason = "as on Unix"))]
 fn sync_folder(path: &Path) -> io::Result<()> {
     #[cfg(unix)]
@@ -107,7 +108,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn with_suffix(path: &Path, ending: &str) -> PathBuf {
     let mut path = path.to_owned().into_os_string();
     path.push(ending);
     path.into()
@@ -118,56 +119,56 @@ impl Store for FileStore {
         let path = self.target()?;
         let file = match File::open(&path) {
             Ok(file) => file,
-            // Nobody is logged in, or nobody ever can be.
+            // If the folder exists, no user is logged in. Without the folder, nothing could be saved either.
             Err(error) if error.kind() == io::ErrorKind::NotFound && folder(&path).is_dir() => return Ok(None),
-            Err(error) => return Err(self.failed(&path, &error)),
+            Err(error) => return Err(self.error_at(&path, &error)),
         };
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = file.metadata().map_err(|error| self.failed(&path, &error))?.permissions().mode() & 0o777;
+            let mode = file.metadata().map_err(|error| self.error_at(&path, &error))?.permissions().mode() & 0o777;
             if mode & 0o077 != 0 {
                 let path = path.display();
                 return Err(StoreError::Failed(format!(
-                    "{path}: other users can read or write it (mode {mode:o}); if its content can be trusted, \
+                    "{path}: other users can read or write it (mode {mode:o}); if you trust its content, run: \
                      chmod 600 {path}"
                 )));
             }
         }
         let mut text = Zeroizing::new(Vec::with_capacity(4096));
-        file.take(LARGEST).read_to_end(&mut text).map_err(|error| self.failed(&path, &error))?;
-        // What is no text is no record either, which whoever reads it reports.
+        file.take(MAX_RECORD_LEN).read_to_end(&mut text).map_err(|error| self.error_at(&path, &error))?;
+        // Bytes that are not UTF-8 become an empty text, which the reader of the record reports as damaged.
         Ok(Some(Secret::new(str::from_utf8(&text).unwrap_or_default())))
     }
 
     fn save(&self, record: &Secret, _generation: u64) -> Result<(), StoreError> {
         let path = self.target()?;
-        write(&path, record).map_err(|error| self.failed(&path, &error))
+        write(&path, record).map_err(|error| self.error_at(&path, &error))
     }
 
     fn clear(&self, _generation: u64) -> Result<(), StoreError> {
         let path = self.target()?;
-        remove(&path).map_err(|error| self.failed(&path, &error))
+        remove(&path).map_err(|error| self.error_at(&path, &error))
     }
 
     fn try_lock(&self, _hold: Duration) -> Result<bool, StoreError> {
-        if self.held.load().as_ref().is_some_and(|held| held.is_of_this_process()) {
+        if self.lock.load().as_ref().is_some_and(|lock| lock.belongs_to_this_process()) {
             return Ok(false);
         }
-        let path = beside(&self.target()?, ".lock");
-        match FileLock::acquire(&path, |path| private().create(true).open(path)) {
+        let path = with_suffix(&self.target()?, ".lock");
+        match FileLock::acquire(&path, |path| owner_only().create(true).open(path)) {
             Ok(Some(lock)) => {
-                self.held.store(Some(lock.into()));
+                self.lock.store(Some(lock.into()));
                 Ok(true)
             }
             Ok(None) => Ok(false),
-            Err(error) => Err(self.failed(&path, &error)),
+            Err(error) => Err(self.error_at(&path, &error)),
         }
     }
 
     fn unlock(&self) {
-        if let Some(held) = self.held.swap(None) {
-            held.release();
+        if let Some(lock) = self.lock.swap(None) {
+            lock.release();
         }
     }
 
@@ -182,8 +183,8 @@ impl fmt::Debug for FileStore {
     }
 }
 
-/// Opens for writing what only the owner may read.
-fn private() -> OpenOptions {
+/// Options to open a file for writing. A new file is readable by its owner only.
+fn owner_only() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
     #[cfg(unix)]
@@ -207,7 +208,7 @@ pub(super) mod tests {
 
     const HOLD: Duration = Duration::from_secs(1);
 
-    /// A new folder, removed at the end.
+    /// A new folder that is removed at the end of the test.
     pub(crate) struct Folder(pub(crate) PathBuf);
 
     impl Folder {
@@ -249,7 +250,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_no_hindrance() {
+    fn a_temporary_file_of_a_killed_process_is_replaced() {
         let folder = Folder::new("killed");
         fs::write(folder.0.join("session.tmp"), "half a rec").unwrap();
         let store = folder.store();
@@ -261,7 +262,7 @@ pub(super) mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_the_owner_can_read_it_or_it_is_refused() {
+    fn the_file_is_private_and_one_that_others_can_read_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = Folder::new("rights");
         let store = folder.store();
@@ -278,7 +279,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_named() {
+    fn a_missing_folder_is_named_in_the_error() {
         let folder = Folder::new("missing");
         let store = FileStore::new(folder.0.join("no/session"));
         for error in [
@@ -292,7 +293,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_text_is_no_record() {
+    fn a_file_that_is_not_utf_8_is_an_empty_record() {
         let folder = Folder::new("damaged");
         let store = folder.store();
         store.save(&Secret::new("a"), 1).unwrap();
@@ -301,8 +302,8 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_relative_path_stays_where_it_was_when_the_store_was_made() {
-        // bindings/c/tests/c/stores.c changes the working directory; here that would disturb other tests.
+    fn a_relative_path_is_resolved_when_the_store_is_made() {
+        // bindings/c/tests/c/stores.c changes the working directory. Here that would disturb other tests.
         let store = FileStore::new("session");
         assert_eq!(store.path(), std::env::current_dir().unwrap().join("session"));
     }
@@ -313,7 +314,7 @@ pub(super) mod tests {
         use std::os::unix::fs::symlink;
         let folder = Folder::new("links");
         fs::create_dir_all(folder.0.join("kept/here")).unwrap();
-        // Relative to the folder of the link, which is itself reached by a link; and to nothing at first.
+        // The first link is relative to its own folder, which is itself a link. Its target does not exist yet.
         symlink("kept/here", folder.0.join("folder")).unwrap();
         symlink("../session", folder.0.join("kept/here/up")).unwrap();
         symlink(folder.0.join("folder/up"), folder.0.join("link")).unwrap();
@@ -338,7 +339,7 @@ pub(super) mod tests {
         assert_eq!(store.load().unwrap(), None);
         assert!(fs::symlink_metadata(folder.0.join("link")).unwrap().is_symlink());
 
-        // Where it leads is looked up each time.
+        // The target is looked up each time.
         fs::remove_file(folder.0.join("link")).unwrap();
         symlink("elsewhere", folder.0.join("link")).unwrap();
         link.save(&Secret::new("b"), 3).unwrap();
@@ -347,7 +348,7 @@ pub(super) mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_symbolic_link_that_leads_nowhere_is_named_with_what_it_leads_to() {
+    fn a_broken_symbolic_link_is_named_with_its_target() {
         use std::os::unix::fs::symlink;
         let folder = Folder::new("no-links");
         symlink("missing/session", folder.0.join("link")).unwrap();

@@ -1,9 +1,10 @@
-//! The lock of a `FileStore`: a file that at most one store of one process holds.
+//! The lock of a `FileStore`: a lock file that at most one store of one process holds.
 //!
-//! On Unix it is a record lock (`fcntl`), which belongs to the process: it ends with the process, and a forked child does
-//! not inherit it, as it would inherit `flock`. Such a lock does not exclude other stores of the same process, and closing any
-//! descriptor of the file releases it. So this module keeps a list of the lock files that the process holds, and closes a
-//! descriptor of a held file only together with the lock. Elsewhere it is the standard library's lock.
+//! On Unix it is a record lock (`fcntl`). It belongs to the process: it ends with the process, and a forked child does not
+//! inherit it (a lock of `flock` would be inherited). But a record lock does not exclude other stores of the same process, and
+//! closing any descriptor of the file releases it. So this module keeps a list of the lock files that this process has locked,
+//! and closes a descriptor of such a file only together with the lock. On other systems it uses the lock of the standard
+//! library.
 
 pub(super) use system::FileLock;
 
@@ -21,73 +22,73 @@ mod system {
 
     use crate::sync::ArcSwapOption;
 
-    /// The lock files that are held, by this process or, in a forked child, by its parent. Replaced whole: the list needs
-    /// no lock that a fork could copy in its held state.
-    static HELD: ArcSwapOption<Vec<Entry>> = ArcSwapOption::const_empty();
+    /// The files that this process has locked. In a forked child also those of its parent. The list is replaced as a whole, so
+    /// it needs no mutex, which a fork could copy in its locked state.
+    static LOCKS: ArcSwapOption<Vec<Entry>> = ArcSwapOption::const_empty();
 
-    /// How often a lock file that is replaced again and again is opened in one attempt.
+    /// How often one attempt opens the lock file again if other processes keep replacing it.
     const ATTEMPTS: usize = 8;
 
     #[derive(Clone, Copy, PartialEq, Eq)]
-    struct Key {
+    struct FileId {
         device: u64,
         inode: u64,
     }
 
-    impl Key {
-        fn of(metadata: &Metadata) -> Key {
-            Key { device: metadata.dev(), inode: metadata.ino() }
+    impl FileId {
+        fn of(metadata: &Metadata) -> FileId {
+            FileId { device: metadata.dev(), inode: metadata.ino() }
         }
     }
 
-    /// An open lock file. It can be closed while another thread still reads a list that it is in.
+    /// An open lock file. It can be closed while another thread still reads a list that contains it.
     struct Descriptor(ArcSwapOption<File>);
 
-    /// While it is in the list, no descriptor of the file may be closed except by the thread that removes the entry.
+    /// While an entry is in the list, only the thread that removes it may close a descriptor of the file.
     #[derive(Clone)]
     struct Entry {
-        key: Key,
+        id: FileId,
         process: u32,
         descriptors: Vec<Arc<Descriptor>>,
     }
 
-    /// A held lock. Dropping it releases it.
+    /// A lock that is held. Dropping it releases it.
     pub(crate) struct FileLock {
-        key: Key,
+        id: FileId,
         process: u32,
         descriptor: Arc<Descriptor>,
         released: AtomicBool,
     }
 
     impl FileLock {
-        /// Takes the lock on the file at `path`, which `open` opens for writing and creates if it is missing. `None` if
-        /// another process or another store of this process holds it.
+        /// Takes the lock on the file at `path`. `open` opens the file for writing and creates it if it is missing. Returns
+        /// `None` if another process or another store of this process holds the lock.
         pub(crate) fn acquire(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<Option<FileLock>> {
             for _ in 0..ATTEMPTS {
-                if fs::metadata(path).is_ok_and(|found| is_held(Key::of(&found))) {
+                if fs::metadata(path).is_ok_and(|found| is_locked_here(FileId::of(&found))) {
                     return Ok(None);
                 }
                 let file = open(path)?;
-                let key = match file.metadata() {
-                    Ok(metadata) => Key::of(&metadata),
+                let id = match file.metadata() {
+                    Ok(metadata) => FileId::of(&metadata),
                     Err(error) => {
-                        // Unknown whether closing it would release a lock: left open.
+                        // Closing the file might release a lock on it, so it stays open.
                         std::mem::forget(file);
                         return Err(error);
                     }
                 };
                 let descriptor = Arc::new(Descriptor(ArcSwapOption::from_pointee(file)));
-                if !claim(key, &descriptor) {
+                if !register(id, &descriptor) {
                     return Ok(None);
                 }
-                let lock = FileLock { key, process: std::process::id(), descriptor, released: AtomicBool::new(false) };
+                let lock = FileLock { id, process: std::process::id(), descriptor, released: AtomicBool::new(false) };
                 match lock.lock() {
                     Ok(()) => {}
                     Err(Errno::AGAIN | Errno::ACCESS) => return Ok(None),
                     Err(error) => return Err(error.into()),
                 }
-                // If somebody removed or replaced the file meanwhile, others lock the new one.
-                if fs::metadata(path).is_ok_and(|found| Key::of(&found) == key) {
+                // If the file was removed or replaced meanwhile, other processes lock the new one.
+                if fs::metadata(path).is_ok_and(|found| FileId::of(&found) == id) {
                     return Ok(Some(lock));
                 }
             }
@@ -100,19 +101,19 @@ mod system {
             retry_on_intr(|| fcntl_lock(file, FlockOperation::NonBlockingLockExclusive))
         }
 
-        /// Whether this process took it: a forked child has a copy of its parent's, which holds nothing.
-        pub(crate) fn is_of_this_process(&self) -> bool {
+        /// Whether this process took the lock. A forked child has a copy of its parent's, which holds no lock.
+        pub(crate) fn belongs_to_this_process(&self) -> bool {
             self.process == std::process::id()
         }
 
-        /// Gives the lock back, once. In a forked child this only closes the child's copy of the descriptor.
+        /// Releases the lock, once. In a forked child this only closes the child's copy of the descriptor.
         pub(crate) fn release(&self) {
             if self.released.swap(true, Ordering::AcqRel) {
                 return;
             }
-            // The child may hold a lock of its own on the same file, which closing the copy would release.
-            if self.is_of_this_process() || claim(self.key, &self.descriptor) {
-                close(self.key);
+            // The child may have its own lock on the same file. Closing the copy would release that lock.
+            if self.belongs_to_this_process() || register(self.id, &self.descriptor) {
+                close_all(self.id);
             }
         }
     }
@@ -123,47 +124,47 @@ mod system {
         }
     }
 
-    fn is_held(key: Key) -> bool {
+    fn is_locked_here(id: FileId) -> bool {
         let process = std::process::id();
-        HELD.load().iter().flat_map(|list| list.iter()).any(|entry| entry.key == key && entry.process == process)
+        LOCKS.load().iter().flat_map(|list| list.iter()).any(|entry| entry.id == id && entry.process == process)
     }
 
-    /// Adds the file to the list. If this process holds it already, its entry gets the descriptor, to close it with the
-    /// lock, and the answer is `false`.
-    fn claim(key: Key, descriptor: &Arc<Descriptor>) -> bool {
+    /// Adds a file to the list and returns `true`. If this process has locked the file already, adds the descriptor to that
+    /// entry, so that it is closed with the lock, and returns `false`.
+    fn register(id: FileId, descriptor: &Arc<Descriptor>) -> bool {
         let process = std::process::id();
-        let mut claimed = false;
-        change(|list| {
-            let own = list.iter_mut().find(|entry| entry.key == key && entry.process == process);
-            claimed = own.is_none();
+        let mut registered = false;
+        update_locks(|list| {
+            let own = list.iter_mut().find(|entry| entry.id == id && entry.process == process);
+            registered = own.is_none();
             if let Some(entry) = own {
                 entry.descriptors.push(descriptor.clone());
                 return;
             }
             let mut descriptors = vec![descriptor.clone()];
-            // What a parent had open at the fork is closed with this lock, too.
+            // Descriptors that the parent had open at the fork are closed with this lock too.
             list.retain_mut(|entry| {
-                let inherited = entry.key == key;
+                let inherited = entry.id == id;
                 if inherited {
                     descriptors.append(&mut entry.descriptors);
                 }
                 !inherited
             });
-            list.push(Entry { key, process, descriptors });
+            list.push(Entry { id, process, descriptors });
         });
-        claimed
+        registered
     }
 
-    /// Closes the descriptors of a file that this process holds, which releases the lock, and then takes the file off the
+    /// Closes the descriptors of a file that this process has locked, which releases the lock. Then removes the file from the
     /// list. Another thread may add a descriptor until then.
-    fn close(key: Key) {
+    fn close_all(id: FileId) {
         let process = std::process::id();
         loop {
             let mut closing = Vec::new();
-            change(|list| {
+            update_locks(|list| {
                 closing.clear();
                 list.retain_mut(|entry| {
-                    if entry.key != key || entry.process != process {
+                    if entry.id != id || entry.process != process {
                         return true;
                     }
                     closing.append(&mut entry.descriptors);
@@ -179,9 +180,9 @@ mod system {
         }
     }
 
-    /// Changes the list; `edit` runs again if another thread changed it at the same time.
-    fn change(mut edit: impl FnMut(&mut Vec<Entry>)) {
-        HELD.rcu(|list| {
+    /// Changes the list. `edit` runs again if another thread changed the list at the same time.
+    fn update_locks(mut edit: impl FnMut(&mut Vec<Entry>)) {
+        LOCKS.rcu(|list| {
             let mut list = list.as_deref().cloned().unwrap_or_default();
             edit(&mut list);
             (!list.is_empty()).then(|| Arc::new(list))
@@ -200,9 +201,9 @@ mod system {
             File::options().write(true).create(true).truncate(false).open(path)
         }
 
-        fn descriptor(path: &Path) -> (Key, Arc<Descriptor>) {
+        fn descriptor(path: &Path) -> (FileId, Arc<Descriptor>) {
             let file = open(path).unwrap();
-            (Key::of(&file.metadata().unwrap()), Arc::new(Descriptor(ArcSwapOption::from_pointee(file))))
+            (FileId::of(&file.metadata().unwrap()), Arc::new(Descriptor(ArcSwapOption::from_pointee(file))))
         }
 
         fn is_open(descriptor: &Descriptor) -> bool {
@@ -214,35 +215,35 @@ mod system {
             let folder = Folder::new("lock-race");
             let path = folder.0.join("lock");
             let lock = FileLock::acquire(&path, open).unwrap().unwrap();
-            let (key, raced) = descriptor(&path);
-            assert!(!claim(key, &raced));
+            let (id, raced) = descriptor(&path);
+            assert!(!register(id, &raced));
             assert!(is_open(&raced));
             lock.release();
             assert!(!is_open(&raced) && !is_open(&lock.descriptor));
             let again = FileLock::acquire(&path, open).unwrap().unwrap();
-            // The first one was released already, and has nothing to do with this.
+            // The first lock was released already, so dropping it must not affect the second one.
             drop(lock);
-            assert!(is_held(key) && is_open(&again.descriptor));
+            assert!(is_locked_here(id) && is_open(&again.descriptor));
         }
 
         #[test]
-        fn a_lock_that_was_inherited_by_a_fork_neither_holds_nor_releases_anything() {
+        fn a_lock_copied_by_a_fork_neither_excludes_nor_releases_other_locks() {
             let folder = Folder::new("lock-fork");
             let path = folder.0.join("lock");
-            let (key, copy) = descriptor(&path);
-            // As in a child: the list and a store have what its parent held.
+            let (id, copy) = descriptor(&path);
+            // As in a forked child: the list and a store contain the lock of the parent.
             let parent = 1;
-            change(|list| list.push(Entry { key, process: parent, descriptors: vec![copy.clone()] }));
+            update_locks(|list| list.push(Entry { id, process: parent, descriptors: vec![copy.clone()] }));
             let inherited =
-                FileLock { key, process: parent, descriptor: copy.clone(), released: AtomicBool::new(false) };
-            assert!(!inherited.is_of_this_process());
+                FileLock { id, process: parent, descriptor: copy.clone(), released: AtomicBool::new(false) };
+            assert!(!inherited.belongs_to_this_process());
             let own = FileLock::acquire(&path, open).unwrap().unwrap();
             drop(inherited);
             assert!(is_open(&own.descriptor) && is_open(&copy), "a close now would release the lock");
             drop(own);
-            assert!(!is_open(&copy) && !is_held(key));
-            let list = HELD.load_full();
-            assert!(list.iter().flat_map(|list| list.iter()).all(|entry| entry.key != key));
+            assert!(!is_open(&copy) && !is_locked_here(id));
+            let list = LOCKS.load_full();
+            assert!(list.iter().flat_map(|list| list.iter()).all(|entry| entry.id != id));
         }
 
         #[test]
@@ -252,9 +253,9 @@ mod system {
             let old = FileLock::acquire(&path, open).unwrap().unwrap();
             fs::remove_file(&path).unwrap();
             let new = FileLock::acquire(&path, open).unwrap().unwrap();
-            assert!(old.key != new.key);
+            assert!(old.id != new.id);
             assert!(FileLock::acquire(&path, open).unwrap().is_none());
-            // Somebody replaces it just before it is locked.
+            // The file is replaced just before it is locked.
             drop((old, new));
             let replaced = AtomicBool::new(false);
             let lock = FileLock::acquire(&path, |path| {
@@ -265,8 +266,8 @@ mod system {
                 file
             });
             let lock = lock.unwrap().unwrap();
-            assert!(lock.key == Key::of(&fs::metadata(&path).unwrap()));
-            // Or each time.
+            assert!(lock.id == FileId::of(&fs::metadata(&path).unwrap()));
+            // The file is replaced each time.
             drop(lock);
             let none = FileLock::acquire(&path, |path| {
                 let file = open(path);
@@ -276,77 +277,77 @@ mod system {
             assert!(none.unwrap().is_none());
         }
 
-        /// Whether the system sees that this process has locked the file.
-        fn is_locked(key: Key) -> bool {
-            let (process, file) = (format!(" {} ", std::process::id()), format!(":{} ", key.inode));
-            // A read in several parts can miss a line; a lock that was lost stays lost.
+        /// Whether the operating system lists a lock of this process on the file.
+        fn is_locked(id: FileId) -> bool {
+            let (process, file) = (format!(" {} ", std::process::id()), format!(":{} ", id.inode));
+            // The file is read in several parts, so one read can miss a line. A lost lock is missing in every read.
             (0..3).any(|_| {
                 let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
                 locks.lines().any(|lock| lock.contains(" POSIX ") && lock.contains(&process) && lock.contains(&file))
             })
         }
 
-        /// A folder with a lock file; none if the system does not tell who has locked it.
-        fn observable(name: &str) -> Option<(Arc<Folder>, Key)> {
+        /// A folder with a lock file. `None` if the system does not show who has locked it.
+        fn observable(name: &str) -> Option<(Arc<Folder>, FileId)> {
             let folder = Folder::new(name);
             let path = folder.0.join("lock");
             let lock = FileLock::acquire(&path, open).unwrap().unwrap();
-            let key = lock.key;
-            if !is_locked(key) {
+            let id = lock.id;
+            if !is_locked(id) {
                 println!("skipped: /proc/locks does not show the locks of this process");
                 return None;
             }
-            Some((Arc::new(folder), key))
+            Some((Arc::new(folder), id))
         }
 
-        /// A thread that takes the lock twice, if it can, and looks whether it has it.
-        fn spawn_taker(folder: &Arc<Folder>) -> thread::JoinHandle<()> {
+        /// A thread that tries to take the lock twice and checks that it has it.
+        fn spawn_locker(folder: &Arc<Folder>) -> thread::JoinHandle<()> {
             let path = folder.0.join("lock");
             thread::spawn(move || {
                 for _ in 0..2 {
                     let Some(lock) = FileLock::acquire(&path, open).unwrap() else { continue };
                     step();
-                    assert!(is_locked(lock.key), "somebody closed a descriptor of the file");
+                    assert!(is_locked(lock.id), "somebody closed a descriptor of the file");
                 }
             })
         }
 
-        fn is_listed(key: Key) -> bool {
-            HELD.load().iter().flat_map(|list| list.iter()).any(|entry| entry.key == key)
+        fn is_registered(id: FileId) -> bool {
+            LOCKS.load().iter().flat_map(|list| list.iter()).any(|entry| entry.id == id)
         }
 
         #[test]
-        fn a_thread_has_the_lock_that_it_took_whatever_other_threads_do() {
-            let Some((folder, key)) = observable("lock-threads") else { return };
+        fn a_thread_keeps_its_lock_whatever_other_threads_do() {
+            let Some((folder, id)) = observable("lock-threads") else { return };
             explore(move || {
-                let takers: Vec<_> = (0..3).map(|_| spawn_taker(&folder)).collect();
-                for taker in takers {
-                    taker.join().unwrap();
+                let lockers: Vec<_> = (0..3).map(|_| spawn_locker(&folder)).collect();
+                for locker in lockers {
+                    locker.join().unwrap();
                 }
-                assert!(!is_listed(key));
+                assert!(!is_registered(id));
             });
         }
 
         #[test]
-        fn a_thread_has_the_lock_that_it_took_while_others_drop_one_that_a_fork_copied() {
-            let Some((folder, key)) = observable("lock-threads-fork") else { return };
+        fn a_thread_keeps_its_lock_while_another_drops_one_that_a_fork_copied() {
+            let Some((folder, id)) = observable("lock-threads-fork") else { return };
             explore(move || {
-                let (key_of_copy, copy) = descriptor(&folder.0.join("lock"));
-                assert!(key_of_copy == key);
-                // In a race, a thread of the parent opened the file once more.
+                let (id_of_copy, copy) = descriptor(&folder.0.join("lock"));
+                assert!(id_of_copy == id);
+                // Another thread of the parent opened the file too, before the fork.
                 let (_, raced) = descriptor(&folder.0.join("lock"));
                 let parent = 1;
-                change(|list| {
-                    list.push(Entry { key, process: parent, descriptors: vec![copy.clone(), raced.clone()] })
+                update_locks(|list| {
+                    list.push(Entry { id, process: parent, descriptors: vec![copy.clone(), raced.clone()] })
                 });
                 drop(raced);
                 let inherited =
-                    FileLock { key, process: parent, descriptor: copy.clone(), released: AtomicBool::new(false) };
-                let takers = [spawn_taker(&folder), spawn_taker(&folder), thread::spawn(move || drop(inherited))];
-                for taker in takers {
-                    taker.join().unwrap();
+                    FileLock { id, process: parent, descriptor: copy.clone(), released: AtomicBool::new(false) };
+                let lockers = [spawn_locker(&folder), spawn_locker(&folder), thread::spawn(move || drop(inherited))];
+                for locker in lockers {
+                    locker.join().unwrap();
                 }
-                assert!(!is_open(&copy) && !is_listed(key));
+                assert!(!is_open(&copy) && !is_registered(id));
             });
         }
     }
@@ -358,12 +359,12 @@ mod system {
     use std::io;
     use std::path::Path;
 
-    /// A held lock. Dropping it releases it.
+    /// A lock that is held. Dropping it releases it.
     pub(crate) struct FileLock(File);
 
     impl FileLock {
-        /// Takes the lock on the file at `path`, which `open` opens for writing and creates if it is missing. `None` if
-        /// another process or another store of this process holds it.
+        /// Takes the lock on the file at `path`. `open` opens the file for writing and creates it if it is missing. Returns
+        /// `None` if another process or another store of this process holds the lock.
         pub(crate) fn acquire(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<Option<FileLock>> {
             let file = open(path)?;
             match file.try_lock() {
@@ -373,8 +374,8 @@ mod system {
             }
         }
 
-        /// There is no fork here.
-        pub(crate) fn is_of_this_process(&self) -> bool {
+        /// Always, because these systems have no fork.
+        pub(crate) fn belongs_to_this_process(&self) -> bool {
             true
         }
 

@@ -1,7 +1,7 @@
-//! Where a session's tokens outlive the process: [`Store`], and [`MemoryStore`] and [`FileStore`].
+//! Stores: they keep the tokens of a session when the process ends. The trait [`Store`], with [`MemoryStore`] and [`FileStore`].
 //!
-//! A store keeps one text for one user and has one lock. What the text says is `record`'s affair, when it is written
-//! `session`'s; a store of the host's own (Redis and the like) needs five calls, and a sixth if it keeps generations.
+//! A store keeps one text for one user and has one lock. `record` defines the text, and `session` decides when to save it. A
+//! program's own store, such as one in Redis, needs five methods, and a sixth if it tracks generations.
 
 mod file;
 mod lock;
@@ -19,74 +19,76 @@ use crate::secret::{Secret, redact};
 
 pub use file::FileStore;
 
-/// Keeps the record of one user's session: a text of a few hundred bytes, secret, in which the tokens are.
+/// Keeps the record of one user's session: a secret text of a few hundred bytes that contains the tokens.
 ///
-/// A session calls `load` at any time, `save` and `clear` only between a `try_lock` that gave `true` and its `unlock`,
-/// each from the thread whose call needed it. Sessions that share a store, in this process, on this machine or on
-/// others, keep out of each other's way by its lock alone. A store must not call the session that uses it.
+/// A session calls `load` at any time. It calls `save` and `clear` only between a `try_lock` that returned `true` and its
+/// `unlock`. If [`allows_background`](Self::allows_background) is `false`, the calls come from the threads that call the
+/// session. The lock is the only protection between sessions that share a store, in one process, on one machine or on several.
+/// A store must not call the session that uses it.
 ///
-/// The timeout of a session's call does not end a call of the store: one on a network needs timeouts of its own.
+/// The timeout of a session's call does not end a call of the store, so a store on a network needs its own timeouts.
 ///
-/// Where a lock can expire (a lease in Redis), its holder may have slept through the end of it: such a store keeps the
-/// generation beside the record and answers [`StoreError::Newer`] to a `save` or `clear` that is not newer than what
-/// it has. Where a lock is never lost while its holder lives, generations can be ignored.
+/// If the lock can expire (a lease, for example in Redis), its holder may run on after the end of the lease, for example after
+/// the machine slept. Such a store keeps the generation with the record. It returns [`StoreError::Newer`] for a `save` or
+/// `clear` whose generation is not larger than the stored one. If a lock lasts as long as its holder lives, a store can ignore
+/// generations.
 pub trait Store: Send + Sync {
-    /// The record saved last, or `None`. Without the lock, so it is never half of one.
+    /// Returns the record that was saved last, or `None`. Called without the lock, so a save in progress must never show a part
+    /// of a record.
     fn load(&self) -> Result<Option<Secret>, StoreError>;
 
-    /// Keeps `record` in place of the one before. When this returns, it survives what the store promises to survive.
+    /// Replaces the record. When this returns, the record is as durable as the store promises.
     fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError>;
 
-    /// Removes the record; one that cannot be read too.
+    /// Removes the record, also one that cannot be read.
     fn clear(&self, generation: u64) -> Result<(), StoreError>;
 
-    /// Takes the lock if it is free, at once: `false` where somebody else has it. It must be good for at least
-    /// `hold`; a lock that ends with the process that holds it need not expire.
+    /// Takes the lock if it is free, without waiting. Returns `false` if another session or process has it. The lock must last
+    /// at least for `hold`, or end with its process.
     fn try_lock(&self, hold: Duration) -> Result<bool, StoreError>;
 
-    /// Gives the lock back. Called only after a `try_lock` that returned `true`, and from the same thread.
+    /// Releases the lock. Called only after a `try_lock` that returned `true`, from the same thread.
     ///
-    /// The lock may have expired meanwhile, and another session that uses this very object may hold it now: a store whose
-    /// lock can expire must release only the lock that this thread acquired.
+    /// The lock may have expired meanwhile, and another session that uses this same store object may have it now. So a store
+    /// whose lock can expire must release only the lock that this thread acquired.
     fn unlock(&self);
 
-    /// The generation of the last `save` or `clear`, where the store keeps it (also after a `clear`); 0 where it does
-    /// not. A new login gets a larger one, so that a store which tracks generations accepts it. Called with the lock
-    /// held.
+    /// Returns the generation of the last `save` or `clear`, or 0 if the store does not track generations. A `clear` must not
+    /// reset it. A new login gets a larger generation, so that the store accepts it. Called with the lock held.
     fn generation(&self) -> Result<u64, StoreError> {
         Ok(0)
     }
 
-    /// Whether a session may call this store from a thread of its own, and not only from the threads that call the
-    /// session. If so, no caller ever waits for this store or for the server longer than it must.
+    /// Whether a session may call this store from a background thread, and not only from the threads that call the session. If
+    /// so, no caller waits for this store or for the server longer than necessary.
     fn allows_background(&self) -> bool {
         false
     }
 }
 
-/// Why a store could not do it.
+/// Why a call of a store failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// What it has is as new or newer: somebody else saved after the lock was lost.
+    /// The stored generation is not smaller: another process saved or cleared after the lock of this one had expired.
     Newer,
-    /// Anything else, in one line for the log that names the place: `"/var/lib/x: Permission denied"`.
+    /// Any other failure. One line for the log that names the place: `"/var/lib/x: Permission denied"`.
     Failed(String),
 }
 
 impl StoreError {
-    /// As an error of the session, with nothing of `secrets` in it.
+    /// The error that a session returns. Its message contains none of `secrets`.
     pub(crate) fn to_error(&self, doing: &str, secrets: &[&str]) -> Error {
         let what = match self {
-            StoreError::Newer => "somebody else has saved newer ones".to_owned(),
+            StoreError::Newer => "another process has saved newer tokens".to_owned(),
             StoreError::Failed(message) => redact(&without_record(message), secrets),
         };
-        Error::new(Status::Store, format!("the store could not {doing}: {what}"), "see that it can, then try again")
+        Error::new(Status::Store, format!("the store could not {doing}: {what}"), "fix the cause, then try again")
     }
 }
 
-/// The message up to the tokens of a record that it quotes: the session need not know them, for another holder of the store
-/// may have saved them.
+/// Cuts a message before the tokens of a record that it quotes. They may be tokens that another process saved and this session
+/// does not know.
 fn without_record(message: &str) -> Cow<'_, str> {
     let tokens = ["access_token", "refresh_token"].into_iter().filter_map(|key| message.find(key)).min();
     tokens.map_or(message.into(), |at| format!("{}[redacted]", &message[..at]).into())
@@ -103,16 +105,16 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// Keeps a session for as long as the process lives. In a child of a fork the copy goes its own way.
+/// Keeps a session in memory, until the process ends. A forked child has its own copy.
 #[derive(Default)]
 pub struct MemoryStore {
     record: ArcSwapOption<Secret>,
-    /// The process that holds the lock, or 0. No lock of the system: a forked child would find it held for ever.
+    /// The process that has the lock, or 0. Not a mutex, because a forked child could inherit it locked for ever.
     owner: AtomicU32,
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Makes an empty store.
     pub fn new() -> Self {
         Self::default()
     }
@@ -162,7 +164,7 @@ mod tests {
     const HOLD: Duration = Duration::from_secs(1);
 
     #[test]
-    fn memory_keeps_one_record_and_lets_one_in_at_a_time() {
+    fn a_memory_store_keeps_one_record_and_one_lock() {
         let store = MemoryStore::new();
         assert_eq!(store.load().unwrap(), None);
         assert!(store.try_lock(HOLD).unwrap());
@@ -184,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_a_store_quotes_is_hidden_whose_tokens_ever_are_in_it() {
+    fn an_error_hides_the_tokens_of_a_quoted_record() {
         let record = r#"{"cmauth":1,"tokens":"{\"access_token\":\"a:2\",\"refresh_token\":\"r:2\"}"}"#;
         for quoted in [record.to_owned(), format!("{record:?}"), record[20..].to_owned()] {
             let error = StoreError::Failed(format!("/x: cannot read {quoted}")).to_error("be read", &[]);
@@ -194,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_says_is_told_without_the_tokens() {
+    fn an_error_quotes_the_store_without_known_tokens() {
         let error = StoreError::Failed("cannot write access-token:1 to /x".to_owned());
         let error = error.to_error("save", &["access-token:1"]);
         assert_eq!(error.status(), Status::Store);
         assert_eq!(error.advice(), Advice::Retry);
         assert_eq!(
             error.message(),
-            "the store could not save: cannot write [redacted] to /x; see that it can, then try again"
+            "the store could not save: cannot write [redacted] to /x; fix the cause, then try again"
         );
     }
 }

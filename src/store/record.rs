@@ -1,4 +1,4 @@
-//! What a session keeps in its store: the tokens, and when they came and are to be refreshed. JSON.
+//! The record: what a session keeps in its store, as JSON. It contains the tokens, their times, their owner and generation.
 
 use serde_json::{Value, json};
 
@@ -7,36 +7,36 @@ use crate::json::Wiped;
 use crate::secret::Secret;
 use crate::tokens::Tokens;
 
-/// The only form so far. A later one is refused by this version, not misread.
-const FORM: u64 = 1;
+/// The version of the format. A record with a later version is refused.
+const FORMAT_VERSION: u64 = 1;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Whose tokens these are. `None`: libcmauth 0.1 wrote the record, which did not say.
+    /// The owner of the tokens. `None`: libcmauth 0.1 wrote the record, without an owner.
     pub(crate) owner: Option<Owner>,
-    /// The login that the tokens come from, refreshed or not: a random number. `None`: 0.1 wrote the record.
+    /// A random number for the login that the tokens come from. A refresh keeps it. `None`: version 0.1 wrote the record.
     pub(crate) login: Option<u64>,
     pub(crate) tokens: Tokens,
-    /// Larger after each change of the session, by any holder of the store.
+    /// Grows with each change, by any session that shares the store.
     pub(crate) generation: u64,
-    /// When the tokens came, in Unix milliseconds.
+    /// When the tokens were obtained, in Unix milliseconds.
     pub(crate) obtained_at: i64,
-    /// The same by the clock of the machine that cannot be set, where it has one.
+    /// The same by the boot clock. `None` if the system has no boot ID.
     pub(crate) obtained_boot: Option<BootTime>,
-    /// When to refresh them, in Unix milliseconds: drawn once, so that all who share the store agree. `None`: never.
+    /// When to refresh the tokens, in Unix milliseconds. Drawn once, so that all sessions on the store agree. `None`: never.
     pub(crate) refresh_at: Option<i64>,
-    /// How many refreshes in a row replaced young tokens because the API rejected them.
+    /// How many refreshes in a row replaced young tokens because the API had rejected them.
     pub(crate) rejections: u32,
 }
 
-/// The API key and the server that tokens belong to. Sent anywhere else, they would be given away.
+/// The API key and the server that the tokens belong to. The tokens must not be sent to any other server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) client_id: String,
     pub(crate) base_url: String,
 }
 
-/// A time of one run of one machine, in milliseconds since that started.
+/// A time of the boot clock, in milliseconds since the machine started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BootTime {
     pub(crate) boot_id: String,
@@ -50,7 +50,7 @@ impl Record {
         let boot = self.obtained_boot.as_ref();
         let room = 1024 + 2 * (tokens.expose().len() + owner.map_or(0, |o| o.client_id.len() + o.base_url.len()));
         let object = json!({
-            "cmauth": FORM,
+            "cmauth": FORMAT_VERSION,
             "client_id": owner.map(|owner| &owner.client_id),
             "base_url": owner.map(|owner| &owner.base_url),
             "login": self.login,
@@ -65,14 +65,14 @@ impl Record {
         Secret::new(Wiped(object).to_text(room))
     }
 
-    /// Reads what [`to_text`](Self::to_text) wrote, and what 0.1 wrote.
+    /// Parses a text that [`to_text`](Self::to_text) or version 0.1 wrote.
     ///
     /// # Errors
-    /// [`Store`](Status::Store), advice fix, saying what is wrong with it and nothing of what is in it.
+    /// [`Store`](Status::Store), advice fix. The message says what is wrong and quotes nothing of the content.
     pub(crate) fn from_text(text: &Secret) -> Result<Record, Error> {
         let mut value = Wiped::parse(text.expose().as_bytes()).ok_or_else(|| damaged("it is not JSON"))?;
         match value.0.get("cmauth").and_then(Value::as_u64) {
-            Some(FORM) => {}
+            Some(FORMAT_VERSION) => {}
             Some(_) => return Err(damaged("a later version of libcmauth wrote it")),
             None => return Err(damaged("libcmauth did not write it")),
         }
@@ -95,10 +95,10 @@ impl Record {
         Ok(Record { owner, login, tokens, generation, obtained_at, obtained_boot, refresh_at, rejections })
     }
 
-    /// Checks that the tokens belong to `owner`. A record of 0.1 does not say, and is taken as its holder's.
+    /// Checks that the tokens belong to `owner`. A record of version 0.1 names no owner and belongs to every owner.
     ///
     /// # Errors
-    /// [`Store`](Status::Store), advice fix, naming what differs.
+    /// [`Store`](Status::Store), advice fix. The message says what differs.
     pub(crate) fn check_owner(&self, owner: &Owner) -> Result<(), Error> {
         let Some(other) = self.owner.as_ref().filter(|other| *other != owner) else {
             return Ok(());
@@ -111,14 +111,14 @@ impl Record {
             differs.push(format!("for the server {:?}, and this client has {:?}", other.base_url, owner.base_url));
         }
         let what = format!("the store has a login {}", differs.join(", and "));
-        let remedy = "give this session a store of its own; to give up the login that is there, call forget";
+        let remedy = "give this session its own store; to remove the login from the store, call forget";
         Err(Error::new(Status::Store, what, "").with_advice(Advice::Fix, remedy))
     }
 }
 
 fn damaged(problem: &str) -> Error {
-    Error::new(Status::Store, format!("what the store has is no session: {problem}"), "")
-        .with_advice(Advice::Fix, "look at it; to give it up, call forget and log in again")
+    Error::new(Status::Store, format!("the content of the store is not a session: {problem}"), "")
+        .with_advice(Advice::Fix, "look at the content; to remove it, call forget and log in again")
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_survives_its_text() {
+    fn a_record_survives_serialization() {
         let of_0_1 = Record { owner: None, login: None, obtained_boot: None, rejections: 0, ..record() };
         for record in [record(), Record { refresh_at: None, ..record() }, of_0_1] {
             assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_of_another_key_or_server_is_refused_with_what_differs() {
+    fn a_login_of_another_key_or_server_is_refused_and_the_difference_is_named() {
         let owner = record().owner.unwrap();
         record().check_owner(&owner).unwrap();
         let key = Owner { client_id: "other.test".to_owned(), ..owner.clone() };
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_record_is_refused_with_the_reason_and_without_its_content() {
+    fn a_damaged_record_is_refused_with_a_reason_that_quotes_no_content() {
         let whole = record().to_text();
         let whole = whole.expose();
         for (text, problem) in [

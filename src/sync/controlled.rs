@@ -1,8 +1,9 @@
-//! The types of `sync` for unit tests. In a test that [`explore`]s, `shuttle` runs the threads one at a time, and before each
-//! operation on these types it chooses which thread goes on. Elsewhere they are the real types and nothing else.
+//! The types of `sync` for unit tests. In a test that uses [`explore`], `shuttle` runs one thread at a time, and before each
+//! operation on these types it chooses the thread that runs next. In other tests they behave like the types of `std` and
+//! `arc-swap`.
 //!
-//! An operation of `arc-swap` or of a `OnceLock` is one step: shuttle does not look inside. A wait with a timeout never times
-//! out, so a lost wake-up is a deadlock, which shuttle reports. All memory is sequentially consistent.
+//! An operation of `arc-swap` or of a `OnceLock` is one step, because shuttle cannot look inside. A wait with a timeout never
+//! times out, so a lost wake-up is a deadlock, which shuttle reports. All memory is sequentially consistent.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
@@ -12,10 +13,10 @@ use std::time::Duration;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
 
-/// Orders that each of the two schedulers tries.
+/// Number of orders that each of the two schedulers tries.
 const ORDERS: usize = 2000;
 
-/// How many times the PCT scheduler lets a thread of lower priority go first, plus one: the depth of a bug that it finds.
+/// Depth of the bugs that the PCT scheduler finds: the number of its priority changes, plus one.
 const DEPTH: usize = 4;
 
 shuttle::thread_local! {
@@ -23,12 +24,12 @@ shuttle::thread_local! {
     static FREEZER: RefCell<Option<Freezer>> = RefCell::new(None);
 }
 
-/// Runs `test` in some thousand orders of its threads, other ones each time. It spawns them with `shuttle::thread`. If it
-/// fails, shuttle prints the order, and `shuttle::replay` repeats it.
+/// Runs `test` in several thousand random orders of its threads. The test spawns them with `shuttle::thread`. If it fails,
+/// shuttle prints the order, and `shuttle::replay` repeats it.
 pub(crate) fn explore(test: impl Fn() + Send + Sync + 'static) {
     let test = Arc::new(test);
     let mut config = Config::new();
-    // The default is too small for a client that is made without optimization.
+    // The default is too small for making a client in a build without optimization.
     config.stack_size = 256 * 1024;
     config.silence_warnings = true;
     let (random, pct) = (test.clone(), test);
@@ -36,7 +37,7 @@ pub(crate) fn explore(test: impl Fn() + Send + Sync + 'static) {
     Runner::new(PctScheduler::new(DEPTH, ORDERS), config).run(move || pct());
 }
 
-/// From here on, this thread of an [`explore`]d test belongs to another process.
+/// Simulates that this thread belongs to another process from now on.
 pub(crate) fn enter_process(id: u32) {
     PROCESS.with(|process| process.set(Some(id)));
 }
@@ -50,7 +51,7 @@ fn is_explored() -> bool {
     shuttle::current::try_get_current_task().is_some()
 }
 
-/// A place where another thread may go first. Not `yield_now`, which would tell the PCT scheduler to let this thread go last.
+/// A point at which another thread may run. Not `yield_now`: the PCT scheduler would give this thread the lowest priority.
 pub(crate) fn step() {
     if is_explored() {
         shuttle::thread::sleep(Duration::ZERO);
@@ -60,12 +61,12 @@ pub(crate) fn step() {
     }
 }
 
-/// Stops threads for a while, as if they were not there. Clones are the same.
+/// Stops threads for a while. Clones share the same state.
 #[derive(Clone, Default)]
 pub(crate) struct Freezer(Arc<(shuttle::sync::Mutex<bool>, shuttle::sync::Condvar)>);
 
 impl Freezer {
-    /// From here on, this thread can be stopped at each of its steps.
+    /// From now on this freezer can stop this thread at each of its steps.
     pub(crate) fn enter(&self) {
         FREEZER.with(|freezer| *freezer.borrow_mut() = Some(self.clone()));
     }
@@ -85,7 +86,7 @@ impl Freezer {
     }
 }
 
-/// Each operation is a step.
+/// An `ArcSwapOption` whose every operation is a step.
 pub(crate) struct ArcSwapOption<T>(arc_swap::ArcSwapOption<T>);
 
 impl<T> ArcSwapOption<T> {
@@ -94,14 +95,14 @@ impl<T> ArcSwapOption<T> {
     }
 }
 
-/// What `store::lock` needs besides.
+/// Used by `store::lock` only.
 #[cfg(unix)]
 impl<T> ArcSwapOption<T> {
     pub(crate) fn from_pointee(value: T) -> Self {
         ArcSwapOption(arc_swap::ArcSwapOption::from_pointee(value))
     }
 
-    /// As in `arc-swap`: two operations, and more if another thread comes in between.
+    /// As in `arc-swap`: two operations, and more if another thread runs in between.
     pub(crate) fn rcu(&self, mut edit: impl FnMut(&Option<Arc<T>>) -> Option<Arc<T>>) -> Option<Arc<T>> {
         use arc_swap::{AsRaw, Guard};
         let mut present = self.load();
@@ -130,7 +131,7 @@ impl<T> Deref for ArcSwapOption<T> {
     }
 }
 
-/// Each operation is a step.
+/// A `OnceLock` whose every operation is a step.
 pub(crate) struct OnceLock<T>(std::sync::OnceLock<T>);
 
 impl<T> OnceLock<T> {
@@ -138,7 +139,7 @@ impl<T> OnceLock<T> {
         OnceLock(std::sync::OnceLock::new())
     }
 
-    /// For what a test itself looks at: no step.
+    /// For assertions of a test: no step.
     pub(crate) fn unobserved(&self) -> &std::sync::OnceLock<T> {
         &self.0
     }
@@ -153,7 +154,7 @@ impl<T> Deref for OnceLock<T> {
     }
 }
 
-/// Shuttle's in a test that explores, if it was made there.
+/// A mutex of shuttle if it was made in a test that explores, otherwise one of `std`.
 pub(crate) enum Mutex<T> {
     Real(std::sync::Mutex<T>),
     Explored(shuttle::sync::Mutex<T>),
@@ -179,7 +180,7 @@ impl<T> Mutex<T> {
     }
 }
 
-/// As for a [`Mutex`].
+/// A condition variable of shuttle or of `std`, as for [`Mutex`].
 pub(crate) enum Condvar {
     Real(std::sync::Condvar),
     Explored(shuttle::sync::Condvar),

@@ -1,5 +1,5 @@
-//! What threads share and wait by, for the code whose order of steps matters: the types of `std` and `arc-swap` under their
-//! own names. In the unit tests of this crate they are those of `controlled`, so that a test can choose the order.
+//! Synchronization types for code whose correctness depends on the order in which threads run. They are the types of `std` and
+//! `arc-swap`; in the unit tests of this crate they are those of `controlled`, so that a test can choose the order.
 
 #[cfg(test)]
 pub(crate) mod controlled;

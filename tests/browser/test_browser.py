@@ -218,6 +218,6 @@ def test_error_pages_of_the_server_and_of_the_login(
     waiting = begin()
     port = waiting.login.url.split("127.0.0.1%3A")[1].split("%2F")[0]
     browser.open(f"http://127.0.0.1:{port}/?code=x&state=forged")
-    browser.wait_for("Nobody waits for this address.")
+    browser.wait_for("This address is only for a login.")
     waiting.login.cancel()
     assert waiting.end().status is cmauth.Status.CANCELLED

@@ -4,7 +4,7 @@
 use super::check::{Checks, Violation};
 use super::plan::{Key, ServerFault, StoreFault, StoreKind};
 use super::store::Lock;
-use super::world::{Due, World};
+use super::world::{Scheduled, World};
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::session::action::{Action, Event, Job};
@@ -22,7 +22,7 @@ pub(super) enum Operation {
 
 pub(super) enum Request {
     Refresh { refresh_token: String, begun: Now },
-    EndTokens { access_token: String },
+    Revoke { access_token: String },
 }
 
 impl World {
@@ -35,7 +35,7 @@ impl World {
             Action::Clear(generation) => Operation::Clear(generation),
             Action::Unlock => Operation::Unlock,
             Action::Wait(ms) => {
-                self.schedule(ms, Due::Leader { process, flight, event: Event::Waited(Ok(())) });
+                self.schedule(ms, Scheduled::Leader { process, flight, event: Event::Waited(Ok(())) });
                 return Ok(());
             }
             Action::Refresh { refresh_token, scope } => {
@@ -45,13 +45,9 @@ impl World {
                 let request = Request::Refresh { refresh_token: refresh_token.expose().to_owned(), begun };
                 return self.send(process, flight, request);
             }
-            Action::EndTokens { access_token } => {
+            Action::Revoke { access_token } => {
                 Checks::request_begins(self, process)?;
-                return self.send(
-                    process,
-                    flight,
-                    Request::EndTokens { access_token: access_token.expose().to_owned() },
-                );
+                return self.send(process, flight, Request::Revoke { access_token: access_token.expose().to_owned() });
             }
             Action::Finish(result) => return self.end_flight(process, result),
         };
@@ -68,7 +64,7 @@ impl World {
         }
         // It has its effect somewhere in between.
         let before = self.rng.between(0, took);
-        self.schedule(before, Due::Effect { process, flight, operation, answer_after: took - before });
+        self.schedule(before, Scheduled::Effect { process, flight, operation, answer_after: took - before });
         Ok(())
     }
 
@@ -114,7 +110,7 @@ impl World {
                 Event::Unlocked
             }
         };
-        self.schedule(answer_after, Due::Leader { process, flight, event });
+        self.schedule(answer_after, Scheduled::Leader { process, flight, event });
         Ok(())
     }
 
@@ -124,7 +120,7 @@ impl World {
         // The call's deadline, in true time.
         let deadline = self.at + (run.deadline - now.boot).max(0);
         let travels = self.rng.between(2, 60);
-        self.schedule(travels, Due::Arrival { process, flight, request, deadline });
+        self.schedule(travels, Scheduled::Arrival { process, flight, request, deadline });
         Ok(())
     }
 
@@ -136,7 +132,7 @@ impl World {
             Some(ServerFault::Error | ServerFault::Busy(_)) => false,
             Some(ServerFault::Lost | ServerFault::Silence) => self.rng.chance(50),
         };
-        let own_key = self.processes[process].key == Key::Right;
+        let own_key = self.processes[process].key == Key::Own;
         let at = self.at;
         let mut given = None;
         let event = match &request {
@@ -154,11 +150,9 @@ impl World {
             } else {
                 Err(self.refusal(fault))
             }),
-            Request::EndTokens { access_token } => Event::TokensEnded(if done {
-                self.server.end_tokens(access_token, at)
-            } else {
-                Err(self.refusal(fault))
-            }),
+            Request::Revoke { access_token } => {
+                Event::Revoked(if done { self.server.end_tokens(access_token, at) } else { Err(self.refusal(fault)) })
+            }
         };
         let took = match fault {
             Some(ServerFault::Slow(ms)) => ms,
@@ -179,17 +173,17 @@ impl World {
             };
             let event = match request {
                 Request::Refresh { .. } => Event::Refreshed(Err(error)),
-                Request::EndTokens { .. } => Event::TokensEnded(Err(error)),
+                Request::Revoke { .. } => Event::Revoked(Err(error)),
             };
-            self.schedule(after, Due::Leader { process, flight, event });
+            self.schedule(after, Scheduled::Leader { process, flight, event });
             return;
         }
         match &mut self.processes[process].flight {
-            Some(run) if run.id == flight => run.holds = given,
+            Some(run) if run.id == flight => run.unsaved_refresh_token = given,
             // Nobody is there to receive it.
             _ => given.iter().for_each(|refresh_token| self.excuse(refresh_token, "its receiver was killed")),
         }
-        self.schedule(took, Due::Leader { process, flight, event });
+        self.schedule(took, Scheduled::Leader { process, flight, event });
     }
 
     fn refusal(&self, fault: Option<ServerFault>) -> Error {
@@ -211,10 +205,10 @@ impl World {
 }
 
 /// What happened, for the trace.
-pub(super) fn words(event: &Event) -> String {
+pub(super) fn describe(event: &Event) -> String {
     match event {
         Event::Loaded(Ok(Some(text))) => match Record::from_text(text) {
-            Ok(record) => format!("loaded {}", record_words(&record)),
+            Ok(record) => format!("loaded {}", describe_record(&record)),
             Err(_) => "loaded garbage".to_owned(),
         },
         Event::Refreshed(Ok(tokens)) => format!(
@@ -226,18 +220,18 @@ pub(super) fn words(event: &Event) -> String {
     }
 }
 
-pub(super) fn action_words(action: &Action) -> String {
+pub(super) fn describe_action(action: &Action) -> String {
     match action {
-        Action::Save(record) => format!("save {}", record_words(record)),
+        Action::Save(record) => format!("save {}", describe_record(record)),
         Action::Refresh { refresh_token, .. } => format!("refresh with {}", refresh_token.expose()),
-        Action::EndTokens { access_token } => format!("end {}", access_token.expose()),
+        Action::Revoke { access_token } => format!("end {}", access_token.expose()),
         Action::Finish(Err(error)) => format!("finish: {error:?}"),
         Action::Finish(Ok(_)) => "finish".to_owned(),
         other => format!("{other:?}"),
     }
 }
 
-fn record_words(record: &Record) -> String {
+fn describe_record(record: &Record) -> String {
     format!(
         "{} {} of generation {}, {} rejections",
         record.tokens.access_token().expose(),

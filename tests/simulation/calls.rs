@@ -5,7 +5,7 @@ use super::plan::{Key, ServerFault, StoreKind};
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::session::action::{Event, Job, Outcome};
-use crate::session::caller::{Caller, FlightKind, Purpose, Step};
+use crate::session::caller::{Caller, FlightInfo, Purpose, Step};
 use crate::session::clock::Now;
 use crate::session::leader::Leader;
 use crate::session::state::Want;
@@ -42,7 +42,7 @@ impl World {
             deadline: call.map_or(now.boot + state.timeout, |call| call.caller.deadline),
             reserve: state.timeout / 4,
         };
-        let leader = Leader::new(job.clone(), state.holder.clone(), limits, state.state.clone());
+        let leader = Leader::new(job.clone(), state.identity.clone(), limits, state.state.clone());
         let waiters = waiter.into_iter().collect();
         state.flight = Some(FlightState {
             id,
@@ -53,7 +53,7 @@ impl World {
             leader,
             run_by,
             waiters,
-            holds: None,
+            unsaved_refresh_token: None,
             clear_refused: false,
         });
         self.lead(process, id, Event::Begin)
@@ -74,28 +74,28 @@ impl World {
         match &event {
             Event::Cleared(Err(StoreError::Newer)) => run.clear_refused = true,
             Event::Loaded(_) => run.clear_refused = false,
-            Event::Refreshed(Err(error)) | Event::TokensEnded(Err(error)) => {
+            Event::Refreshed(Err(error)) | Event::Revoked(Err(error)) => {
                 self.checks.request_ended(process, current, Err(error), now);
             }
-            Event::Refreshed(Ok(_)) | Event::TokensEnded(Ok(())) => {
+            Event::Refreshed(Ok(_)) | Event::Revoked(Ok(())) => {
                 self.checks.request_ended(process, current, Ok(()), now);
             }
             _ => {}
         }
         let is_news = !matches!(event, Event::Locked(Ok(false)) | Event::Waited(Ok(())));
-        let words = (is_news && self.trace.is_some()).then(|| super::act::words(&event));
+        let describe = (is_news && self.trace.is_some()).then(|| super::act::describe(&event));
         let action = run.leader.handle(event, now, random);
         let before = std::mem::replace(&mut state.state, run.leader.state().clone());
-        if let Some(words) = words {
-            let next = format!("{words}; next: {}", super::act::action_words(&action));
-            self.tell(process, || next);
+        if let Some(describe) = describe {
+            let next = format!("{describe}; next: {}", super::act::describe_action(&action));
+            self.log(process, || next);
         }
         Checks::published(self, process, &before)?;
         if let Some((left, long, until)) = self.processes[process].sleep_at_action.take()
             && self.at < until
         {
             if left <= 1 {
-                self.tell(process, || format!("its machine sleeps for {long} ms"));
+                self.log(process, || format!("its machine sleeps for {long} ms"));
                 self.sleep(self.processes[process].machine, long);
             } else {
                 self.processes[process].sleep_at_action = Some((left - 1, long, until));
@@ -125,7 +125,7 @@ impl World {
                 continue;
             };
             let (purpose, result) = (run.purpose, shared.clone());
-            self.schedule(0, Due::FlightEnded { process, caller, call, purpose, result });
+            self.schedule(0, Scheduled::FlightEnded { process, caller, call, purpose, result });
         }
         match run.run_by {
             RunBy::Background => {}
@@ -136,12 +136,12 @@ impl World {
                 let now = self.now(process);
                 if let Some(call) = self.processes[process].callers[caller].call.clone() {
                     let state = self.processes[process].state.clone();
-                    let step = call.caller.led(result, began, &state, now);
+                    let step = call.caller.after_leading(result, began, &state, now);
                     if let Some(call) = &mut self.processes[process].callers[caller].call {
-                        call.leads_again |= call.leads;
+                        call.led_before |= call.leads;
                         call.leads = false;
                     }
-                    self.go_on(process, caller, step)?;
+                    self.continue_call(process, caller, step)?;
                 }
             }
         }
@@ -160,13 +160,13 @@ impl World {
                 self.checks.logged_in(self.processes[process].store);
                 let refresh_token = tokens.refresh_token().map_or("", Secret::expose);
                 if let Some(login) = self.server.login.as_mut().filter(|l| l.refresh_token == refresh_token) {
-                    login.kept = true;
+                    login.was_stored = true;
                 }
             }
             // The host tries again.
             (Job::Start(_), Err(_)) if !self.processes[process].login_comes => {
                 self.processes[process].login_comes = true;
-                self.schedule(2_000, Due::Job { process, log_in: true, log_out: false });
+                self.schedule(2_000, Scheduled::Job { process, log_in: true, log_out: false });
             }
             _ => {}
         }
@@ -178,9 +178,9 @@ impl World {
         let began = now.boot;
         // Also after the moment that it may wait.
         let later = Now { boot: now.boot + 1_200, wall: now.wall + 1_200 };
-        let had_spare = matches!(want, Want::Valid) && state.state.alive(later).is_some();
+        let had_fallback = matches!(want, Want::Valid) && state.state.unexpired_tokens(later).is_some();
         let of = Caller { want, deadline: now.boot + state.timeout };
-        let step = of.look(&state.state, now);
+        let step = of.next_step(&state.state, now);
         let slot = &mut state.callers[caller];
         slot.calls += 1;
         slot.call = Some(Call {
@@ -188,14 +188,14 @@ impl World {
             number: slot.calls,
             began,
             leads: false,
-            leads_again: false,
-            had_spare,
+            led_before: false,
+            had_fallback,
             joined: None,
         });
-        self.go_on(process, caller, step)
+        self.continue_call(process, caller, step)
     }
 
-    pub(super) fn go_on(&mut self, process: usize, caller: usize, step: Step) -> Result<(), Violation> {
+    pub(super) fn continue_call(&mut self, process: usize, caller: usize, step: Step) -> Result<(), Violation> {
         let purpose = match step {
             Step::Return(result) => return self.returned(process, caller, result),
             Step::LeadOrJoin(purpose) => purpose,
@@ -220,9 +220,9 @@ impl World {
             return Ok(());
         };
         call.joined = Some(run.began);
-        let until = call.caller.wait_until(run.began, &state.state, now);
+        let until = call.caller.wait_deadline(run.began, &state.state, now);
         let (call, purpose) = (call.number, run.purpose);
-        self.schedule(until - now.boot, Due::Timer { process, caller, call, purpose });
+        self.schedule(until - now.boot, Scheduled::Timer { process, caller, call, purpose });
         Ok(())
     }
 
@@ -243,14 +243,14 @@ impl World {
             return Ok(());
         }
         let is_interruptible = self.stores[state.store].kind != StoreKind::File;
-        let kind = FlightKind { purpose, began: call.joined.unwrap_or(now.boot), is_interruptible };
+        let kind = FlightInfo { purpose, began: call.joined.unwrap_or(now.boot), is_interruptible };
         let failure = result.as_ref().and_then(|result| result.as_ref().err()).cloned();
-        let step = call.caller.waited(kind, result, &state.state, now);
+        let step = call.caller.after_waiting(kind, result, &state.state, now);
         Checks::waited(process, purpose, failure.as_ref(), &step)?;
         if let Some(run) = &mut state.flight {
             run.waiters.retain(|waiter| *waiter != caller);
         }
-        self.go_on(process, caller, step)
+        self.continue_call(process, caller, step)
     }
 
     pub(super) fn returned(
@@ -260,28 +260,28 @@ impl World {
         result: Result<Tokens, Error>,
     ) -> Result<(), Violation> {
         let Some(call) = self.processes[process].callers[caller].call.take() else { return Ok(()) };
-        let told = call.joined.is_some() || result.is_err();
-        self.tell_if(told, process, || match &result {
+        let logged = call.joined.is_some() || result.is_err();
+        self.log_if(logged, process, || match &result {
             Ok(tokens) => format!("caller {caller} gets {}", tokens.access_token().expose()),
             Err(error) => format!("caller {caller} gets {error:?}"),
         });
         Checks::returned(self, process, &call, &result)?;
-        let again = matches!(call.caller.want, Want::Other(_));
+        let again = matches!(call.caller.want, Want::ReplacementFor(_));
         match result {
             Ok(tokens) => {
                 let after = self.rng.between(1, 40);
-                self.schedule(after, Due::Api { process, caller, tokens, again });
+                self.schedule(after, Scheduled::Api { process, caller, tokens, again });
             }
             Err(error) => {
                 if error.status() == Status::LoginRequired
                     && self.processes[process].logs_in
-                    && self.processes[process].key == Key::Right
+                    && self.processes[process].key == Key::Own
                     && !self.processes[process].login_comes
                 {
                     // A person must come to it.
                     self.processes[process].login_comes = true;
-                    let after = self.rng.spread(2_000, 40_000);
-                    self.schedule(after, Due::Job { process, log_in: true, log_out: false });
+                    let after = self.rng.log_uniform(2_000, 40_000);
+                    self.schedule(after, Scheduled::Job { process, log_in: true, log_out: false });
                 }
                 self.cycle_ended(process, caller, Err(error));
             }
@@ -293,13 +293,13 @@ impl World {
         let access_token = tokens.access_token().expose();
         let accepted = self.server.accepts(access_token, self.at);
         if !accepted {
-            self.tell(process, || format!("the API answers 401 to {access_token}"));
+            self.log(process, || format!("the API answers 401 to {access_token}"));
         }
         if accepted || again {
             self.cycle_ended(process, caller, Ok(accepted));
             return Ok(());
         }
-        self.call(process, caller, Want::Other(tokens.clone()))
+        self.call(process, caller, Want::ReplacementFor(tokens.clone()))
     }
 
     pub(super) fn cycle_ended(&mut self, process: usize, caller: usize, result: Result<bool, Error>) {
@@ -309,8 +309,8 @@ impl World {
         }
         slot.last = Some((self.at, result));
         let calm = self.at > self.plan.calm_at() + 5_000;
-        let after = if calm { self.rng.between(2_000, 20_000) } else { self.rng.spread(3, 3_000) };
-        self.schedule(after, Due::Begin(process, caller));
+        let after = if calm { self.rng.between(2_000, 20_000) } else { self.rng.log_uniform(3, 3_000) };
+        self.schedule(after, Scheduled::Begin(process, caller));
     }
 
     /// The fault of the server that meets a request now.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::plan::{Happening, Key, Plan, ServerFault, StoreFault, StoreKind};
+use super::plan::{Disturbance, Key, Plan, ServerFault, StoreFault, StoreKind};
 use super::server::Issued;
 use super::world::{Call, FlightState, World};
 use crate::error::{Error, Status};
@@ -11,7 +11,7 @@ use crate::secret::Secret;
 use crate::session::action::{Job, Outcome};
 use crate::session::caller::{Purpose, Step};
 use crate::session::clock::Now;
-use crate::session::state::{Current, State, Want};
+use crate::session::state::{CurrentTokens, State, Want};
 use crate::tokens::Tokens;
 
 /// An invariant that does not hold.
@@ -53,7 +53,7 @@ struct Failures {
 }
 
 /// How long a caller may wait that can have tokens.
-const MOMENT: i64 = 1_000;
+const MAX_WAIT_WITH_TOKENS: i64 = 1_000;
 
 /// In a minute, for one store: the refreshes that rejections may cost. A minute of an API that rejects everything costs
 /// three; two machines whose clocks disagree, or a store that loses what it keeps, some more.
@@ -63,11 +63,13 @@ impl Checks {
     pub(super) fn new(plan: &Plan) -> Checks {
         let stores = plan.stores.len();
         let clocks_agree = plan.machines.iter().all(|machine| machine.wall_off.abs() <= 50 && machine.drift == 0);
-        let forgets = |happening: &Happening| {
+        let forgets = |disturbance: &Disturbance| {
             use StoreFault::{Fails, RefusesSaves};
             matches!(
-                happening,
-                Happening::LosesLastWrite(_) | Happening::WallStep(..) | Happening::Store(_, Fails | RefusesSaves, _)
+                disturbance,
+                Disturbance::LosesLastWrite(_)
+                    | Disturbance::WallStep(..)
+                    | Disturbance::Store(_, Fails | RefusesSaves, _)
             )
         };
         Checks {
@@ -75,7 +77,7 @@ impl Checks {
             asked_at: HashMap::new(),
             refreshed_at: HashMap::new(),
             lacked_login_at: vec![0; stores],
-            generations_grow: clocks_agree && !plan.events.iter().any(|(_, happening)| forgets(happening)),
+            generations_grow: clocks_agree && !plan.events.iter().any(|(_, disturbance)| forgets(disturbance)),
             fetched: HashMap::new(),
             rejected: vec![Vec::new(); stores],
             refreshes: vec![Vec::new(); stores],
@@ -97,7 +99,7 @@ impl Checks {
         let in_memory = state.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
         state.alive
             && (in_memory.map(Secret::expose) == Some(refresh_token)
-                || state.flight.as_ref().is_some_and(|run| run.holds.as_deref() == Some(refresh_token)))
+                || state.flight.as_ref().is_some_and(|run| run.unsaved_refresh_token.as_deref() == Some(refresh_token)))
     }
 
     fn is_stored(world: &World, refresh_token: &str) -> bool {
@@ -113,7 +115,8 @@ impl Checks {
                 world.checks.lacked_login_at[number] = world.at;
             }
         }
-        let Some(login) = world.server.login.as_ref().filter(|login| login.kept && login.excused.is_none()) else {
+        let Some(login) = world.server.login.as_ref().filter(|login| login.was_stored && login.excused.is_none())
+        else {
             return Ok(());
         };
         let refresh_token = &login.refresh_token;
@@ -137,9 +140,9 @@ impl Checks {
 
     pub(super) fn write_lost(world: &mut World) {
         let Some(refresh_token) = world.server.login.as_ref().map(|login| login.refresh_token.clone()) else { return };
-        // A holder that finds nothing, or an earlier login, cannot tell this from a logout or a login; one that finds an older
+        // A holder that finds nothing, or an earlier login, cannot log this from a logout or a login; one that finds an older
         // record of its login can. If the server
-        // rotates, the older one is worthless, and who uses it first is told so and clears the store.
+        // rotates, the older one is worthless, and who uses it first is logged so and clears the store.
         let is_empty = world.stores.iter().all(|store| store.tokens().is_none_or(|(_, has)| has != refresh_token));
         let held = (0..world.processes.len()).any(|process| Self::has(world, process, &refresh_token));
         if !Self::is_stored(world, &refresh_token)
@@ -178,7 +181,7 @@ impl Checks {
         let state = &world.processes[process];
         let content = &world.stores[state.store].content;
         let owner = content.as_ref().and_then(|record| record.owner.as_ref());
-        if owner.is_some_and(|owner| *owner != state.holder.owner) {
+        if owner.is_some_and(|owner| *owner != state.identity.owner) {
             return violated("2 tokens stay with their owner", format!("process {process} clears another key's login"));
         }
         Ok(())
@@ -186,16 +189,16 @@ impl Checks {
 
     /// 4, for any request: after a failure the server is left alone.
     pub(super) fn request_begins(world: &World, process: usize) -> Result<(), Violation> {
-        if world.processes[process].key != Key::Right {
+        if world.processes[process].key != Key::Own {
             return violated("2 tokens stay with their owner", format!("process {process} sends another key's tokens"));
         }
         let now = world.now(process);
         let Some(failures) = world.checks.failures.get(&process) else { return Ok(()) };
         let Failures { in_a_row, until, early_until } = *failures;
         let state = &world.processes[process];
-        let is_over = state.state.current.as_ref().is_none_or(|current| current.is_over(now));
+        let is_expired = state.state.current.as_ref().is_none_or(|current| current.is_expired(now));
         let wants_valid = state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::Valid)));
-        let until = if wants_valid && !is_over { early_until } else { until };
+        let until = if wants_valid && !is_expired { early_until } else { until };
         if now.boot < until {
             let early = until - now.boot;
             let what = format!("process {process} asks {early} ms too early, after {in_a_row} failures");
@@ -218,25 +221,25 @@ impl Checks {
             );
         }
         let current = state.state.current.as_ref();
-        let is_over = current.is_none_or(|current| current.is_over(now));
+        let is_expired = current.is_none_or(|current| current.is_expired(now));
         // Tokens that end as they come.
         let since = world.checks.refreshed_at.get(&process).map_or(i64::MAX, |at| now.boot - at);
-        if is_over && matches!(run.job, Job::Provide(_)) && since < 1_000 {
+        if is_expired && matches!(run.job, Job::Provide(_)) && since < 1_000 {
             return violated("4 requests are bounded", format!("ended tokens are refreshed again after {since} ms"));
         }
-        if let Job::Provide(Want::Other(rejected)) = &run.job
+        if let Job::Provide(Want::ReplacementFor(rejected)) = &run.job
             && let Some(current) = current
         {
             // 8: old news costs no refresh.
             let rejected = rejected.access_token().expose();
             let ours = current.tokens().access_token().expose();
-            if ours != rejected && !is_over {
-                return violated("8 old news costs no refresh", format!("{rejected} was replaced by {ours} already"));
+            if ours != rejected && !is_expired {
+                return violated("8 a late 401 costs no refresh", format!("{rejected} was replaced by {ours} already"));
             }
             let stored = store.content.as_ref().filter(|record| record.generation >= state.state.generation);
             let newer = stored.is_some_and(|record| record.tokens.access_token().expose() != rejected);
-            if !is_over && newer && store.is_alive(&state.holder, now) {
-                return violated("8 old news costs no refresh", format!("the store has others than {rejected}"));
+            if !is_expired && newer && store.has_unexpired_tokens(&state.identity, now) {
+                return violated("8 a late 401 costs no refresh", format!("the store has others than {rejected}"));
             }
         }
         let number = state.store;
@@ -248,11 +251,11 @@ impl Checks {
         let count = times.len();
         // For the lifetimes themselves, for rejections, and for each process its failures. With a faulty store, or clocks that
         // disagree about the end of tokens, each process refreshes for itself.
-        let alone = if world.plan.has_faulty_store() || world.machines.len() > 1 { processes } else { 1 };
-        let natural = natural_refreshes(world.plan.lifetime) * alone;
+        let alone = if world.plan.has_store_faults() || world.machines.len() > 1 { processes } else { 1 };
+        let natural = regular_refreshes(world.plan.lifetime) * alone;
         // Tokens that end as they come are refreshed once a second by each process.
-        let ended = |happening: &Happening| matches!(happening, Happening::Server(ServerFault::EndedTokens, _));
-        let each = if world.plan.events.iter().any(|(_, happening)| ended(happening)) { 60 } else { 12 };
+        let ended = |disturbance: &Disturbance| matches!(disturbance, Disturbance::Server(ServerFault::EndedTokens, _));
+        let each = if world.plan.events.iter().any(|(_, disturbance)| ended(disturbance)) { 60 } else { 12 };
         let most = natural + MAX_REJECTED_A_MINUTE + each * processes;
         if count > most {
             return violated("4 requests are bounded", format!("{count} refreshes in a minute, more than {most}"));
@@ -267,9 +270,10 @@ impl Checks {
             world.checks.refreshed_at.insert(process, asked_at);
         }
         let state = &world.processes[process];
-        let is_over = state.state.current.as_ref().is_none_or(|current| current.is_over(now));
-        let is_rejected = state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::Other(_))));
-        if is_over || !is_rejected {
+        let is_expired = state.state.current.as_ref().is_none_or(|current| current.is_expired(now));
+        let is_rejected =
+            state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::ReplacementFor(_))));
+        if is_expired || !is_rejected {
             return Ok(());
         }
         let times = &mut world.checks.rejected[state.store];
@@ -279,9 +283,9 @@ impl Checks {
         // loses or refuses what it is given, each process is alone.
         let machines = world.machines.len();
         let processes = world.processes.iter().filter(|other| other.store == world.processes[process].store).count();
-        let natural = if machines > 1 { (natural_refreshes(world.plan.lifetime) + 1) * processes } else { 0 };
+        let natural = if machines > 1 { (regular_refreshes(world.plan.lifetime) + 1) * processes } else { 0 };
         let most =
-            if world.plan.has_faulty_store() { MAX_REJECTED_A_MINUTE * processes } else { MAX_REJECTED_A_MINUTE };
+            if world.plan.has_store_faults() { MAX_REJECTED_A_MINUTE * processes } else { MAX_REJECTED_A_MINUTE };
         let count = times.len();
         if count > most + natural {
             return violated("4 requests are bounded", format!("{count} refreshes for rejections in a minute"));
@@ -292,14 +296,14 @@ impl Checks {
     pub(super) fn request_ended(
         &mut self,
         process: usize,
-        current: Option<&Current>,
+        current: Option<&CurrentTokens>,
         result: Result<(), &Error>,
         now: Now,
     ) {
         match result {
-            Ok(()) => self.begins_anew(process),
+            Ok(()) => self.reset_failures(process),
             // The server is well: it says that tokens, or the login, have ended.
-            Err(error) if error.status() == Status::LoginRequired => self.begins_anew(process),
+            Err(error) if error.status() == Status::LoginRequired => self.reset_failures(process),
             Err(error) if matches!(error.status(), Status::TokenRejected | Status::Cancelled) => {}
             Err(error) => {
                 let in_a_row = self.failures.get(&process).map_or(0, |failures| failures.in_a_row) + 1;
@@ -308,7 +312,7 @@ impl Checks {
                 let asked = error.retry_after().map_or(0, |wait| wait.as_millis() as i64).min(3_600_000);
                 let pause = doubled(1_000, 60_000).max(asked);
                 let (lifetime, left) = current.map_or((0, 0), |current| {
-                    let left = current.ends_at.map_or(i64::MAX, |at| at.boot.saturating_sub(now.boot));
+                    let left = current.expires_at.map_or(i64::MAX, |at| at.boot.saturating_sub(now.boot));
                     (current.lifetime(), left)
                 });
                 let early = doubled(30_000.min(lifetime / 20), 600_000).min(left).max(pause);
@@ -324,7 +328,7 @@ impl Checks {
     }
 
     /// After an answer of the server.
-    fn begins_anew(&mut self, process: usize) {
+    fn reset_failures(&mut self, process: usize) {
         self.failures.remove(&process);
     }
 
@@ -351,7 +355,7 @@ impl Checks {
     pub(super) fn ended(process: usize, run: &FlightState, result: &Result<Outcome, Error>) -> Result<(), Violation> {
         match result {
             Err(error) if error.status() == Status::LoginRequired && run.clear_refused => {
-                violated("9 LOGIN_REQUIRED is true", format!("process {process} did not look at what is newer"))
+                violated("9 LOGIN_REQUIRED is correct", format!("process {process} did not look at what is newer"))
             }
             _ => Ok(()),
         }
@@ -381,7 +385,7 @@ impl Checks {
         let now = world.now(process);
         let state = &world.processes[process];
         if let Ok(tokens) = result {
-            if state.key != Key::Right {
+            if state.key != Key::Own {
                 return violated("2 tokens stay with their owner", format!("process {process} gets another key's"));
             }
             let access_token = tokens.access_token().expose();
@@ -389,16 +393,20 @@ impl Checks {
             let fetched = world.checks.fetched.get(&(process, access_token.to_owned()));
             let by_this_call = fetched.zip(call.joined).is_some_and(|(at, began)| *at >= began);
             // What others received on this machine, since it started, says when.
-            let record =
-                state.state.current.as_ref().filter(|current| current.is(tokens)).map(|current| &current.record);
+            let record = state
+                .state
+                .current
+                .as_ref()
+                .filter(|current| current.has_same_token(tokens))
+                .map(|current| &current.record);
             let came = record.and_then(|record| record.obtained_boot.as_ref());
-            let came = came.filter(|came| Some(&came.boot_id) == state.holder.boot_id.as_ref()).map(|came| came.at);
+            let came = came.filter(|came| Some(&came.boot_id) == state.identity.boot_id.as_ref()).map(|came| came.at);
             let by_wall = tokens.expires_at().is_some_and(|at| now.wall >= at * 1000);
             let came = if record.is_some() { came } else { fetched.copied() };
             let by_boot = came.is_some_and(|at| now.boot - at >= world.plan.lifetime * 1000);
             if (by_wall || by_boot) && !by_this_call {
                 let clock = if by_wall { "wall" } else { "boot" };
-                return violated("5 no ended token", format!("{access_token} has ended by the {clock} clock"));
+                return violated("5 no expired token", format!("{access_token} has ended by the {clock} clock"));
             }
         }
         // 9: LOGIN_REQUIRED is true. The store did not have the login at some time since this call, or the flight that it
@@ -408,7 +416,7 @@ impl Checks {
         {
             let began = world.at - (now.boot - call.joined.map_or(call.began, |joined| joined.min(call.began)));
             if world.checks.lacked_login_at[state.store] < began {
-                return violated("9 LOGIN_REQUIRED is true", format!("process {process}: the store has the login"));
+                return violated("9 LOGIN_REQUIRED is correct", format!("process {process}: the store has the login"));
             }
         }
         // 6: nobody waits longer than their own deadline, or than a moment where they have tokens.
@@ -417,18 +425,21 @@ impl Checks {
         let slept = machine.slept_at >= world.at - took;
         // A store's own code cannot be left: its time is its own.
         let is_slow = world.stores[state.store].slow_until >= world.at - took;
-        if slept || ((call.leads || call.leads_again) && is_slow) {
+        if slept || ((call.leads || call.led_before) && is_slow) {
             return Ok(());
         }
         if took > state.timeout + 100 {
-            return violated("6 nobody waits too long", format!("{took} ms, with a timeout of {} ms", state.timeout));
+            return violated(
+                "6 no caller waits too long",
+                format!("{took} ms, with a timeout of {} ms", state.timeout),
+            );
         }
-        if let (Ok(_), true, false) = (result, call.had_spare, call.leads || call.leads_again) {
-            let moment = call.joined.map_or(0, |began| (began + MOMENT - call.began).max(0));
+        if let (Ok(_), true, false) = (result, call.had_fallback, call.leads || call.led_before) {
+            let moment = call.joined.map_or(0, |began| (began + MAX_WAIT_WITH_TOKENS - call.began).max(0));
             // A wall clock that was set may have ended them.
-            let had_spare = machine.set_at < world.at - took;
-            if had_spare && took > moment + 100 && world.stores[state.store].kind == StoreKind::File {
-                return violated("6 nobody waits too long", format!("{took} ms, with tokens at hand"));
+            let had_fallback = machine.set_at < world.at - took;
+            if had_fallback && took > moment + 100 && world.stores[state.store].kind == StoreKind::File {
+                return violated("6 no caller waits too long", format!("{took} ms, with tokens at hand"));
             }
         }
         Ok(())
@@ -438,14 +449,14 @@ impl Checks {
     pub(super) fn at_the_end(world: &mut World, end: i64) -> Result<(), Violation> {
         let installations = world.stores.len();
         for (number, state) in world.processes.iter().enumerate() {
-            if !state.alive || state.key != Key::Right {
+            if !state.alive || state.key != Key::Own {
                 continue;
             }
             let store = &world.stores[state.store];
             for caller in &state.callers {
                 let Some((at, last)) = &caller.last else {
                     return violated(
-                        "7 everybody recovers",
+                        "7 every caller recovers",
                         format!("a caller of process {number} never got an answer"),
                     );
                 };
@@ -466,19 +477,21 @@ impl Checks {
                 };
                 if !well || !recently(*at) {
                     return violated(
-                        "7 everybody recovers",
+                        "7 every caller recovers",
                         format!("process {number} got {last:?} at last, {} s before the end", (end - at) / 1000),
                     );
                 }
             }
         }
-        let stays = world.server.login.as_ref().filter(|login| login.kept && login.excused.is_none());
+        let stays = world.server.login.as_ref().filter(|login| login.was_stored && login.excused.is_none());
         if let Some(login) = stays
             && !Self::is_stored(world, &login.refresh_token)
-            && !world
-                .processes
-                .iter()
-                .any(|state| state.flight.as_ref().is_some_and(|run| run.holds.as_ref() == Some(&login.refresh_token)))
+            && !world.processes.iter().any(|state| {
+                state
+                    .flight
+                    .as_ref()
+                    .is_some_and(|run| run.unsaved_refresh_token.as_ref() == Some(&login.refresh_token))
+            })
         {
             return violated("1 no login is lost", format!("{} is in no store at the end", login.refresh_token));
         }
@@ -487,6 +500,6 @@ impl Checks {
 }
 
 /// In a minute, of tokens that live for so many seconds.
-fn natural_refreshes(lifetime: i64) -> usize {
+fn regular_refreshes(lifetime: i64) -> usize {
     usize::try_from(60_000 / (lifetime * 700)).unwrap_or(0)
 }

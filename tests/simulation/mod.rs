@@ -56,7 +56,7 @@ fn report(seed: u64, violation: &Violation) -> String {
 }
 
 #[test]
-fn the_session_keeps_its_promises_in_every_world() {
+fn sessions_keep_every_invariant_in_every_world() {
     let number = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let time = number("CMAUTH_SIM_SECONDS").map_or(TIME, Duration::from_secs);
     let (first, count) = match number("CMAUTH_SIM_SEED") {

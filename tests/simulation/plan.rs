@@ -1,13 +1,13 @@
-//! A world before it runs: who is there, and what will happen to them. Made from a seed; a failing one is made smaller by
+//! A world before it runs: who is there, and what will dispatch to them. Made from a seed; a failing one is made smaller by
 //! leaving parts out.
 
 use super::rng::Rng;
 
-/// How long things happen, in milliseconds.
-const TROUBLE: i64 = 150_000;
+/// How long things dispatch, in milliseconds.
+const DISTURBED_FOR: i64 = 150_000;
 
-/// The time that a [`SleepAtAction`](Happening::SleepAtAction) waits for its action.
-pub(super) const SLEEPS_WITHIN: i64 = 60_000;
+/// The time that a [`SleepAtAction`](Disturbance::SleepAtAction) waits for its action.
+pub(super) const SLEEP_WINDOW: i64 = 60_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -20,7 +20,7 @@ pub(super) struct Plan {
     pub(super) stores: Vec<StoreKind>,
     pub(super) processes: Vec<Process>,
     /// Sorted by time.
-    pub(super) events: Vec<(i64, Happening)>,
+    pub(super) events: Vec<(i64, Disturbance)>,
 }
 
 #[derive(Clone, Debug)]
@@ -40,11 +40,11 @@ pub(super) enum StoreKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
-    Right,
+    Own,
     /// Pointed at the store by mistake.
-    Other,
+    OtherKey,
     /// Of another server.
-    Elsewhere,
+    OtherServer,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +52,7 @@ pub(super) struct Process {
     pub(super) machine: usize,
     pub(super) store: usize,
     pub(super) key: Key,
-    pub(super) askers: usize,
+    pub(super) callers: usize,
     /// Of a call, in ms.
     pub(super) timeout: i64,
     /// The host logs in again where nobody is logged in.
@@ -86,7 +86,7 @@ pub(super) enum StoreFault {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Happening {
+pub(super) enum Disturbance {
     Server(ServerFault, i64),
     /// The API answers 401 to everything for so long.
     ApiRejects(i64),
@@ -116,7 +116,7 @@ impl Plan {
         let mut rng = Rng::new(seed, 1);
         let machines: Vec<_> = (0..rng.between(1, 3))
             .map(|_| {
-                let wall_off = if rng.chance(60) { rng.between(-50, 50) } else { rng.spread(1, 90_000_000) };
+                let wall_off = if rng.chance(60) { rng.between(-50, 50) } else { rng.log_uniform(1, 90_000_000) };
                 let wall_off = if rng.chance(50) { -wall_off } else { wall_off };
                 Machine { wall_off, drift: rng.pick(&[0, 0, 100, -100, 5_000]) }
             })
@@ -136,12 +136,12 @@ impl Plan {
                 StoreKind::Lease => rng.between(0, machines.len() as i64 - 1) as usize,
             };
             let key = if processes.is_empty() || rng.chance(88) {
-                Key::Right
+                Key::Own
             } else {
-                rng.pick(&[Key::Other, Key::Elsewhere])
+                rng.pick(&[Key::OtherKey, Key::OtherServer])
             };
-            let (askers, timeout) = (rng.between(1, 4) as usize, rng.pick(&[1_500, 5_000, 30_000]));
-            processes.push(Process { machine, store, key, askers, timeout, logs_in: rng.chance(70) });
+            let (callers, timeout) = (rng.between(1, 4) as usize, rng.pick(&[1_500, 5_000, 30_000]));
+            processes.push(Process { machine, store, key, callers, timeout, logs_in: rng.chance(70) });
         }
         let mut plan = Plan {
             seed,
@@ -155,70 +155,73 @@ impl Plan {
         // Few kinds of trouble in a world, but these often: that is how two of them meet.
         let kinds: Vec<i64> = (0..rng.between(1, 5)).map(|_| rng.between(0, 18)).collect();
         for _ in 0..rng.between(1, 14) {
-            let happening = plan.happening(&mut rng, &kinds);
-            plan.events.push((rng.between(500, TROUBLE), happening));
+            let disturbance = plan.disturbance(&mut rng, &kinds);
+            plan.events.push((rng.between(500, DISTURBED_FOR), disturbance));
         }
         plan.events.sort_by_key(|(at, _)| *at);
         plan
     }
 
-    fn happening(&self, rng: &mut Rng, kinds: &[i64]) -> Happening {
+    fn disturbance(&self, rng: &mut Rng, kinds: &[i64]) -> Disturbance {
         let process = rng.between(0, self.processes.len() as i64 - 1) as usize;
         let machine = rng.between(0, self.machines.len() as i64 - 1) as usize;
         let store = rng.between(0, self.stores.len() as i64 - 1) as usize;
-        let long = rng.spread(200, 60_000);
+        let long = rng.log_uniform(200, 60_000);
         match rng.pick(kinds) {
-            0 => Happening::Server(ServerFault::Error, long),
-            1 => Happening::Server(ServerFault::Busy(rng.pick(&[1, 7, 120])), long),
-            2 => Happening::Server(ServerFault::Lost, long),
-            3 => Happening::Server(ServerFault::Silence, long),
-            4 => Happening::Server(ServerFault::Slow(rng.spread(300, 20_000)), long),
-            5 => Happening::ApiRejects(rng.spread(200, 120_000)),
-            6 => Happening::TokenEnded,
-            7 => Happening::Store(store, StoreFault::Fails, long),
-            8 => Happening::Store(store, StoreFault::RefusesSaves, long),
-            9 => Happening::Store(store, StoreFault::Slow(rng.spread(100, 20_000)), long),
-            10 => Happening::Store(store, StoreFault::Garbage, long),
-            11 => Happening::LosesLastWrite(store),
+            0 => Disturbance::Server(ServerFault::Error, long),
+            1 => Disturbance::Server(ServerFault::Busy(rng.pick(&[1, 7, 120])), long),
+            2 => Disturbance::Server(ServerFault::Lost, long),
+            3 => Disturbance::Server(ServerFault::Silence, long),
+            4 => Disturbance::Server(ServerFault::Slow(rng.log_uniform(300, 20_000)), long),
+            5 => Disturbance::ApiRejects(rng.log_uniform(200, 120_000)),
+            6 => Disturbance::TokenEnded,
+            7 => Disturbance::Store(store, StoreFault::Fails, long),
+            8 => Disturbance::Store(store, StoreFault::RefusesSaves, long),
+            9 => Disturbance::Store(store, StoreFault::Slow(rng.log_uniform(100, 20_000)), long),
+            10 => Disturbance::Store(store, StoreFault::Garbage, long),
+            11 => Disturbance::LosesLastWrite(store),
             12 => {
-                let by = rng.spread(100, 100_000_000);
-                Happening::WallStep(machine, if rng.chance(50) { by } else { -by })
+                let by = rng.log_uniform(100, 100_000_000);
+                Disturbance::WallStep(machine, if rng.chance(50) { by } else { -by })
             }
-            13 => rng.pick(&[Happening::Sleep(machine, long), Happening::Reboot(machine)]),
+            13 => rng.pick(&[Disturbance::Sleep(machine, long), Disturbance::Reboot(machine)]),
             14 => {
                 let nth = rng.between(1, 12);
-                rng.pick(&[Happening::Kill(process), Happening::KillAtAction(process, nth)])
+                rng.pick(&[Disturbance::Kill(process), Disturbance::KillAtAction(process, nth)])
             }
-            15 => Happening::Fork(process),
-            16 => Happening::Server(ServerFault::EndedTokens, long),
+            15 => Disturbance::Fork(process),
+            16 => Disturbance::Server(ServerFault::EndedTokens, long),
             // Mostly longer than a lease.
-            17 => Happening::SleepAtAction(process, rng.between(1, 12), rng.between(5_000, 60_000)),
+            17 => Disturbance::SleepAtAction(process, rng.between(1, 12), rng.between(5_000, 60_000)),
             _ => rng.pick(&[
-                Happening::LogIn(process),
-                Happening::LogOut(process),
-                Happening::Forget(process),
-                Happening::LoggedOutElsewhere,
+                Disturbance::LogIn(process),
+                Disturbance::LogOut(process),
+                Disturbance::Forget(process),
+                Disturbance::LoggedOutElsewhere,
             ]),
         }
     }
 
     /// Whether a store may lose or refuse what it is given.
-    pub(super) fn has_faulty_store(&self) -> bool {
-        self.events.iter().any(|(_, happening)| {
-            matches!(happening, Happening::Store(..) | Happening::LosesLastWrite(_) | Happening::KillAtAction(..))
+    pub(super) fn has_store_faults(&self) -> bool {
+        self.events.iter().any(|(_, disturbance)| {
+            matches!(
+                disturbance,
+                Disturbance::Store(..) | Disturbance::LosesLastWrite(_) | Disturbance::KillAtAction(..)
+            )
         })
     }
 
     /// When the last trouble is over.
     pub(super) fn calm_at(&self) -> i64 {
-        let end = |(at, happening): &(i64, Happening)| {
-            at + match happening {
-                Happening::Server(_, long)
-                | Happening::ApiRejects(long)
-                | Happening::Store(_, _, long)
-                | Happening::Sleep(_, long) => *long,
+        let end = |(at, disturbance): &(i64, Disturbance)| {
+            at + match disturbance {
+                Disturbance::Server(_, long)
+                | Disturbance::ApiRejects(long)
+                | Disturbance::Store(_, _, long)
+                | Disturbance::Sleep(_, long) => *long,
                 // With time for so many actions before.
-                Happening::SleepAtAction(_, _, long) => *long + SLEEPS_WITHIN,
+                Disturbance::SleepAtAction(_, _, long) => *long + SLEEP_WINDOW,
                 _ => 0,
             }
         };
@@ -239,24 +242,24 @@ impl Plan {
             all.push(plan);
         }
         for process in 0..self.processes.len() {
-            if self.processes[process].askers > 1 {
+            if self.processes[process].callers > 1 {
                 let mut plan = self.clone();
-                plan.processes[process].askers -= 1;
+                plan.processes[process].callers -= 1;
                 all.push(plan);
             }
         }
         // The last process only, for the others are named by their numbers.
         let last = self.processes.len() - 1;
-        let names_last = |happening: &Happening| {
+        let names_last = |disturbance: &Disturbance| {
             matches!(
-                happening,
-                Happening::Kill(process) | Happening::KillAtAction(process, _) | Happening::Fork(process)
-                    | Happening::SleepAtAction(process, _, _)
-                    | Happening::LogIn(process) | Happening::LogOut(process) | Happening::Forget(process)
+                disturbance,
+                Disturbance::Kill(process) | Disturbance::KillAtAction(process, _) | Disturbance::Fork(process)
+                    | Disturbance::SleepAtAction(process, _, _)
+                    | Disturbance::LogIn(process) | Disturbance::LogOut(process) | Disturbance::Forget(process)
                     if *process == last
             )
         };
-        if last > 0 && !self.events.iter().any(|(_, happening)| names_last(happening)) {
+        if last > 0 && !self.events.iter().any(|(_, disturbance)| names_last(disturbance)) {
             let mut plan = self.clone();
             plan.processes.pop();
             all.push(plan);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::check::{Checks, Violation};
-use super::plan::{Happening, Key, SLEEPS_WITHIN};
+use super::plan::{Disturbance, Key, SLEEP_WINDOW};
 use crate::session::clock::Now;
 use crate::session::leader::read_record;
-use crate::session::state::{Holder, State};
+use crate::session::state::{Identity, State};
 use crate::store::record::Owner;
 
 use super::world::*;
@@ -15,8 +15,8 @@ impl World {
     pub(super) fn start_process(&mut self, number: usize) {
         let plan = &self.plan.processes[number];
         let owner = Owner {
-            client_id: if plan.key == Key::Other { "other.key" } else { "key" }.to_owned(),
-            base_url: if plan.key == Key::Elsewhere { "https://other" } else { "https://server" }.to_owned(),
+            client_id: if plan.key == Key::OtherKey { "other.key" } else { "key" }.to_owned(),
+            base_url: if plan.key == Key::OtherServer { "https://other" } else { "https://server" }.to_owned(),
         };
         let boots = self.machines[plan.machine].boots;
         let boot_id = Some(format!("machine {} boot {boots}", plan.machine));
@@ -27,11 +27,11 @@ impl World {
             key: plan.key,
             timeout: plan.timeout,
             logs_in: plan.logs_in,
-            holder: Arc::new(Holder { owner, boot_id }),
+            identity: Arc::new(Identity { owner, boot_id }),
             alive: true,
-            state: Arc::new(State::nobody(0, Now { boot: 0, wall: 0 })),
+            state: Arc::new(State::logged_out(0, Now { boot: 0, wall: 0 })),
             flight: None,
-            callers: (0..plan.askers).map(|_| CallerState::default()).collect(),
+            callers: (0..plan.callers).map(|_| CallerState::default()).collect(),
             jobs: Vec::new(),
             login_comes: false,
             kill_at_action: None,
@@ -44,19 +44,19 @@ impl World {
         let process = &mut self.processes[id];
         // As `Session::open` does.
         let loaded = self.stores[process.store].load(self.at);
-        let state = match loaded.map(|text| read_record(text.as_ref(), &process.holder)) {
-            Ok(Ok(Some(record))) => State::of(record, &process.holder, now),
-            _ => State::nobody(0, now),
+        let state = match loaded.map(|text| read_record(text.as_ref(), &process.identity)) {
+            Ok(Ok(Some(record))) => State::from_record(record, &process.identity, now),
+            _ => State::logged_out(0, now),
         };
         process.state = Arc::new(state);
-        self.tell(id, || "starts".to_owned());
+        self.log(id, || "starts".to_owned());
         self.begin_calls(id);
     }
 
     pub(super) fn begin_calls(&mut self, process: usize) {
         for caller in 0..self.processes[process].callers.len() {
             let after = self.rng.between(1, 300);
-            self.schedule(after, Due::Begin(process, caller));
+            self.schedule(after, Scheduled::Begin(process, caller));
         }
     }
 
@@ -64,7 +64,7 @@ impl World {
         if !self.processes[process].alive {
             return;
         }
-        self.tell(process, || format!("is killed: {why}"));
+        self.log(process, || format!("is killed: {why}"));
         Checks::killed(self, process);
         let killed = &mut self.processes[process];
         killed.alive = false;
@@ -72,8 +72,8 @@ impl World {
         let (store, plan) = (killed.store, killed.plan);
         self.stores[store].holder_died(process);
         if self.current[plan] == process {
-            let after = self.rng.spread(50, 5_000);
-            self.schedule(after, Due::Restart(plan));
+            let after = self.rng.log_uniform(50, 5_000);
+            self.schedule(after, Scheduled::Restart(plan));
         }
     }
 
@@ -85,7 +85,7 @@ impl World {
         let from = &self.processes[parent];
         let child = ProcessState {
             plan: from.plan,
-            holder: from.holder.clone(),
+            identity: from.identity.clone(),
             state: from.state.clone(),
             callers: from.callers.iter().map(|_| CallerState::default()).collect(),
             flight: None,
@@ -97,37 +97,37 @@ impl World {
         };
         self.processes.push(child);
         let id = self.processes.len() - 1;
-        self.tell(id, || format!("is forked from process {parent}"));
+        self.log(id, || format!("is forked from process {parent}"));
         self.checks.forked(parent, id);
         self.begin_calls(id);
     }
 
-    pub(super) fn trouble(&mut self, happening: Happening) -> Result<(), Violation> {
+    pub(super) fn disturb(&mut self, disturbance: Disturbance) -> Result<(), Violation> {
         if let Some(trace) = &mut self.trace {
-            trace.push(format!("{:>9} ms  {happening:?}", self.at));
+            trace.push(format!("{:>9} ms  {disturbance:?}", self.at));
         }
-        match happening {
-            Happening::Server(fault, long) => self.server.fault = Some((fault, self.at + long)),
-            Happening::ApiRejects(long) => self.server.rejects_until = self.at + long,
-            Happening::TokenEnded => {
+        match disturbance {
+            Disturbance::Server(fault, long) => self.server.fault = Some((fault, self.at + long)),
+            Disturbance::ApiRejects(long) => self.server.rejects_until = self.at + long,
+            Disturbance::TokenEnded => {
                 self.server.login.iter_mut().for_each(|login| login.access_token = None);
             }
-            Happening::LoggedOutElsewhere => self.server.login = None,
-            Happening::Store(store, fault, long) => self.stores[store].fault = Some((fault, self.at + long)),
-            Happening::LosesLastWrite(store) => {
+            Disturbance::LoggedOutElsewhere => self.server.login = None,
+            Disturbance::Store(store, fault, long) => self.stores[store].fault = Some((fault, self.at + long)),
+            Disturbance::LosesLastWrite(store) => {
                 self.stores[store].lose_last_write();
                 Checks::write_lost(self);
             }
-            Happening::WallStep(machine, by) => {
+            Disturbance::WallStep(machine, by) => {
                 self.machines[machine].wall_off += by;
                 self.machines[machine].set_at = self.at;
             }
-            Happening::Sleep(machine, long) => self.sleep(machine, long),
-            Happening::SleepAtAction(number, nth, long) => {
-                let until = self.at + SLEEPS_WITHIN;
+            Disturbance::Sleep(machine, long) => self.sleep(machine, long),
+            Disturbance::SleepAtAction(number, nth, long) => {
+                let until = self.at + SLEEP_WINDOW;
                 self.processes[self.current[number]].sleep_at_action = Some((nth, long, until));
             }
-            Happening::Reboot(machine) => {
+            Disturbance::Reboot(machine) => {
                 self.machines[machine].boots += 1;
                 for process in 0..self.processes.len() {
                     if self.processes[process].machine == machine {
@@ -135,15 +135,15 @@ impl World {
                     }
                 }
             }
-            Happening::Kill(number) => self.kill(self.current[number], "by somebody"),
-            Happening::KillAtAction(number, nth) => self.processes[self.current[number]].kill_at_action = Some(nth),
-            Happening::Fork(number) => self.fork(self.current[number]),
-            Happening::LogIn(number) | Happening::LogOut(number) | Happening::Forget(number) => {
+            Disturbance::Kill(number) => self.kill(self.current[number], "by somebody"),
+            Disturbance::KillAtAction(number, nth) => self.processes[self.current[number]].kill_at_action = Some(nth),
+            Disturbance::Fork(number) => self.fork(self.current[number]),
+            Disturbance::LogIn(number) | Disturbance::LogOut(number) | Disturbance::Forget(number) => {
                 let process = self.current[number];
-                if self.processes[process].key == Key::Right {
-                    let log_in = matches!(happening, Happening::LogIn(_));
-                    let log_out = matches!(happening, Happening::LogOut(_));
-                    self.schedule(0, Due::Job { process, log_in, log_out });
+                if self.processes[process].key == Key::Own {
+                    let log_in = matches!(disturbance, Disturbance::LogIn(_));
+                    let log_out = matches!(disturbance, Disturbance::LogOut(_));
+                    self.schedule(0, Scheduled::Job { process, log_in, log_out });
                 }
             }
         }

@@ -25,7 +25,7 @@ impl Rng {
     }
 
     /// Small numbers more often than large ones: each order of magnitude as likely as the others.
-    pub(super) fn spread(&mut self, from: i64, to: i64) -> i64 {
+    pub(super) fn log_uniform(&mut self, from: i64, to: i64) -> i64 {
         let (low, high) = ((from.max(1) as f64).ln(), (to as f64).ln());
         let part = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         ((low + (high - low) * part).exp() as i64).clamp(from, to)

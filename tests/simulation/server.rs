@@ -10,9 +10,9 @@ pub(super) struct Login {
     pub(super) refresh_token: String,
     pub(super) access_token: Option<String>,
     /// When the access token ends, in true time.
-    pub(super) ends_at: i64,
+    pub(super) expires_at: i64,
     /// A session has stored it, so that it must not be lost.
-    pub(super) kept: bool,
+    pub(super) was_stored: bool,
     /// Why it may be lost all the same.
     pub(super) excused: Option<&'static str>,
 }
@@ -60,20 +60,20 @@ impl Server {
             Some(login) => login.refresh_token.clone(),
             None => self.name('R'),
         };
-        let alive = self.login.as_ref().filter(|login| login.access_token.is_some() && at < login.ends_at).cloned();
-        let (access_token, ends_at) = match alive {
-            Some(login) => (login.access_token.unwrap_or_default(), login.ends_at),
+        let alive = self.login.as_ref().filter(|login| login.access_token.is_some() && at < login.expires_at).cloned();
+        let (access_token, expires_at) = match alive {
+            Some(login) => (login.access_token.unwrap_or_default(), login.expires_at),
             None => (self.name('A'), at + self.lifetime),
         };
-        let kept = self.login.as_ref().is_some_and(|login| login.kept && login.excused.is_none());
+        let was_stored = self.login.as_ref().is_some_and(|login| login.was_stored && login.excused.is_none());
         self.login = Some(Login {
             refresh_token: refresh_token.clone(),
             access_token: Some(access_token.clone()),
-            ends_at,
-            kept,
+            expires_at,
+            was_stored,
             excused: None,
         });
-        Issued { access_token, refresh_token, expires_in: (ends_at - at) / 1000 }
+        Issued { access_token, refresh_token, expires_in: (expires_at - at) / 1000 }
     }
 
     pub(super) fn refresh(
@@ -94,7 +94,7 @@ impl Server {
         match &mut self.login {
             Some(login) if login.refresh_token == refresh_token => {
                 login.access_token = Some(access_token.clone());
-                login.ends_at = at + lifetime;
+                login.expires_at = at + lifetime;
                 login.refresh_token.clone_from(&next);
                 Ok(Issued { access_token, refresh_token: next, expires_in: lifetime / 1000 })
             }
@@ -119,7 +119,7 @@ impl Server {
     pub(super) fn knows(&self, access_token: &str, at: i64) -> bool {
         self.login
             .as_ref()
-            .is_some_and(|login| login.access_token.as_deref() == Some(access_token) && at < login.ends_at)
+            .is_some_and(|login| login.access_token.as_deref() == Some(access_token) && at < login.expires_at)
     }
 
     fn name(&mut self, kind: char) -> String {

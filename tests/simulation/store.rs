@@ -3,7 +3,7 @@
 use super::plan::{StoreFault, StoreKind};
 use crate::secret::Secret;
 use crate::session::clock::Now;
-use crate::session::state::{Current, Holder};
+use crate::session::state::{CurrentTokens, Identity};
 use crate::store::StoreError;
 use crate::store::record::Record;
 
@@ -117,7 +117,7 @@ impl Store {
     }
 
     /// Whether what it has has not ended, as far as `holder` can know.
-    pub(super) fn is_alive(&self, holder: &Holder, now: Now) -> bool {
-        self.content.as_ref().is_some_and(|record| !Current::new(record.clone(), holder, now).is_over(now))
+    pub(super) fn has_unexpired_tokens(&self, identity: &Identity, now: Now) -> bool {
+        self.content.as_ref().is_some_and(|record| !CurrentTokens::new(record.clone(), identity, now).is_expired(now))
     }
 }

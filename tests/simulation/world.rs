@@ -16,7 +16,7 @@ use crate::session::action::{Event, Job};
 use crate::session::caller::{Caller, Purpose};
 use crate::session::clock::Now;
 use crate::session::leader::Leader;
-use crate::session::state::{Holder, State, Want};
+use crate::session::state::{Identity, State, Want};
 use crate::tokens::Tokens;
 
 pub(super) struct World {
@@ -29,7 +29,7 @@ pub(super) struct World {
     /// The process of the plan that each number is now.
     pub(super) current: Vec<usize>,
     pub(super) queue: BinaryHeap<Reverse<(i64, u64)>>,
-    pub(super) due: BTreeMap<u64, Due>,
+    pub(super) scheduled: BTreeMap<u64, Scheduled>,
     pub(super) next: u64,
     pub(super) rng: Rng,
     pub(super) checks: Checks,
@@ -56,7 +56,7 @@ pub(super) struct ProcessState {
     pub(super) key: Key,
     pub(super) timeout: i64,
     pub(super) logs_in: bool,
-    pub(super) holder: Arc<Holder>,
+    pub(super) identity: Arc<Identity>,
     pub(super) alive: bool,
     pub(super) state: Arc<State>,
     pub(super) flight: Option<FlightState>,
@@ -80,7 +80,7 @@ pub(super) struct FlightState {
     pub(super) run_by: RunBy,
     pub(super) waiters: Vec<usize>,
     /// A refresh token that the server gave, and that may not be stored yet.
-    pub(super) holds: Option<String>,
+    pub(super) unsaved_refresh_token: Option<String>,
     /// The store refused to clear what it has, and was not read since.
     pub(super) clear_refused: bool,
 }
@@ -109,13 +109,13 @@ pub(super) struct Call {
     pub(super) began: i64,
     pub(super) leads: bool,
     /// It has led a flight before.
-    pub(super) leads_again: bool,
+    pub(super) led_before: bool,
     /// It could have had tokens when it began; and when the flight began that it joined.
-    pub(super) had_spare: bool,
+    pub(super) had_fallback: bool,
     pub(super) joined: Option<i64>,
 }
 
-pub(super) enum Due {
+pub(super) enum Scheduled {
     Plan(usize),
     Begin(usize, usize),
     Timer { process: usize, caller: usize, call: u64, purpose: Purpose },
@@ -146,7 +146,7 @@ impl World {
             processes: Vec::new(),
             current: vec![usize::MAX; plan.processes.len()],
             queue: BinaryHeap::new(),
-            due: BTreeMap::new(),
+            scheduled: BTreeMap::new(),
             next: 0,
             rng: Rng::new(plan.seed, 2),
             checks: Checks::new(&plan),
@@ -161,12 +161,15 @@ impl World {
     pub(super) fn run(&mut self) -> Result<(), Violation> {
         for number in 0..self.plan.processes.len() {
             self.start_process(number);
-            if self.plan.processes[number].key == Key::Right {
-                self.schedule(number as i64, Due::Job { process: self.current[number], log_in: true, log_out: false });
+            if self.plan.processes[number].key == Key::Own {
+                self.schedule(
+                    number as i64,
+                    Scheduled::Job { process: self.current[number], log_in: true, log_out: false },
+                );
             }
         }
         for event in 0..self.plan.events.len() {
-            self.schedule(self.plan.events[event].0, Due::Plan(event));
+            self.schedule(self.plan.events[event].0, Scheduled::Plan(event));
         }
         let end = self.plan.calm_at() + self.plan.calm();
         while let Some(Reverse((at, number))) = self.queue.pop() {
@@ -175,28 +178,30 @@ impl World {
             }
             self.at = at;
             self.steps += 1;
-            let Some(due) = self.due.remove(&number) else { continue };
+            let Some(due) = self.scheduled.remove(&number) else { continue };
             if let Some(wake) = self.asleep(&due) {
-                self.due.insert(number, due);
+                self.scheduled.insert(number, due);
                 self.queue.push(Reverse((wake, number)));
                 continue;
             }
-            self.happen(due)?;
+            self.dispatch(due)?;
             Checks::after_each_step(self)?;
         }
         Checks::at_the_end(self, end)
     }
 
     /// When the machine wakes that this happens on.
-    pub(super) fn asleep(&self, due: &Due) -> Option<i64> {
+    pub(super) fn asleep(&self, due: &Scheduled) -> Option<i64> {
         let process = match due {
-            Due::Begin(process, _)
-            | Due::Timer { process, .. }
-            | Due::FlightEnded { process, .. }
-            | Due::Api { process, .. }
-            | Due::Leader { process, .. }
-            | Due::Job { process, .. } => *process,
-            Due::Effect { process, .. } if self.stores[self.processes[*process].store].kind == StoreKind::File => {
+            Scheduled::Begin(process, _)
+            | Scheduled::Timer { process, .. }
+            | Scheduled::FlightEnded { process, .. }
+            | Scheduled::Api { process, .. }
+            | Scheduled::Leader { process, .. }
+            | Scheduled::Job { process, .. } => *process,
+            Scheduled::Effect { process, .. }
+                if self.stores[self.processes[*process].store].kind == StoreKind::File =>
+            {
                 *process
             }
             _ => return None,
@@ -205,35 +210,37 @@ impl World {
         (self.at < wake).then_some(wake)
     }
 
-    pub(super) fn happen(&mut self, due: Due) -> Result<(), Violation> {
+    pub(super) fn dispatch(&mut self, due: Scheduled) -> Result<(), Violation> {
         match due {
-            Due::Plan(event) => self.trouble(self.plan.events[event].1),
-            Due::Restart(number) => {
+            Scheduled::Plan(event) => self.disturb(self.plan.events[event].1),
+            Scheduled::Restart(number) => {
                 self.start_process(number);
                 Ok(())
             }
-            Due::Begin(process, caller) if self.processes[process].alive => self.call(process, caller, Want::Valid),
-            Due::Timer { process, caller, call, purpose } => self.waited(process, caller, call, purpose, None),
-            Due::FlightEnded { process, caller, call, purpose, result } => {
+            Scheduled::Begin(process, caller) if self.processes[process].alive => {
+                self.call(process, caller, Want::Valid)
+            }
+            Scheduled::Timer { process, caller, call, purpose } => self.waited(process, caller, call, purpose, None),
+            Scheduled::FlightEnded { process, caller, call, purpose, result } => {
                 self.waited(process, caller, call, purpose, Some(result))
             }
-            Due::Api { process, caller, tokens, again } if self.processes[process].alive => {
+            Scheduled::Api { process, caller, tokens, again } if self.processes[process].alive => {
                 self.api(process, caller, &tokens, again)
             }
-            Due::Leader { process, flight, event } => self.lead(process, flight, event),
-            Due::Effect { process, flight, operation, answer_after } => {
+            Scheduled::Leader { process, flight, event } => self.lead(process, flight, event),
+            Scheduled::Effect { process, flight, operation, answer_after } => {
                 self.effect(process, flight, operation, answer_after)
             }
-            Due::Arrival { process, flight, request, deadline } => {
+            Scheduled::Arrival { process, flight, request, deadline } => {
                 self.arrival(process, flight, request, deadline);
                 Ok(())
             }
-            Due::Job { process, log_in, log_out } if self.processes[process].alive => {
+            Scheduled::Job { process, log_in, log_out } if self.processes[process].alive => {
                 let job = match (log_in, log_out) {
                     (true, _) => {
                         self.processes[process].login_comes = false;
                         let issued = self.server.log_in(self.at);
-                        self.tell(process, || {
+                        self.log(process, || {
                             format!("a user logs in: {} {}", issued.access_token, issued.refresh_token)
                         });
                         let now = self.now(process);
@@ -248,9 +255,9 @@ impl World {
         }
     }
 
-    pub(super) fn schedule(&mut self, after: i64, due: Due) {
+    pub(super) fn schedule(&mut self, after: i64, due: Scheduled) {
         self.next += 1;
-        self.due.insert(self.next, due);
+        self.scheduled.insert(self.next, due);
         self.queue.push(Reverse((self.at + after.max(0), self.next)));
     }
 
@@ -273,19 +280,19 @@ impl World {
         )
     }
 
-    pub(super) fn tell(&mut self, process: usize, words: impl FnOnce() -> String) {
-        self.tell_if(true, process, words);
+    pub(super) fn log(&mut self, process: usize, describe: impl FnOnce() -> String) {
+        self.log_if(true, process, describe);
     }
 
-    pub(super) fn tell_if(&mut self, told: bool, process: usize, words: impl FnOnce() -> String) {
-        if told && self.trace.is_some() {
+    pub(super) fn log_if(&mut self, logged: bool, process: usize, describe: impl FnOnce() -> String) {
+        if logged && self.trace.is_some() {
             let now = self.now(process);
             let line = format!(
                 "{:>9} ms  process {process} on machine {} (wall {:+} ms): {}",
                 self.at,
                 self.processes[process].machine,
                 now.wall - 1_700_000_000_000 - self.at,
-                words()
+                describe()
             );
             self.trace.iter_mut().for_each(|trace| trace.push(line.clone()));
         }

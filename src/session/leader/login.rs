@@ -1,20 +1,20 @@
-//! The leader's other jobs: a new login, the end of one, and the generation that either needs.
+//! The other jobs of a leader: a new login, its end, and the generation that both need.
 
 use std::sync::Arc;
 
-use super::{Leader, Reason, Stage, no_time};
+use super::{Leader, Reason, Stage, not_enough_time};
 use crate::LOG;
 use crate::error::{Error, Status};
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::clock::Now;
 use crate::session::new_tokens::NewTokens;
-use crate::session::state::{Current, State};
+use crate::session::state::{CurrentTokens, State};
 use crate::store::StoreError;
 use crate::store::record::Record;
 
 impl Leader {
-    pub(super) fn read_generation(&mut self, record: Option<Box<Record>>, again: bool) -> Action {
-        self.stage = Stage::ReadingGeneration { record, again };
+    pub(super) fn read_generation(&mut self, record: Option<Box<Record>>, is_retry: bool) -> Action {
+        self.stage = Stage::ReadingGeneration { record, is_retry };
         Action::ReadGeneration
     }
 
@@ -22,16 +22,16 @@ impl Leader {
         &mut self,
         result: Result<u64, StoreError>,
         record: Option<Box<Record>>,
-        again: bool,
+        is_retry: bool,
         now: Now,
         random: u64,
     ) -> Action {
-        // A larger generation wins over whatever the store has: only a holder whose lock has not expired may take one. Locks last
-        // longer than the deadline.
+        // A larger generation overwrites any content of the store, so only a process whose lock has not expired may choose
+        // one. A lock lasts longer than the deadline.
         if now.boot > self.limits.deadline {
             return match record {
-                Some(record) if again => self.keep_unsaved(*record, &no_time(), now, random),
-                _ => self.unlock(Err(no_time())),
+                Some(record) if is_retry => self.keep_unsaved(*record, &not_enough_time(), now, random),
+                _ => self.unlock(Err(not_enough_time())),
             };
         }
         match (result, &self.job) {
@@ -40,24 +40,24 @@ impl Leader {
                 let error = self.store_error(&failure, "be read");
                 return self.unlock(Err(error));
             }
-            // The store says itself whether it takes the next step.
+            // The next save or clear shows whether the store accepts it.
             (Err(_), _) => {}
         }
         if let Some(mut record) = record {
             record.generation = record.generation.max(self.generation.saturating_add(1));
-            return if again { self.save_new(record, true) } else { self.save_again(record) };
+            return if is_retry { self.save_refreshed(record, true) } else { self.resave(record) };
         }
         match &self.job {
             Job::Start(tokens) => {
                 let new = NewTokens {
                     tokens: tokens.clone(),
                     login: random,
-                    // Newer than all refreshes of an earlier login, also by a process that slept through the change and
-                    // with a store that forgot the generation.
+                    // Larger than the generation of every refresh of an earlier login, even if a process slept through the
+                    // change, or the store lost its generation.
                     generation: self.generation.saturating_add(1).max(now.wall.unsigned_abs()),
                     rejections: 0,
                 };
-                let record = Box::new(new.into_record(&self.holder, now, random));
+                let record = Box::new(new.into_record(&self.identity, now, random));
                 self.stage = Stage::SavingLogin { record: record.clone() };
                 Action::Save(record)
             }
@@ -66,7 +66,7 @@ impl Leader {
     }
 
     pub(super) fn saved_login(&mut self, result: Result<(), StoreError>, record: Record, now: Now) -> Action {
-        let state = State { replaced: None, ..self.state.replaced_by(record, &self.holder, now) };
+        let state = State { replaced: None, ..self.state.replaced_by(record, &self.identity, now) };
         match result {
             Ok(()) => {
                 log::info!(target: LOG, "session: logged in, generation {}", state.generation);
@@ -74,7 +74,7 @@ impl Leader {
                 self.unlock(Ok(Outcome::Started))
             }
             Err(failure) => {
-                let secrets = state.current.as_ref().map(Current::secrets).unwrap_or_default();
+                let secrets = state.current.as_ref().map(CurrentTokens::secrets).unwrap_or_default();
                 self.unlock(Err(failure.to_error("save the tokens", &secrets)))
             }
         }
@@ -94,7 +94,7 @@ impl Leader {
         now: Now,
     ) -> Action {
         let result = match (result, &outcome) {
-            // What is there now is somebody else's login.
+            // `Newer`: the store has a later login, which stays.
             (Ok(()), _) | (Err(StoreError::Newer), Outcome::LoggedOut(_)) => Ok(outcome),
             (Err(failure), Outcome::LoggedOut(_)) => Err(self.store_error(&failure, "be cleared")),
             (Err(failure), _) => {
@@ -103,11 +103,11 @@ impl Leader {
             }
         };
         log::info!(target: LOG, "session: logged out");
-        self.state = Arc::new(State { generation, ..self.state.ended(now) });
+        self.state = Arc::new(State { generation, ..self.state.logged_out_elsewhere(now) });
         self.unlock(result)
     }
 
-    pub(super) fn tokens_ended(&mut self, result: Result<(), Error>, now: Now, random: u64) -> Action {
+    pub(super) fn revoked(&mut self, result: Result<(), Error>, now: Now, random: u64) -> Action {
         match result {
             Ok(()) => self.clear(Outcome::LoggedOut(LoggedOut::Confirmed)),
             Err(error) if error.status() == Status::TokenRejected && !self.refreshed => {

@@ -1,4 +1,4 @@
-//! The single flight with real threads, in orders that `shuttle` chooses: see `sync::controlled`.
+//! The single flight with threads whose order `shuttle` chooses. See `sync::controlled`.
 
 use std::sync::Mutex as Unobserved;
 use std::time::{Duration, Instant};
@@ -11,19 +11,19 @@ use crate::config::Config;
 use crate::secret::Secret;
 use crate::sync::controlled::{Freezer, enter_process, explore, step};
 
-/// A process that is no other.
+/// A process ID that no real process has.
 const CHILD: u32 = 0;
 
-/// A single flight, and what the threads saw of it.
+/// A single flight, and the flights that its threads led.
 #[derive(Clone)]
 struct World {
     client: Client,
     flights: SingleFlight,
-    /// The flights that somebody led.
+    /// All flights that were led.
     led: Arc<Unobserved<Vec<Arc<Flight>>>>,
 }
 
-/// What one call came to.
+/// Result of one call.
 enum Call {
     Led(Arc<Flight>),
     Joined(Arc<Flight>, Result<Option<Tokens>, Error>),
@@ -36,7 +36,7 @@ impl World {
         World { client: Client::new(&config).unwrap(), flights: SingleFlight::default(), led: Arc::default() }
     }
 
-    /// As a call for tokens does it: leads, and ends its flight in one of the ways there are, or waits.
+    /// Acts like a call for tokens: leads a flight and ends it with a result or a panic, or waits for a flight.
     fn call(&self) -> Call {
         match self.flights.lead_or_join(&self.client, Purpose::Needed) {
             Ok(leadership) => Call::Led(self.lead(leadership)),
@@ -48,16 +48,16 @@ impl World {
         let flight = leadership.flight();
         {
             let mut led = self.led.lock().unwrap();
-            // Without a step, since nothing may come between.
-            let under_way = |flight: &&Arc<Flight>| flight.process == process_id() && flight.seen().is_none();
-            assert_eq!(led.iter().filter(under_way).count(), 0, "another thread leads");
+            // Without a step, so that no other thread runs in between.
+            let in_progress = |flight: &&Arc<Flight>| flight.process == process_id() && flight.seen().is_none();
+            assert_eq!(led.iter().filter(in_progress).count(), 0, "another thread leads");
             led.push(flight.clone());
         }
         step();
         if thread_rng().gen_bool(0.75) {
-            leadership.finish(Ok(Some(tokens(&flight))));
+            leadership.finish(Ok(Some(tokens_of(&flight))));
         } else {
-            // As if it had panicked.
+            // As after a panic of the leader.
             drop(leadership);
         }
         flight
@@ -66,19 +66,19 @@ impl World {
     fn wait(&self, flight: &Arc<Flight>) -> Result<Option<Tokens>, Error> {
         let never = Instant::now() + Duration::from_secs(24 * 3600);
         let result = self.client.cancellation().wait(Some(never), || flight.result.get().cloned()).into_result();
-        result.expect("nobody ends the calls").expect("there is time")
+        result.expect("no call is cancelled").expect("there is time")
     }
 }
 
 impl Flight {
-    /// The result, without a step.
+    /// The result, read without a step.
     fn seen(&self) -> Option<&Result<Option<Tokens>, Error>> {
         self.result.unobserved().get()
     }
 }
 
-/// Tokens of no other flight.
-fn tokens(flight: &Arc<Flight>) -> Tokens {
+/// Tokens that no other flight has.
+fn tokens_of(flight: &Arc<Flight>) -> Tokens {
     let name = format!("{:p}", Arc::as_ptr(flight));
     Tokens::new(Secret::new(name), None, "Bearer".to_owned(), None, None)
 }
@@ -93,7 +93,7 @@ fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Runs `call` on so many threads at once, and waits for them.
+/// Runs `call` on this number of threads at once and waits for them.
 fn on_threads(threads: usize, call: impl Fn() + Clone + Send + 'static) {
     join(spawn(threads, call));
 }
@@ -115,14 +115,14 @@ fn at_most_one_thread_leads_at_a_time() {
 }
 
 #[test]
-fn each_thread_that_waits_gets_the_result_of_the_flight_it_joined_however_that_ends() {
+fn each_follower_gets_the_result_of_its_flight_also_after_a_panic() {
     explore(|| {
         let world = World::new();
         on_threads(4, move || {
             if let Call::Joined(flight, result) = world.call() {
                 match result {
-                    Ok(given) => {
-                        assert!(given.is_some_and(|given| given.access_token() == tokens(&flight).access_token()))
+                    Ok(tokens) => {
+                        assert!(tokens.is_some_and(|tokens| tokens.access_token() == tokens_of(&flight).access_token()))
                     }
                     Err(error) => assert_eq!(error.status(), Status::Internal),
                 }
@@ -132,7 +132,7 @@ fn each_thread_that_waits_gets_the_result_of_the_flight_it_joined_however_that_e
 }
 
 #[test]
-fn a_thread_that_comes_while_a_flight_ends_gets_its_result_or_leads_the_next_one() {
+fn a_thread_that_arrives_while_a_flight_ends_gets_its_result_or_leads_the_next_one() {
     explore(|| {
         let world = World::new();
         let leadership = world.flights.lead_or_join(&world.client, Purpose::Needed).ok().unwrap();
@@ -149,7 +149,7 @@ fn a_thread_that_comes_while_a_flight_ends_gets_its_result_or_leads_the_next_one
 }
 
 #[test]
-fn after_the_end_of_a_flight_its_leader_and_who_joined_it_find_another_and_at_last_none() {
+fn no_thread_joins_a_flight_that_has_ended() {
     explore(|| {
         let world = World::new();
         let other = world.clone();
@@ -158,7 +158,7 @@ fn after_the_end_of_a_flight_its_leader_and_who_joined_it_find_another_and_at_la
             let (Call::Led(second) | Call::Joined(second, _)) = other.call();
             assert!(!Arc::ptr_eq(&first, &second), "a flight that has ended was joined");
         });
-        // Nor are its tokens kept.
+        // The session does not keep the flight and its tokens in memory.
         assert!(world.flights.0.load().is_none());
         assert!(world.flights.lead_or_join(&world.client, Purpose::Needed).is_ok());
     });
@@ -176,7 +176,7 @@ fn the_child_of_a_fork_never_waits_for_a_flight_or_a_lock_of_its_parent() {
                 world.call();
             }
         });
-        // The fork, somewhere among their steps. The child has the memory of its parent, and none of these threads.
+        // The fork happens somewhere among their steps. The child has the memory of its parent but none of these threads.
         parent.freeze();
         let child = World { flights: SingleFlight::default(), ..world.clone() };
         child.flights.0.store(world.flights.0.load_full());
