@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::LOG;
 use crate::cancel::Cancellation;
+use crate::clock::unix_now;
 use crate::config::Config;
 use crate::error::{Advice, Error, Status};
+use crate::logging::TARGET;
 use crate::random::jitter;
 use crate::response::{self, Call};
 use crate::text::{check_text, fits_header};
-use crate::tokens::{self, Tokens};
+use crate::tokens::Tokens;
 use crate::transport::{Method, Request, Transport};
 use crate::url;
 use crate::wipe::Zeroizing;
@@ -203,7 +204,7 @@ impl Client {
         let secrets = self.secrets(sent_secret);
         let name = if once { "exchange_code" } else { "refresh" };
         self.with_retries(name, deadline, || {
-            let now = tokens::unix_now();
+            let now = unix_now();
             let result = inner.transport.send(&request, deadline).and_then(|response| {
                 response::read_tokens(call, &response, now, &secrets).map_err(|error| error.with_request_sent(true))
             });
@@ -226,7 +227,7 @@ impl Client {
         loop {
             let error = match attempt() {
                 Ok(value) => {
-                    log::info!(target: LOG, "{call}: done");
+                    log::info!(target: TARGET, "{call}: done");
                     return Ok(value);
                 }
                 Err(error) => error,
@@ -237,12 +238,12 @@ impl Client {
             let pause = error.retry_after().unwrap_or_else(|| back_off(retries));
             // If the deadline comes before the next attempt, this error says more than a timeout.
             if !may_retry || pause >= deadline.saturating_duration_since(Instant::now()) {
-                log::error!(target: LOG, "{call}: {}: {error}", error.status().name());
+                log::error!(target: TARGET, "{call}: {}: {error}", error.status().name());
                 return Err(error);
             }
-            log::warn!(target: LOG, "{call}: {error}; retry in {} ms", pause.as_millis());
+            log::warn!(target: TARGET, "{call}: {error}; retry in {} ms", pause.as_millis());
             if let Err(cancelled) = self.cancellation().sleep(pause) {
-                log::error!(target: LOG, "{call}: {}: {cancelled}", cancelled.status().name());
+                log::error!(target: TARGET, "{call}: {}: {cancelled}", cancelled.status().name());
                 return Err(cancelled);
             }
             retries += 1;

@@ -50,10 +50,12 @@
 pub mod bindings;
 mod cancel;
 mod client;
+mod clock;
 mod config;
 mod error;
 mod escapes;
 mod json;
+mod logging;
 mod login;
 mod loopback;
 mod no_proxy;
@@ -82,9 +84,6 @@ pub use secret::Secret;
 pub use session::{Health, LoggedOut, Session};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use tokens::Tokens;
-
-/// The target of this crate's records in the `log` crate.
-const LOG: &str = "cmauth";
 
 /// The version of this library: `"0.1.0"`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

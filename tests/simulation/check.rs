@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use super::plan::{Disturbance, Key, Plan, ServerFault, StoreFault, StoreKind};
 use super::server::Issued;
 use super::world::{Call, FlightState, World};
+use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::session::action::{Job, Outcome};
 use crate::session::caller::{Purpose, Step};
-use crate::session::clock::Now;
 use crate::session::state::{CurrentTokens, State, Want};
 use crate::tokens::Tokens;
 

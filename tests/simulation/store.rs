@@ -1,8 +1,8 @@
 //! The stores of a simulated world: a file, whose lock ends with its holder, and a lease, which expires and keeps generations.
 
 use super::plan::{StoreFault, StoreKind};
+use crate::clock::Now;
 use crate::secret::Secret;
-use crate::session::clock::Now;
 use crate::session::state::{CurrentTokens, Identity};
 use crate::store::StoreError;
 use crate::store::record::Record;
