@@ -41,7 +41,19 @@ impl Socket {
         self.reason = timeout.reason;
     }
 
-    /// Whether it is open and the other side has sent nothing.
+    /// Whether it is open and the other side has sent nothing. ureq checks this when it puts a connection into its pool, and again
+    /// when it takes it out.
+    #[cfg(unix)]
+    pub(super) fn is_idle(&self) -> bool {
+        use rustix::io::Errno;
+        use rustix::net::{RecvFlags, recv};
+
+        let peeked = recv(&*self.stream, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Err(Errno::WOULDBLOCK))
+    }
+
+    /// The same with std alone, which takes three system calls.
+    #[cfg(not(unix))]
     pub(super) fn is_idle(&self) -> bool {
         let peeked = self.stream.set_nonblocking(true).and_then(|()| self.stream.peek(&mut [0]));
         let is_idle = matches!(&peeked, Err(error) if error.kind() == ErrorKind::WouldBlock);
@@ -127,6 +139,35 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn a_socket_is_idle_until_the_other_side_sends_or_closes_and_its_reads_still_wait() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connect = || {
+            let socket = Socket::new(Arc::new(TcpStream::connect(listener.local_addr().unwrap()).unwrap()));
+            (socket, listener.accept().unwrap().0)
+        };
+        // Nothing else tells the test when bytes have arrived.
+        let wait_while_idle = |socket: &Socket| {
+            let begun = Instant::now();
+            while socket.is_idle() {
+                assert!(begun.elapsed() < Duration::from_secs(20));
+            }
+        };
+        let (mut socket, mut server) = connect();
+        assert!(socket.is_idle() && socket.is_idle());
+        let reader = std::thread::spawn(move || (socket.read(&mut [0; 2]).unwrap(), socket));
+        server.write_all(b"a").unwrap();
+        let (amount, socket) = reader.join().unwrap();
+        assert_eq!(amount, 1);
+        assert!(socket.is_idle());
+        server.write_all(b"b").unwrap();
+        wait_while_idle(&socket);
+
+        let (socket, server) = connect();
+        drop(server);
+        wait_while_idle(&socket);
+    }
 
     #[test]
     fn dropping_a_socket_ends_its_connection_and_in_a_forked_child_it_does_not() {
