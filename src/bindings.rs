@@ -1,4 +1,4 @@
-//! What the bindings to other languages need of this crate. A Rust program needs none of it.
+//! Functions for the bindings to other languages. A Rust program needs none of them.
 //!
 //! The C library and the Python package are built on the public API and on these items:
 //! - [`catch_panic`] keeps a panic from crossing into another language.

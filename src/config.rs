@@ -1,7 +1,7 @@
-//! The API key, the server, and the limits: what a [`Client`](crate::Client) is made from.
+//! The settings of a [`Client`](crate::Client): the API key, the server, timeouts, trusted certificates and proxy.
 //!
-//! A [`Config`] is set up by one thread. Its setters never fail: the first bad value is kept and reported when the
-//! client is made, so that setting up needs one check and not one for each line.
+//! The setters of a [`Config`] do not return errors. The config keeps the first bad value, and making the client reports it. So
+//! the caller checks once, and not after every setter.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use crate::secret::Secret;
 use crate::text::{EMPTY, check_text};
 use crate::url;
 
-/// Where CameraManager lives.
+/// The server of CameraManager.
 pub const DEFAULT_BASE_URL: &str = "https://rest.cameramanager.com";
 
-/// The longest time that can be set: a day.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest timeout that can be set: a day.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// More retries than these help nobody; the deadline ends them anyway.
-const MOST_RETRIES: u32 = 10;
+/// More retries do not help: the timeout ends them.
+const MAX_RETRIES: u32 = 10;
 
 /// The settings of a client. See each setter for its default.
 ///
@@ -40,9 +40,9 @@ pub struct Config {
     pub(crate) scope: String,
     pub(crate) timeout: Duration,
     pub(crate) connect_timeout: Duration,
-    /// Replaces the system's trusted roots.
+    /// Trusted in place of the system's root certificates.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Trusted beside them.
+    /// Trusted in addition.
     pub(crate) added_ca_files: Vec<PathBuf>,
     pub(crate) proxy: ProxyChoice,
     pub(crate) user_agent: String,
@@ -51,20 +51,20 @@ pub struct Config {
     first_error: Option<Error>,
 }
 
-/// Which proxy a client uses.
+/// The proxy of a client.
 #[derive(Clone)]
 pub(crate) enum ProxyChoice {
     FromEnvironment,
     None,
-    /// Secret, for it can hold a password.
+    /// Secret, because it can hold a password.
     Url(Secret),
 }
 
 impl Config {
-    /// The settings for an API key, everything else as it is by default.
+    /// The default settings, with an API key.
     ///
-    /// An API key is an id and a secret, requested from <https://dealer.cameramanager.com> (step 1 of the guide).
-    /// The secret belongs on your server, never in a browser.
+    /// An API key is an id and a secret. Request one at <https://dealer.cameramanager.com> (step 1 of the guide). Keep the secret on
+    /// your server, never in a browser.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         let mut config = Config {
             client_id: client_id.into(),
@@ -84,8 +84,8 @@ impl Config {
         if let Err(problem) = check_text(&config.client_id) {
             config.reject("client_id", problem);
         } else if config.client_id.contains(':') {
-            // Basic credentials end the id at the first colon (RFC 7617, section 2).
-            config.reject("client_id", "it has a ':', which no API key id can have");
+            // In Basic credentials, the first colon ends the id (RFC 7617, section 2).
+            config.reject("client_id", "it has a ':', which the id of an API key cannot have");
         }
         if let Err(problem) = check_text(config.client_secret.expose()) {
             config.reject("client_secret", problem);
@@ -93,16 +93,19 @@ impl Config {
         config
     }
 
-    /// The settings for a machine that must not hold the key's secret, such as an operator's workstation: a public client
-    /// (RFC 6749, section 2.1). It can begin logins, for a machine that has the secret to finish
-    /// ([`Login::to_json`](crate::Login::to_json)), and log out; exchanges and refreshes are refused before anything is sent.
+    /// The settings of a public client (RFC 6749, section 2.1), for a machine that must not hold the secret of the API key, such as
+    /// an operator's workstation.
+    ///
+    /// A public client can log out, and begin a login that another machine with the secret finishes
+    /// ([`Login::to_json`](crate::Login::to_json)). An exchange or a refresh fails before anything is sent.
     pub fn new_public(client_id: impl Into<String>) -> Self {
         let mut config = Config::new(client_id, "none");
         config.client_secret = Secret::new("");
         config
     }
 
-    /// The server. Default [`DEFAULT_BASE_URL`]. Must be https; http only to a loopback host, for tests.
+    /// The base URL of the server. Default: [`DEFAULT_BASE_URL`]. It must be https://. For tests, http:// is allowed for a loopback
+    /// host.
     pub fn set_base_url(&mut self, base_url: &str) -> &mut Self {
         match url::parse_base_url(base_url) {
             Ok(base_url) => self.base_url = base_url,
@@ -111,7 +114,7 @@ impl Config {
         self
     }
 
-    /// What to ask for: `"write"` (default, as in the guide), `"read"`, or any other, several joined by spaces.
+    /// The scope to request: `"write"` (default, as in the guide), `"read"`, or any other; separate several by spaces.
     pub fn set_scope(&mut self, scope: &str) -> &mut Self {
         match check_text(scope) {
             Ok(()) => self.scope = scope.to_owned(),
@@ -120,26 +123,25 @@ impl Config {
         self
     }
 
-    /// How long a whole call may take, retries included. Default 30 s, at most a day.
+    /// The timeout of a whole call, retries included. Default: 30 s; at most a day.
     pub fn set_timeout(&mut self, timeout: Duration) -> &mut Self {
-        match check_time(timeout) {
+        match check_timeout(timeout) {
             Ok(()) => self.timeout = timeout,
             Err(problem) => self.reject("timeout", problem),
         }
         self
     }
 
-    /// How long making one connection may take: look-up, all addresses together, proxy and TLS. Default 10 s, at most
-    /// a day.
+    /// The timeout for making one connection: name lookup, all addresses together, proxy and TLS. Default: 10 s; at most a day.
     pub fn set_connect_timeout(&mut self, timeout: Duration) -> &mut Self {
-        match check_time(timeout) {
+        match check_timeout(timeout) {
             Ok(()) => self.connect_timeout = timeout,
             Err(problem) => self.reject("connect_timeout", problem),
         }
         self
     }
 
-    /// A PEM file with the certificates to trust in place of the system's. Read when the client is made.
+    /// A PEM file with the root certificates to trust in place of the system's. Making the client reads it.
     pub fn set_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
         if let Err(problem) = check_path(&path) {
@@ -150,8 +152,7 @@ impl Config {
         self
     }
 
-    /// A PEM file with certificates to trust beside the others. Read when the client is made; can be given several
-    /// times.
+    /// A PEM file with root certificates to trust in addition. Making the client reads it. It can be called several times.
     pub fn add_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
         if let Err(problem) = check_path(&path) {
@@ -162,23 +163,21 @@ impl Config {
         self
     }
 
-    /// The proxy: `None` (default) takes it from the environment, `""` uses none, else a URL:
-    /// `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`.
+    /// The proxy. `None` (default) takes it from the environment, and `""` uses none. Otherwise it is a URL:
+    /// `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`. With `socks5://` and `socks4://` this machine
+    /// looks up the server's name; with `socks5h://` and `socks4a://` the proxy does.
     ///
-    /// `socks5://` and `socks4://` look the server's name up here, `socks5h://` and `socks4a://` leave that to the proxy.
+    /// Making the client reads the environment, as curl does. The proxy is the first of `https_proxy`, `HTTPS_PROXY`, `all_proxy` and
+    /// `ALL_PROXY` that is not empty. If that is not the URL of a proxy, [`Client::new`](crate::Client::new) fails. `HTTP_PROXY` is
+    /// ignored: an http:// base URL is on this machine and needs no proxy.
     ///
-    /// The environment is read when the client is made, as curl reads it. The first of `https_proxy`, `HTTPS_PROXY`,
-    /// `all_proxy` and `ALL_PROXY` that is not empty is the proxy; one that is not a proxy URL is reported by
-    /// [`Client::new`](crate::Client::new). `HTTP_PROXY` does not count, and no proxy is used for an http:// base URL,
-    /// which is on this machine.
-    ///
-    /// Servers in `no_proxy`, else `NO_PROXY`, need no proxy. It is `*` alone, for all servers, or a list with commas:
+    /// `no_proxy`, or else `NO_PROXY`, lists the servers that need no proxy. It is `*`, for all servers, or a list with commas:
     /// - `example.com`: this host and its subdomains; a dot before or after it changes nothing
     /// - `10.1.2.3`, `10.0.0.0/8`, `::1`, `[::1]`, `2001:db8::/32`: an address, or a network
     /// - `example.com:8443`: the same, for this port alone
     ///
-    /// curl does not read ports there, Python's urllib no networks: a server that one of the two reaches directly is
-    /// reached directly. Other wildcards than `*` alone mean nothing in any of the three.
+    /// curl ignores entries with ports, and Python's urllib ignores networks. This library reads both. Like those two, it knows no
+    /// wildcard but the single `*`.
     pub fn set_proxy(&mut self, proxy: Option<&str>) -> &mut Self {
         match proxy {
             None => self.proxy = ProxyChoice::FromEnvironment,
@@ -191,7 +190,7 @@ impl Config {
         self
     }
 
-    /// Your product's name and version, added after `libcmauth/x.y.z` in the `User-Agent` header.
+    /// The name and version of your product. The `User-Agent` header has it after `libcmauth/x.y.z`.
     pub fn set_user_agent(&mut self, product: &str) -> &mut Self {
         match check_text(product) {
             Ok(()) if product.len() > 1000 => self.reject("user_agent", "it is longer than 1000 bytes"),
@@ -199,37 +198,37 @@ impl Config {
                 self.user_agent = concat!("libcmauth/", env!("CARGO_PKG_VERSION"), " ").to_owned();
                 self.user_agent.push_str(product);
             }
-            Ok(()) => self.reject("user_agent", "a header takes ASCII only"),
+            Ok(()) => self.reject("user_agent", "a header can carry ASCII only"),
             Err(problem) => self.reject("user_agent", problem),
         }
         self
     }
 
-    /// How often a refresh or logout is sent again after a network failure, 5xx or 429. Default 2, at most 10; 0: never.
+    /// How often a refresh or logout is retried after a network failure, a 5xx or a 429. Default: 2; at most 10; 0: never.
     pub fn set_max_retries(&mut self, max_retries: u32) -> &mut Self {
-        if max_retries > MOST_RETRIES {
-            self.reject("max_retries", format!("{max_retries} is more than {MOST_RETRIES}"));
+        if max_retries > MAX_RETRIES {
+            self.reject("max_retries", format!("{max_retries} is more than {MAX_RETRIES}"));
         } else {
             self.max_retries = max_retries;
         }
         self
     }
 
-    /// Where the parameters of a token request go: `false` (default) into the query, as the guide documents; `true`
-    /// into a form body, as RFC 6749 has it and where fewer logs see them.
+    /// Where a token request has its parameters. `false` (default): in the query, as in the guide. `true`: in a form body, as in
+    /// RFC 6749, where fewer logs record them.
     pub fn set_params_in_body(&mut self, in_body: bool) -> &mut Self {
         self.params_in_body = in_body;
         self
     }
 
-    /// Records that the value for `setting` is bad, unless an earlier value was bad too.
+    /// Records that the value for `setting` is bad. Only the first record counts.
     pub(crate) fn reject(&mut self, setting: &str, problem: impl fmt::Display) {
         if self.first_error.is_none() {
             self.first_error = Some(Error::invalid_argument(setting, problem));
         }
     }
 
-    /// The first bad value that a setter was given, as [`Client::new`](crate::Client::new) reports it.
+    /// Reports the first bad value that a setter was given, as [`Client::new`](crate::Client::new) does.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Status::InvalidArgument), with the name of the setting and the remedy.
@@ -257,18 +256,18 @@ fn check_path(path: &Path) -> Result<(), &'static str> {
     if path.as_os_str().is_empty() {
         Err(EMPTY)
     } else if path.to_string_lossy().contains(char::is_control) {
-        // Not quoted: it may be the content, with a key in it.
-        Err("it has a control character; give the file's name, not its content")
+        // Not quoted: it may be the content of the file, with a key in it.
+        Err("it has a control character; give the path of the file, not its content")
     } else {
         Ok(())
     }
 }
 
-fn check_time(time: Duration) -> Result<(), String> {
-    if time.is_zero() {
+fn check_timeout(timeout: Duration) -> Result<(), String> {
+    if timeout.is_zero() {
         Err("it is 0; give at least a millisecond".to_owned())
-    } else if time > LONGEST {
-        Err(format!("{} s is more than a day", time.as_secs()))
+    } else if timeout > MAX_TIMEOUT {
+        Err(format!("{} s is more than a day", timeout.as_secs()))
     } else {
         Ok(())
     }
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_value_is_reported_with_the_name_of_its_setting() {
+    fn each_bad_value_is_reported_with_the_name_of_its_setting() {
         type Set = fn(&mut Config);
         let cases: &[(&str, Set)] = &[
             ("client_id: ", |c| *c = Config::new("", "hunter2")),
@@ -318,14 +317,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bad_value_is_the_one_reported() {
+    fn the_first_bad_value_is_reported() {
         let mut config = good();
         config.set_scope("").set_timeout(Duration::ZERO).set_scope("read");
         assert!(problem_of(&config).starts_with("scope: "));
     }
 
     #[test]
-    fn good_values_are_taken() {
+    fn good_values_are_accepted() {
         let mut config = good();
         config
             .set_base_url("https://example.com/")

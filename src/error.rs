@@ -1,7 +1,7 @@
-//! What went wrong: a status to branch on, advice on what to do, and the details for the log.
+//! The [`Error`]: a status to branch on, advice on what to do, and a message for the log.
 //!
-//! Every other module makes its errors here. An [`Error`] never holds a secret: texts of the server come in through
-//! [`redact`](crate::secret::redact) only, and no URL with a query is kept.
+//! An [`Error`] never holds a secret. All texts of the server pass through [`redact`](crate::secret::redact), and no message has
+//! a URL with a query.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,45 +9,45 @@ use std::time::Duration;
 /// The remedy for a response that does not come from the API.
 pub(crate) const CHECK_BASE_URL: &str = "check the base URL, and any proxy or firewall on the way";
 
-/// What kind of failure it was. Numbers are the C ABI's `cm_status`: fixed, and never used again for something else.
+/// The kind of a failure. The numbers are those of `cm_status` in the C ABI: they never change and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(i32)]
 pub enum Status {
-    /// A parameter is missing, malformed or impossible, or the login is already finished. Nothing was sent.
+    /// An argument is missing, malformed or out of range, or the login is already finished. Nothing was sent.
     InvalidArgument = 1,
-    /// The code or the refresh token is no longer good (400 `invalid_grant`, 401 `invalid_token`).
+    /// The code or the refresh token is no longer valid (400 `invalid_grant`, 401 `invalid_token`).
     LoginRequired = 2,
     /// The access token is unknown or expired (401 at logout).
     TokenRejected = 3,
-    /// The user said no, or the server answered 403.
+    /// The user denied the access, or the server responded with 403.
     AccessDenied = 4,
-    /// Any other 401 of the token endpoint: the API key is wrong or may not do this.
+    /// The API key is wrong, or is not allowed to do this (any other 401 of the token endpoint).
     ClientRejected = 5,
-    /// Any other 4xx, or such an error on the redirect.
+    /// The server rejected the request for another reason (any other 4xx, or another error in the redirect).
     RequestRejected = 6,
-    /// The redirect does not belong to this login, which stays open.
+    /// The redirect does not belong to this login. The login stays open.
     StateMismatch = 7,
-    /// No name, no route, refused, reset, cut off, or the proxy failed.
+    /// The server cannot be reached, the connection was lost, or the proxy failed.
     Network = 8,
-    /// The certificate or the handshake failed.
+    /// The certificate is not trusted, or the TLS handshake failed.
     Tls = 9,
     /// A deadline passed.
     Timeout = 10,
-    /// 5xx or 429, whatever its body.
+    /// The server failed or is overloaded (5xx or 429).
     Server = 11,
-    /// An answer that is not what the API promises.
+    /// The response is not one of this API.
     Protocol = 12,
-    /// The store of a session could not be read, locked or written.
+    /// The store of a session cannot be read, locked or written.
     Store = 13,
-    /// A bug in this library, caught.
+    /// A bug in this library.
     Internal = 14,
-    /// [`Client::cancel`](crate::Client::cancel) was called.
+    /// The call was cancelled, for example by [`Client::cancel`](crate::Client::cancel).
     Cancelled = 15,
 }
 
 impl Status {
-    /// Every status there is, in the order of their numbers.
+    /// All statuses, in the order of their numbers.
     pub const ALL: &'static [Status] = &[
         Status::InvalidArgument,
         Status::LoginRequired,
@@ -66,7 +66,7 @@ impl Status {
         Status::Cancelled,
     ];
 
-    /// The status' name in capitals, for logs: `"LOGIN_REQUIRED"`.
+    /// The name of the status in capitals, for logs: `"LOGIN_REQUIRED"`.
     pub fn name(self) -> &'static str {
         match self {
             Status::InvalidArgument => "INVALID_ARGUMENT",
@@ -87,7 +87,7 @@ impl Status {
         }
     }
 
-    /// What usually helps; an error may know better (see [`Error::advice`]).
+    /// The usual advice. An error can have another one: see [`Error::advice`].
     fn advice(self) -> Advice {
         match self {
             Status::LoginRequired | Status::StateMismatch => Advice::LogIn,
@@ -105,31 +105,31 @@ impl Status {
     }
 }
 
-/// What to do about an error. The numbers are the C ABI's `cm_advice`.
+/// What to do about an error. The numbers are those of `cm_advice` in the C ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(i32)]
 pub enum Advice {
-    /// Nothing: you asked for it.
+    /// Nothing: your program cancelled the call.
     None = 0,
-    /// Somebody must change something: the program, its settings, the site's network or the API key.
+    /// A person must change something: the program, its settings, the network or the API key.
     Fix = 1,
     /// Send the user to the login page again.
     LogIn = 2,
-    /// Get a new access token with the refresh token, then do it again.
+    /// Get a new access token with the refresh token, then repeat the call.
     Refresh = 3,
-    /// Try again later; after [`Error::retry_after`] where the server named a time.
+    /// Repeat the call later. If the server named a time, wait for [`Error::retry_after`].
     Retry = 4,
-    /// It is a bug in this library: report it with the message.
+    /// Report the message: there is a bug in this library.
     Report = 5,
 }
 
 impl Advice {
-    /// Every advice there is, in the order of their numbers.
+    /// All advices, in the order of their numbers.
     pub const ALL: &'static [Advice] =
         &[Advice::None, Advice::Fix, Advice::LogIn, Advice::Refresh, Advice::Retry, Advice::Report];
 
-    /// The advice in words, for logs: `"log in"`.
+    /// The name of the advice, for logs: `"log in"`.
     pub fn name(self) -> &'static str {
         match self {
             Advice::None => "nothing",
@@ -142,7 +142,7 @@ impl Advice {
     }
 }
 
-/// Why a call failed. Prints as one line that says what happened and what to do, and holds no secret.
+/// The reason why a call failed. It prints as one line that says what happened and what to do. It holds no secret.
 #[derive(Clone)]
 pub struct Error(Box<Details>);
 
@@ -150,7 +150,7 @@ pub struct Error(Box<Details>);
 struct Details {
     status: Status,
     advice: Advice,
-    /// What happened, without the remedy.
+    /// What happened. The message is this and the remedy.
     what: String,
     message: String,
     http_status: Option<u16>,
@@ -161,7 +161,7 @@ struct Details {
 }
 
 impl Error {
-    /// What happened, and what to do about it; together they are the message.
+    /// `what` says what happened, and `remedy` what to do. The message is both.
     pub(crate) fn new(status: Status, what: impl Into<String>, remedy: &str) -> Self {
         let what = what.into();
         Error(Box::new(Details {
@@ -177,7 +177,7 @@ impl Error {
         }))
     }
 
-    /// A bad argument: its name, and what is wrong with it or how to correct it.
+    /// The error for a bad argument: its name, and what is wrong with it or how to correct it.
     pub(crate) fn invalid_argument(name: &str, problem: impl fmt::Display) -> Self {
         let mut error = Self::new(Status::InvalidArgument, format!("{name}: {problem}"), "");
         error.0.message.clone_from(&error.0.what);
@@ -195,7 +195,7 @@ impl Error {
         self
     }
 
-    /// `code` and `description` as they may be shown: redacted.
+    /// `code` and `description` must be redacted.
     pub(crate) fn with_oauth(mut self, code: Option<String>, description: Option<String>) -> Self {
         self.0.oauth_error = code;
         self.0.oauth_description = description;
@@ -207,7 +207,7 @@ impl Error {
         self
     }
 
-    /// Notes that at least one byte of the request may have reached the server.
+    /// `sent`: at least one byte of the request may have reached the server.
     pub(crate) fn with_request_sent(mut self, sent: bool) -> Self {
         self.0.request_sent = sent;
         self
@@ -218,8 +218,8 @@ impl Error {
         self.0.status
     }
 
-    /// What to do. It belongs to this error, not to its status alone: after an exchange whose request may have
-    /// arrived it is [`Advice::LogIn`], for the code is used up.
+    /// What to do. The status alone does not decide it: for an exchange whose request may have reached the server it is
+    /// [`Advice::LogIn`], because the code is used up.
     pub fn advice(&self) -> Advice {
         self.0.advice
     }
@@ -229,28 +229,28 @@ impl Error {
         &self.0.message
     }
 
-    /// The HTTP status, where there was an answer.
+    /// The HTTP status of the response, if there was one.
     pub fn http_status(&self) -> Option<u16> {
         self.0.http_status
     }
 
-    /// The OAuth error code of the answer or the redirect (RFC 6749, sections 4.1.2.1 and 5.2): `invalid_grant`.
+    /// The OAuth error code of the response or the redirect (RFC 6749, sections 4.1.2.1 and 5.2), such as `invalid_grant`.
     pub fn oauth_error(&self) -> Option<&str> {
         self.0.oauth_error.as_deref()
     }
 
-    /// What the server said about it, at most 512 bytes, secrets replaced by `[redacted]`. For people: never branch
-    /// on it.
+    /// The server's description of the error: at most 512 bytes, with secrets replaced by `[redacted]`. It is for people; do not
+    /// branch on it.
     pub fn oauth_description(&self) -> Option<&str> {
         self.0.oauth_description.as_deref()
     }
 
-    /// How long the server asked to wait (`Retry-After`).
+    /// The time that the server asked to wait before a retry (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// Whether a byte of the request may have reached the server. An authorization code is then used up.
+    /// Whether at least one byte of the request may have reached the server. If so, an authorization code is used up.
     pub fn request_sent(&self) -> bool {
         self.0.request_sent
     }
@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_names_of_statuses_are_those_of_the_abi() {
+    fn statuses_have_the_numbers_and_names_of_the_abi() {
         let table: Vec<_> = Status::ALL.iter().map(|s| (*s as i32, s.name())).collect();
         assert_eq!(
             table,
@@ -300,14 +300,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_names_of_advices_are_those_of_the_abi() {
+    fn advices_have_the_numbers_and_names_of_the_abi() {
         let table: Vec<_> = Advice::ALL.iter().map(|a| (*a as i32, a.name())).collect();
         let wanted = [(0, "nothing"), (1, "fix"), (2, "log in"), (3, "refresh"), (4, "retry"), (5, "report")];
         assert_eq!(table, wanted);
     }
 
     #[test]
-    fn an_error_prints_its_message_and_in_debug_its_status_too() {
+    fn an_error_prints_its_message_and_its_debug_format_adds_the_status() {
         let error = Error::invalid_argument("code", "it is empty");
         assert_eq!(error.to_string(), "code: it is empty");
         assert_eq!(format!("{error:?}"), "INVALID_ARGUMENT: code: it is empty");

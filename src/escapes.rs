@@ -1,16 +1,16 @@
-//! The ways in which an escaped text can be read, for `secret` to find a secret that a server echoes escaped.
+//! All ways to read a text that may be escaped. `secret` uses them to find a secret that a server echoes in an escaped form.
 //!
-//! Nobody says how often a text was escaped, in which form, or whether a `%` in it is an escape at all. So nothing is
-//! decoded for good: a position of the text has several [`Reading`]s, the byte itself and what an escape there stands
-//! for. An escape of which parts are escaped is found like any other, since it is looked for in the readings of what
-//! follows. `%252B` has the readings `%`, `%` (of `%25`) and `+` (of all).
+//! It is unknown how often a text was escaped, in which form, and whether a `%` in it is an escape. So this module does not
+//! decode the text. Instead, each position has several [`Reading`]s: the byte itself, and the character of each escape that begins
+//! there. The parts of an escape can be escaped, too, so an escape is sought in the readings of the following positions. For
+//! example, the first position of `%252B` has the readings `%`, `%` (for `%25`) and `+` (for all).
 
 use crate::wipe::Zeroizing;
 
-/// As many ways to read one position are kept; each layer of escapes adds about one.
+/// The largest number of readings of one position. Each layer of escapes adds about one.
 const MAX_READINGS: usize = 16;
 
-/// The text from one position to `end` stands for these bytes: one, or those of one character.
+/// One way to read the text from a position to `end`: as one byte, or as the bytes of one character.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
     bytes: [u8; 4],
@@ -36,23 +36,23 @@ impl Reading {
     }
 }
 
-/// Every reading of every position of a text.
+/// All readings of all positions of a text.
 pub(crate) struct Readings<'a> {
     text: &'a [u8],
-    /// Those of escapes, from the end of the text to its beginning. Wiped, for there can be a secret in them.
+    /// The readings of escapes, from the end of the text to its beginning. Wiped, because they can hold a secret.
     escapes: Zeroizing<Vec<Reading>>,
-    /// Where those of each position lie in `escapes`.
-    places: Vec<(u32, u32)>,
+    /// For each position, the range of its readings in `escapes`.
+    ranges: Vec<(u32, u32)>,
 }
 
 impl<'a> Readings<'a> {
-    /// Takes time in proportion to the text's length.
+    /// The time is proportional to the length of the text.
     pub(crate) fn new(text: &'a [u8]) -> Self {
         let begins_escape = |byte: &u8| matches!(byte, b'%' | b'&' | b'\\');
-        // In one piece: growing would leave copies behind.
-        let room = text.iter().filter(|byte| begins_escape(byte)).count() * MAX_READINGS;
-        let escapes = Zeroizing::new(Vec::with_capacity(room));
-        let mut readings = Readings { text, escapes, places: vec![(0, 0); text.len()] };
+        // One allocation: a growing vector would leave copies behind.
+        let capacity = text.iter().filter(|byte| begins_escape(byte)).count() * MAX_READINGS;
+        let escapes = Zeroizing::new(Vec::with_capacity(capacity));
+        let mut readings = Readings { text, escapes, ranges: vec![(0, 0); text.len()] };
         for position in (0..text.len()).rev() {
             if begins_escape(&text[position]) {
                 readings.find_escapes(position);
@@ -61,14 +61,14 @@ impl<'a> Readings<'a> {
         readings
     }
 
-    /// The readings of a position; none at the end of the text.
+    /// The readings of a position. The end of the text has none.
     pub(crate) fn at(&self, position: u32) -> impl Iterator<Item = Reading> {
         let byte = self.text.get(position as usize).map(|byte| Reading::byte(*byte, position + 1));
-        let (from, to) = self.places.get(position as usize).copied().unwrap_or_default();
+        let (from, to) = self.ranges.get(position as usize).copied().unwrap_or_default();
         byte.into_iter().chain(self.escapes[from as usize..to as usize].iter().copied())
     }
 
-    /// Finds the escapes that begin at a position. All positions after it have their readings already.
+    /// Finds the escapes that begin at a position. All later positions must have their readings.
     fn find_escapes(&mut self, position: usize) {
         let mut found = Zeroizing::new(Vec::with_capacity(MAX_READINGS));
         found.push(Reading::byte(self.text[position], position as u32 + 1));
@@ -89,7 +89,7 @@ impl<'a> Readings<'a> {
         }
         let from = self.escapes.len() as u32;
         self.escapes.extend_from_slice(&found[1..]);
-        self.places[position] = (from, self.escapes.len() as u32);
+        self.ranges[position] = (from, self.escapes.len() as u32);
     }
 
     /// `%2B`, and `%u002B` of JavaScript's `escape`.
@@ -100,7 +100,7 @@ impl<'a> Readings<'a> {
         self.utf16_escapes(after, b"%", add);
     }
 
-    /// Those of JSON, `\x2B` of JavaScript and Python, and a backslash before any other symbol.
+    /// The escapes of JSON, `\x2B` of JavaScript and Python, and a backslash before any other punctuation.
     fn backslash_escapes(&self, after: u32, add: &mut impl FnMut(Reading)) {
         for reading in self.at(after) {
             match reading.bytes() {
@@ -111,7 +111,7 @@ impl<'a> Readings<'a> {
                 b"t" => add(Reading::byte(b'\t', reading.end)),
                 b"x" => {
                     for (code, end) in self.numbers(reading.end, 16, 2, 2) {
-                        // A character in JavaScript, a byte in Python.
+                        // A character in JavaScript, and a byte in Python.
                         Reading::char(code, end).map(&mut *add);
                         add(Reading::byte(code as u8, end));
                     }
@@ -123,7 +123,7 @@ impl<'a> Readings<'a> {
         self.utf16_escapes(after, b"\\", add);
     }
 
-    /// `u002B` after `introducer`; a character beyond 16 bits is two escapes, a surrogate each.
+    /// `u002B` after `introducer`. A character beyond 16 bits is two such escapes, one for each surrogate.
     fn utf16_escapes(&self, after: u32, introducer: &[u8], add: &mut impl FnMut(Reading)) {
         for (unit, end) in self.utf16_units(after) {
             if let 0xd800..=0xdbff = unit {
@@ -164,7 +164,7 @@ impl<'a> Readings<'a> {
         }
     }
 
-    /// The ends of all readings of `word` from a position on.
+    /// The ends of all readings of the text from `start` as `word`.
     fn spelled(&self, start: u32, word: &[u8]) -> Vec<u32> {
         let mut ends = vec![start];
         for letter in word {
@@ -176,16 +176,16 @@ impl<'a> Readings<'a> {
         ends
     }
 
-    /// The readings of a position as a number of `shortest` to `longest` digits, with their ends.
-    fn numbers(&self, start: u32, radix: u32, shortest: usize, longest: usize) -> Vec<(u32, u32)> {
+    /// All readings of the text from `start` as a number of `min_digits` to `max_digits` digits, with their ends.
+    fn numbers(&self, start: u32, radix: u32, min_digits: usize, max_digits: usize) -> Vec<(u32, u32)> {
         let (mut numbers, mut longer) = (Vec::new(), vec![(0, start)]);
-        for length in 1..=longest {
+        for length in 1..=max_digits {
             let digit = |reading: &Reading| match reading.bytes() {
                 [byte] => char::from(*byte).to_digit(radix),
                 _ => None,
             };
             let step = |(number, end): &(u32, u32)| -> Vec<(u32, u32)> {
-                // Eight digits fit.
+                // A u32 holds eight digits.
                 let longer = |reading: Reading| Some((number * radix + digit(&reading)?, reading.end));
                 self.at(*end).filter_map(longer).collect()
             };
@@ -193,16 +193,16 @@ impl<'a> Readings<'a> {
             if longer.is_empty() {
                 break;
             }
-            if length >= shortest {
+            if length >= min_digits {
                 numbers.extend(&longer);
             }
         }
         numbers
     }
 
-    /// What `look` finds in the readings of these positions, without repetitions.
-    fn following(&self, positions: &[u32], look: impl Fn(Reading) -> Option<u32>) -> Vec<u32> {
-        let mut found: Vec<u32> = positions.iter().flat_map(|position| self.at(*position)).filter_map(look).collect();
+    /// The results of `select` for the readings of these positions, without repetitions.
+    fn following(&self, positions: &[u32], select: impl Fn(Reading) -> Option<u32>) -> Vec<u32> {
+        let mut found: Vec<u32> = positions.iter().flat_map(|position| self.at(*position)).filter_map(select).collect();
         found.sort_unstable();
         found.dedup();
         found.truncate(MAX_READINGS);
@@ -210,7 +210,7 @@ impl<'a> Readings<'a> {
     }
 }
 
-/// The named entities of HTML that stand for ASCII.
+/// The named entities of HTML for ASCII characters.
 const ENTITIES: &[(&str, u8)] = &[
     ("amp", b'&'),
     ("AMP", b'&'),
@@ -264,14 +264,14 @@ const ENTITIES: &[(&str, u8)] = &[
 mod tests {
     use super::*;
 
-    /// All readings of the beginning of a text, and how much of it each takes.
+    /// All readings of the beginning of a text, with their ends.
     fn readings(text: &str) -> Vec<(String, u32)> {
         let readings = Readings::new(text.as_bytes());
         let shown = |reading: Reading| (String::from_utf8_lossy(reading.bytes()).into_owned(), reading.end);
         readings.at(0).map(shown).collect()
     }
 
-    /// Those of escapes.
+    /// The readings of escapes.
     fn escapes(text: &str) -> Vec<(String, u32)> {
         readings(text).split_off(1)
     }
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn each_form_of_escape_is_read() {
+    fn each_form_of_escape_is_recognized() {
         for (text, means) in [
             ("%2B", "+"),
             ("%2b", "+"),
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_begins_like_an_escape_is_none() {
+    fn an_incomplete_escape_is_not_recognized() {
         for text in [
             "%",
             "%2",
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_whose_parts_are_escaped_is_read() {
+    fn an_escape_whose_parts_are_escaped_is_recognized() {
         let texts: Vec<_> = escapes("%25252B").into_iter().map(|(text, end)| format!("{text}{end}")).collect();
         assert_eq!(texts, ["%3", "%5", "+7"]);
         for text in ["%%32%42", "\\u005cu002b", "&amp;#43;", "%26%2343%3B", "&#37;2B", "\\u0025\\u0032\\u0042"] {

@@ -1,4 +1,4 @@
-//! JSON with secrets in it: read, and wiped when done with. Used for the server's answers and for kept tokens.
+//! JSON that holds secrets, wiped from memory when it is dropped: responses of the server, and saved tokens and logins.
 
 use std::fmt::Write;
 
@@ -9,16 +9,16 @@ use crate::wipe::Zeroizing;
 /// A JSON value whose texts are wiped from memory when it is dropped.
 pub(crate) struct Wiped(pub(crate) Value);
 
-/// The value under a key is neither a text nor absent.
+/// The value of a key is not a string.
 pub(crate) struct NotText;
 
 impl Wiped {
-    /// `None` where it is not JSON. The parser's own message is dropped: it can quote what it read.
+    /// `None` if the text is not JSON. The message of the parser is dropped, because it can quote the text.
     pub(crate) fn parse(json: &[u8]) -> Option<Wiped> {
         serde_json::from_slice(json).ok().map(Wiped)
     }
 
-    /// Takes the text under `key` out of an object; `None` where there is none, or `null`.
+    /// Takes the string of `key` out of an object. `None` if there is none, or if it is `null`.
     pub(crate) fn take_text(&mut self, key: &str) -> Result<Option<Zeroizing<String>>, NotText> {
         match self.0.get_mut(key).map(Value::take) {
             None | Some(Value::Null) => Ok(None),
@@ -30,9 +30,9 @@ impl Wiped {
         }
     }
 
-    /// The value as text, in one allocation of `room` bytes: growing would leave copies behind.
-    pub(crate) fn to_text(&self, room: usize) -> String {
-        let mut text = String::with_capacity(room);
+    /// The value as text, in one allocation of `capacity` bytes: a growing string would leave copies behind.
+    pub(crate) fn to_text(&self, capacity: usize) -> String {
+        let mut text = String::with_capacity(capacity);
         // Writing to a String cannot fail.
         let _ = write!(text, "{}", self.0);
         text

@@ -1,17 +1,18 @@
-//! The CameraManager login: send a user to the login page, turn the code that comes back into tokens, keep the tokens
-//! fresh, log out.
+//! The CameraManager login: send a user to the login page, exchange the authorization code for tokens, refresh the tokens, log
+//! out. The calls follow the vendor's guide, "OAuth login panel + refresh token":
+//! <https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token>.
 //!
-//! | idea | what it is |
+//! | Type | What it is |
 //! |---|---|
-//! | [`Config`] | the API key, the server, and the limits (time, trust, proxy); set up once, by one thread |
-//! | [`Client`] | a config made usable; immutable, shared by every thread: `exchange_code`, `refresh`, `logout` |
-//! | [`Login`] | one login under way: the page to open, and the check of the redirect that returns |
-//! | [`Loopback`] | a login of a desktop program in one call: it waits for the browser on this machine |
-//! | [`Tokens`] | what the server gave and until when; immutable, a refresh gives new ones |
-//! | [`Session`] | one logged-in user: hands out tokens that are valid now, refreshes once for all who wait |
-//! | [`Store`] | where a session's tokens outlive the process: [`MemoryStore`], [`FileStore`], or the host's own |
-//! | [`Error`] | a [`Status`] to branch on, an [`Advice`] on what to do, and details for the log; never a secret |
-//! | [`Secret`] | a text that is wiped from memory and prints as `[redacted]` |
+//! | [`Config`] | The API key, the server, timeouts, trusted certificates and proxy. One thread sets it up once. |
+//! | [`Client`] | Makes the calls `exchange_code`, `refresh` and `logout`. Immutable; all threads share it. |
+//! | [`Login`] | One login in progress: the page to open, and the check of the redirect. |
+//! | [`Loopback`] | The login of a desktop program in one call: it waits for the browser on this machine. |
+//! | [`Tokens`] | An access token, its expiry and a refresh token. Immutable; a refresh returns new ones. |
+//! | [`Session`] | One logged-in user: returns tokens that are valid now, and refreshes them once for all callers. |
+//! | [`Store`] | Keeps the tokens of a session: [`MemoryStore`], [`FileStore`], or your own. |
+//! | [`Error`] | A [`Status`] to branch on, an [`Advice`] on what to do, and a message for the log. It has no secret. |
+//! | [`Secret`] | A text that is wiped from memory and prints as `[redacted]`. |
 //!
 //! # A login
 //!
@@ -36,13 +37,13 @@
 //! ```
 //!
 //! # What to know
-//! - Calls block, each within one deadline ([`Config::set_timeout`]); use a thread where that is too long.
-//! - Nothing is printed and no signal handler installed. Threads are started to reach a host (a look-up and a connection
-//!   cannot be stopped otherwise), to close connections that nobody uses, and to refresh a session that keeps its tokens in
-//!   a file or in memory; at most 64 in a process.
-//! - A refresh ends the old access token at once, so refresh in one place, and keep what comes back.
-//! - Each request, answer, retry and failure is a line for the `log` crate, target `cmauth`, without secrets. At its trace
-//!   level ureq logs URLs, which have tokens in their query: keep `ureq` below trace, or set
+//! - Calls block, at most for one timeout ([`Config::set_timeout`]). If that is too long, make them on another thread.
+//! - The library prints nothing and installs no signal handler.
+//! - The library starts threads: to look a host up and connect to it (which cannot be stopped otherwise), to close idle
+//!   connections, and to refresh a session that keeps its tokens in a file or in memory. A process has at most 64 of them.
+//! - A refresh makes the old access token invalid at once. So refresh in one place, and keep the new tokens.
+//! - Each request, response, retry and failure is a record in the `log` crate, with target `cmauth` and without secrets. At the
+//!   trace level, ureq logs URLs, which have tokens in their query: keep the target `ureq` below trace, or set
 //!   [`Config::set_params_in_body`].
 
 #![forbid(unsafe_code)]

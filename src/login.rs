@@ -175,7 +175,7 @@ impl Login {
             let query = url::query_of(url.trim()).unwrap_or_default();
             url::query_values(query, name).is_ok_and(|values| !values.is_empty())
         };
-        url::place(url.trim()).is_some_and(|place| url::place(&self.redirect_uri) == Some(place))
+        url::parts(url.trim()).is_some_and(|place| url::parts(&self.redirect_uri) == Some(place))
             && (has("code") || has("error"))
     }
 
@@ -269,7 +269,7 @@ fn check_login_uri(redirect_uri: &str) -> Result<(), Error> {
     if !redirect_uri.is_ascii() {
         return Err(bad("percent-encode the characters that are not ASCII, as browsers do".to_owned()));
     }
-    if url::place(redirect_uri).is_none() {
+    if url::parts(redirect_uri).is_none() {
         return Err(bad("it is not a URL with a valid host and port".to_owned()));
     }
     let own_query = url::query_of(redirect_uri).unwrap_or_default();

@@ -1,12 +1,11 @@
-//! Which servers need no proxy: the text of a `NO_PROXY` variable, read as curl and Python's urllib read it.
+//! Reads a `NO_PROXY` variable, which lists the servers that need no proxy.
 //!
-//! The two programs differ. A server is reached directly if one of them would do so, since each entry was written for
-//! one of them, and the answer to an entry that is not understood is a login that fails. The table in the tests has the
-//! few exceptions.
+//! curl and Python's urllib read it in different ways, and each variable was written for one of them. So an entry counts if it
+//! counts for one of the two: an entry that is ignored makes every login fail. The table in the tests has the few exceptions.
 
 use std::net::IpAddr;
 
-/// Whether `no_proxy` lists the server at `host` and `port`. `host` is as in a URL: an IPv6 address has brackets.
+/// Whether `no_proxy` lists the server at `host` and `port`. As in a URL, an IPv6 address in `host` has brackets.
 pub(crate) fn lists(no_proxy: &str, host: &str, port: u16) -> bool {
     if no_proxy == "*" {
         return true;
@@ -26,7 +25,7 @@ pub(crate) fn lists(no_proxy: &str, host: &str, port: u16) -> bool {
     })
 }
 
-/// An entry without and with its port. The colons of an IPv6 address without brackets belong to no port.
+/// Splits an entry into host and port. The last colon of an IPv6 address without brackets begins no port.
 fn split_port(entry: &str) -> (&str, Option<&str>) {
     match entry.rsplit_once(':') {
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
@@ -34,7 +33,7 @@ fn split_port(entry: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The address that a host is, with or without brackets.
+/// The IP address of a host, with or without brackets. `None` if the host is a name.
 fn address(host: &str) -> Option<IpAddr> {
     match host.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
@@ -42,7 +41,7 @@ fn address(host: &str) -> Option<IpAddr> {
     }
 }
 
-/// Whether the domain is `host`, or one above it.
+/// Whether `domain` is `host` or a domain above it.
 fn is_domain_of(domain: &str, host: &str) -> bool {
     let Some(start) = host.len().checked_sub(domain.len()).filter(|_| !domain.is_empty()) else {
         return false;
@@ -51,10 +50,10 @@ fn is_domain_of(domain: &str, host: &str) -> bool {
     end.eq_ignore_ascii_case(domain.as_bytes()) && (before.is_empty() || before.ends_with(b"."))
 }
 
-/// Whether an entry, `10.1.2.3` or `10.0.0.0/8`, has the address in it.
+/// Whether an entry, such as `10.1.2.3` or `10.0.0.0/8`, contains the address.
 fn network_has(entry: &str, host: IpAddr) -> bool {
     let (network, prefix) = entry.split_once('/').unwrap_or((entry, ""));
-    // As in curl, no length and a length of 0 both stand for the address alone.
+    // As in curl, an entry without a length or with a length of 0 stands for the address alone.
     let prefix = prefix.parse().unwrap_or(0);
     let same_prefix = |host: u128, network: u128, bits: u32| {
         prefix <= bits && (host ^ network).checked_shr(if prefix == 0 { 0 } else { bits - prefix }).unwrap_or(0) == 0
@@ -76,17 +75,17 @@ mod tests {
 
     /// How a program reaches the server of a row.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Way {
+    enum Route {
         Direct,
         Proxy,
-        /// Not the same in all versions of the program.
+        /// It depends on the version of the program.
         Varies,
     }
-    use Way::{Direct, Proxy, Varies};
+    use Route::{Direct, Proxy, Varies};
 
-    /// `NO_PROXY`, URL, curl, Python, this library. The test below asks curl and Python, so their columns are evidence.
-    const TABLE: &[(&str, &str, Way, Way, Way)] = &[
-        // A name, for its subdomains too.
+    /// `NO_PROXY`, URL, curl, Python, this library. Tests compare the columns of curl and Python with the programs.
+    const TABLE: &[(&str, &str, Route, Route, Route)] = &[
+        // A name, which includes its subdomains.
         ("", "https://example.test/", Proxy, Proxy, Proxy),
         ("example.test", "https://example.test/", Direct, Direct, Direct),
         ("example.test", "https://cams.example.test/", Direct, Direct, Direct),
@@ -96,16 +95,16 @@ mod tests {
         ("EXAMPLE.test", "https://Example.TEST/", Direct, Direct, Direct),
         ("test", "https://example.test/", Direct, Direct, Direct),
         ("https://example.test", "https://example.test/", Proxy, Proxy, Proxy),
-        // Commas and blanks.
+        // Commas and spaces.
         ("other.test,example.test", "https://example.test/", Direct, Direct, Direct),
         ("other.test, example.test", "https://example.test/", Direct, Direct, Direct),
         (" other.test , example.test ", "https://example.test/", Direct, Direct, Direct),
         ("\texample.test\t", "https://example.test/", Direct, Direct, Direct),
         (",,example.test,", "https://example.test/", Direct, Direct, Direct),
         ("example.test other.test", "https://example.test/", Direct, Proxy, Direct),
-        // Old versions of curl only.
+        // Only old versions of curl.
         ("other.test example.test", "https://example.test/", Varies, Proxy, Direct),
-        // Dots at either end.
+        // Dots at the beginning or the end.
         (".example.test", "https://example.test/", Direct, Direct, Direct),
         (".example.test", "https://cams.example.test/", Direct, Direct, Direct),
         (".example.test", "https://notexample.test/", Proxy, Proxy, Proxy),
@@ -115,7 +114,7 @@ mod tests {
         ("example.test.", "https://example.test./", Direct, Direct, Direct),
         ("example.test", "https://example.test./", Direct, Proxy, Direct),
         (".", "https://example.test/", Proxy, Proxy, Proxy),
-        // A star is for all, alone only.
+        // A star alone stands for all servers.
         ("*", "https://example.test/", Direct, Direct, Direct),
         ("*", "https://10.1.2.3/", Direct, Direct, Direct),
         ("*", "https://[::1]/", Direct, Direct, Direct),
@@ -131,11 +130,11 @@ mod tests {
         ("example.test:8443", "https://example.test:9443/", Proxy, Proxy, Proxy),
         ("example.test:8443", "https://example.test/", Proxy, Proxy, Proxy),
         ("example.test:443", "https://example.test:443/", Proxy, Direct, Direct),
-        // Python sees a port only where it is written; it is the same server.
+        // To Python, a URL without a port does not match. It is the same server.
         ("example.test:443", "https://example.test/", Proxy, Proxy, Direct),
         ("example.test:port", "https://example.test/", Proxy, Proxy, Proxy),
         ("10.1.2.3:8443", "https://10.1.2.3:8443/", Proxy, Direct, Direct),
-        // Addresses and their networks.
+        // Addresses and networks.
         ("10.1.2.3", "https://10.1.2.3/", Direct, Direct, Direct),
         ("10.1.2.3", "https://10.1.2.4/", Proxy, Proxy, Proxy),
         (".10.1.2.3", "https://10.1.2.3/", Proxy, Direct, Direct),
@@ -149,12 +148,12 @@ mod tests {
         ("10.0.0.0/8", "https://example.test/", Proxy, Proxy, Proxy),
         ("10.", "https://10.1.2.3/", Proxy, Proxy, Proxy),
         ("10.1.2.*", "https://10.1.2.3/", Proxy, Proxy, Proxy),
-        // A prefix length of 0 counts as none: not a second way to write the star.
+        // A prefix length of 0 counts as no length, not as a star.
         ("0.0.0.0/0", "https://10.1.2.3/", Proxy, Proxy, Proxy),
         ("10.1.2.3/0", "https://10.1.2.3/", Direct, Proxy, Direct),
-        // Python takes the end of an address for a domain; whoever wrote this did not mean that.
+        // Python takes the end of an address for a domain. No user means that.
         ("2.3", "https://10.1.2.3/", Proxy, Direct, Proxy),
-        // IPv6. The manual of curl promises networks; its versions differ.
+        // IPv6. The manual of curl promises networks, but its versions differ.
         ("::1", "https://[::1]/", Direct, Proxy, Direct),
         ("::1", "https://[::1]:8443/", Direct, Proxy, Direct),
         ("[::1]", "https://[::1]/", Proxy, Direct, Direct),
@@ -169,11 +168,11 @@ mod tests {
     ];
 
     #[test]
-    fn a_host_needs_a_proxy_or_none_as_the_table_says() {
+    fn a_server_is_reached_directly_if_the_table_says_so() {
         let wrong: Vec<_> = TABLE
             .iter()
             .filter(|(no_proxy, url, .., ours)| {
-                let (_, host, port, _) = url::place(url).unwrap();
+                let (_, host, port, _) = url::parts(url).unwrap();
                 lists(no_proxy, &host, port) != (*ours == Direct)
             })
             .collect();
@@ -181,8 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn the_table_differs_from_both_programs_only_where_it_says_why() {
-        let direct_for_one = |row: &&(_, _, Way, Way, Way)| (row.2 == Direct || row.3 == Direct) == (row.4 == Direct);
+    fn this_library_differs_from_both_programs_only_in_the_known_exceptions() {
+        let direct_for_one =
+            |row: &&(_, _, Route, Route, Route)| (row.2 == Direct || row.3 == Direct) == (row.4 == Direct);
         let exceptions: Vec<_> =
             TABLE.iter().filter(|row| row.2 != Varies && !direct_for_one(row)).map(|row| row.0).collect();
         assert_eq!(exceptions, ["example.test:443", "2.3"]);
@@ -206,10 +206,10 @@ mod tests {
                            print(urllib.request.proxy_bypass_environment(urllib.parse.urlsplit(url).netloc))";
         let rows: String = TABLE.iter().map(|row| format!("{}|{}\n", row.0, row.1)).collect();
         let Some(output) = python_or_skip(program, &rows) else { return };
-        let ways: Vec<Way> = output.lines().map(|line| if line == "True" { Direct } else { Proxy }).collect();
-        let wanted: Vec<Way> = TABLE.iter().map(|row| row.3).collect();
+        let routes: Vec<Route> = output.lines().map(|line| if line == "True" { Direct } else { Proxy }).collect();
+        let wanted: Vec<Route> = TABLE.iter().map(|row| row.3).collect();
         for (i, row) in TABLE.iter().enumerate() {
-            assert_eq!(ways.get(i), wanted.get(i), "{row:?}");
+            assert_eq!(routes.get(i), wanted.get(i), "{row:?}");
         }
     }
 }

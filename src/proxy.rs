@@ -1,7 +1,7 @@
-//! The proxy of a client: its URL checked, or taken from the environment.
+//! The proxy of a client: checks its URL, or takes it from the environment.
 //!
-//! `config` checks URLs with it, `transport` asks it for the environment's proxy. No message has a URL in it, for there
-//! can be a password there.
+//! `config` checks a URL; `transport` makes ureq's proxy from it, or from the environment. No message has the URL, because that
+//! can hold a password.
 
 use std::ffi::OsString;
 
@@ -10,11 +10,10 @@ use crate::no_proxy;
 use crate::url;
 use crate::wipe::Zeroizing;
 
-/// What is wrong with a proxy's URL, and how to put it right.
 const NOT_A_URL: &str = "not a proxy URL; it looks like \"http://host:3128\" or \"socks5://host:1080\"";
 
-/// The proxy of an https server, most specific first; small letters come before capitals, as in curl and Python.
-/// `HTTP_PROXY` is for http in both, and a CGI program's is whatever its client sent as a header.
+/// The variables for an https server, in the order of curl and Python. Not `HTTP_PROXY`: it is for http, and the client of a CGI
+/// program can set it by a header.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// Checks the URL of a proxy. The error says what is wrong with it.
@@ -22,38 +21,38 @@ pub(crate) fn check(url: &str) -> Result<(), &'static str> {
     parse(url).map(drop)
 }
 
-/// Parses the URL of a proxy. Without a scheme it is an HTTP proxy.
+/// Parses the URL of a proxy. A URL without a scheme is that of an HTTP proxy.
 pub(crate) fn parse(url: &str) -> Result<ureq::Proxy, &'static str> {
     let proxy = ureq::Proxy::new(url).map_err(|_| NOT_A_URL)?;
     let authority = proxy.uri().authority().map_or("", |authority| authority.as_str());
     let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host_and_port)| host_and_port);
     let has_port = proxy.uri().port_u16().is_some();
-    // ureq takes the default port for one that is no number.
+    // If the port is not a number, ureq takes the default port.
     if proxy.host().is_empty() || (host_and_port != proxy.host() && !has_port) {
         return Err(NOT_A_URL);
     }
     Ok(proxy)
 }
 
-/// The proxy that the environment names for the https server at `base_url`; `None` if it names none, or if `NO_PROXY`
-/// lists the server.
+/// The environment's proxy for the https server at `base_url`. `None` if the environment has none, or if `NO_PROXY` lists the
+/// server.
 ///
 /// # Errors
-/// [`InvalidArgument`](crate::Status::InvalidArgument) with the name of the variable that has no proxy URL in it.
+/// [`InvalidArgument`](crate::Status::InvalidArgument): a variable is not the URL of a proxy. The error names the variable.
 pub(crate) fn from_environment(base_url: &str) -> Result<Option<ureq::Proxy>, Error> {
     choose(base_url, |name| std::env::var_os(name))
 }
 
 fn choose(base_url: &str, variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<ureq::Proxy>, Error> {
-    // An empty variable counts as one that is not set, as in curl.
+    // An empty variable counts as unset, as in curl.
     let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
     let no_proxy = ["no_proxy", "NO_PROXY"].iter().find_map(set).unwrap_or_default();
-    let Some((_, host, port, _)) = url::place(base_url) else { return Ok(None) };
+    let Some((_, host, port, _)) = url::parts(base_url) else { return Ok(None) };
     if no_proxy::lists(&no_proxy.to_string_lossy(), &host, port) {
         return Ok(None);
     }
     let Some((name, value)) = VARIABLES.iter().find_map(|name| Some((name, set(name)?))) else { return Ok(None) };
-    // Wiped when dropped: there can be a password in it.
+    // Wiped when dropped: it can hold a password.
     let value = value.into_string().map(Zeroizing::new).map_err(|_| Error::invalid_argument(name, NOT_A_URL))?;
     parse(&value).map(Some).map_err(|problem| Error::invalid_argument(name, problem))
 }
@@ -69,9 +68,9 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The environment; whose proxy curl, Python and this library use for an https server. The tests below ask curl and
-    /// Python, so their columns are evidence. Where they differ, this library does as curl does: Python knows no proxy
-    /// for everything, and takes an empty variable for "none".
+    /// The environment, and the proxy that curl, Python and this library use for an https server. Tests compare the columns of curl
+    /// and Python with the programs. If these differ, this library does as curl does: Python ignores `all_proxy`, and an empty
+    /// variable means "no proxy" to it.
     type Row =
         (&'static [(&'static str, &'static str)], Option<&'static str>, Option<&'static str>, Option<&'static str>);
     const TABLE: &[Row] = &[
@@ -102,7 +101,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_environment_s_variables_count_as_the_table_says() {
+    fn the_environment_s_proxy_is_that_of_the_table() {
         for row in TABLE {
             let environment = environment(row, |user| format!("http://{user}@proxy.test:3128"));
             let variable = |name: &str| environment.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
@@ -112,7 +111,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn curl_takes_the_variables_as_the_table_says() {
+    fn curl_uses_the_proxy_of_the_table() {
         let Some(curl) = curl_or_skip() else { return };
         for row in TABLE {
             let environment = environment(row, |user| curl.proxy_url(user));
@@ -122,7 +121,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn python_takes_the_variables_as_the_table_says() {
+    fn python_uses_the_proxy_of_the_table() {
         let program = "import os, sys, urllib.request as request\n\
                        for line in sys.stdin.read().splitlines():\n    \
                            os.environ.clear()\n    \
@@ -139,30 +138,30 @@ pub(crate) mod tests {
         }
     }
 
-    /// curl, and the listener that plays both the proxy and the server for it.
+    /// curl, and a listener that is both its proxy and its server.
     pub(crate) struct Curl(TcpListener);
 
-    /// `None` where curl is not installed, which is said; in CI it is.
+    /// `None` if curl is not installed. In CI, that is a failure.
     pub(crate) fn curl_or_skip() -> Option<Curl> {
         let version = Command::new("curl").arg("--version").stdout(Stdio::null()).status();
-        is_there("curl", version.is_ok()).then(|| Curl(TcpListener::bind("127.0.0.1:0").unwrap()))
+        is_installed("curl", version.is_ok()).then(|| Curl(TcpListener::bind("127.0.0.1:0").unwrap()))
     }
 
-    fn is_there(program: &str, there: bool) -> bool {
-        if !there {
+    fn is_installed(program: &str, installed: bool) -> bool {
+        if !installed {
             assert!(std::env::var_os("CI").is_none(), "CI must have {program}: see scripts/setup-ci");
             eprintln!("SKIPPED: no {program} here; `make setup-ci` installs it");
         }
-        there
+        installed
     }
 
     impl Curl {
-        /// A proxy URL that leads to the listener, and tells who used it.
+        /// The URL of the listener as a proxy. `user` tells the proxies apart.
         pub(crate) fn proxy_url(&self, user: &str) -> String {
             format!("http://{user}:x@{}", self.0.local_addr().unwrap())
         }
 
-        /// Which proxy curl uses for `url` in this environment, by the user name in its URL; `None`: none.
+        /// The user name in the URL of the proxy that curl uses for `url` in this environment. `None` if it uses none.
         pub(crate) fn run(&self, url: &str, environment: &[(&str, &str)]) -> Option<String> {
             let mut curl = Command::new("curl")
                 .args(["--disable", "--silent", "--max-time", "20", "--connect-to"])
@@ -177,7 +176,7 @@ pub(crate) mod tests {
             let (mut stream, _) = self.0.accept().unwrap();
             let mut beginning = [0];
             stream.read_exact(&mut beginning).unwrap();
-            // The first byte of a TLS handshake goes to the server itself.
+            // A TLS handshake, which begins with this byte, is for the server itself.
             let proxy = (beginning != [0x16]).then(|| {
                 let mut head = String::from_utf8_lossy(&beginning).into_owned();
                 while !head.contains("\r\n\r\n") {
@@ -197,10 +196,10 @@ pub(crate) mod tests {
         }
     }
 
-    /// What a Python program prints; `None` where Python is not installed, which is said; in CI it is.
+    /// The output of a Python program. `None` if Python is not installed. In CI, that is a failure.
     pub(crate) fn python_or_skip(program: &str, input: &str) -> Option<String> {
         let python = Command::new("python3").args(["-c", program]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        if !is_there("python3", python.is_ok()) {
+        if !is_installed("python3", python.is_ok()) {
             return None;
         }
         let mut python = python.unwrap();

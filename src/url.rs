@@ -1,6 +1,4 @@
-//! The one place that makes and takes apart URLs: the base URL, query parameters out and in.
-//!
-//! `config` checks base URLs with it, `client` and `login` make requests and pages to open, `login` reads redirects.
+//! Makes and parses URLs: base URLs, redirect URIs, and query parameters. All other modules do it through this one.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -11,15 +9,15 @@ use ureq::http::Uri;
 use crate::text::check_text;
 use crate::wipe::Zeroizing;
 
-/// What is percent-encoded in a parameter: all but the unreserved characters of RFC 3986, section 2.3. The result
-/// means the same in a query and in a form body.
+/// The characters of a parameter that are percent-encoded: all but the unreserved ones of RFC 3986, section 2.3. The result means
+/// the same in a query and in a form body.
 pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// `name=value&…` with every value percent-encoded, in the order given. Wiped when dropped: values can be secrets.
+/// `name=value&…`, with each value percent-encoded, in the given order. Wiped when dropped: values can be secrets.
 pub(crate) fn encode_query(parameters: &[(&str, &str)]) -> Zeroizing<String> {
-    // Room for the worst case, three bytes for each: growing would leave copies behind.
-    let room = parameters.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
-    let mut query = Zeroizing::new(String::with_capacity(room));
+    // Three bytes for each byte, the worst case: a growing string would leave copies behind.
+    let capacity = parameters.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
+    let mut query = Zeroizing::new(String::with_capacity(capacity));
     for (name, value) in parameters {
         if !query.is_empty() {
             query.push('&');
@@ -31,16 +29,16 @@ pub(crate) fn encode_query(parameters: &[(&str, &str)]) -> Zeroizing<String> {
     query
 }
 
-/// The query of a URL: what follows the first `?`, without a fragment.
+/// The query of a URL, without the fragment.
 pub(crate) fn query_of(url: &str) -> Option<&str> {
     let url = url.split_once('#').map_or(url, |(before, _)| before);
     url.split_once('?').map(|(_, query)| query)
 }
 
-/// Every value of `name` in a query, percent-decoded; `Err` if one is not UTF-8.
+/// All values of `name` in a query, percent-decoded. `Err` if one is not UTF-8.
 ///
-/// A `+` stays a plus. In a form it would be a space, but this server writes spaces as `%20`, and a plus in an echoed
-/// value as `%2B` or as `+`: read like this, both mean the same.
+/// A `+` stays a plus. In a form it would be a space, but this server writes a space as `%20`, and a plus in an echoed value as
+/// `%2B` or as `+`.
 pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a, str>>, std::str::Utf8Error> {
     query
         .split('&')
@@ -60,7 +58,7 @@ pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), &'static str>
     Ok(())
 }
 
-/// Checks a base URL and returns it without a slash at its end; `Err` says what is wrong with it.
+/// Checks a base URL and returns it without slashes at its end. The error says what is wrong with it.
 pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
     let uri: Uri = url.parse().map_err(|_| "not a URL; it looks like \"https://rest.cameramanager.com\"".to_owned())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -76,28 +74,28 @@ pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
         return Err("the port is not a number from 0 to 65535".to_owned());
     }
     if uri.query().is_some() || url.contains(['?', '#']) {
-        return Err("leave out what follows the path".to_owned());
+        return Err("leave out the query and the fragment after the path".to_owned());
     }
     match scheme {
         "https" => {}
         "http" if is_loopback(authority.host()) => {}
         "http" => {
-            return Err("secrets travel over https:// only (http:// is for a loopback host)".to_owned());
+            return Err("secrets are sent over https:// only; http:// is allowed for a loopback host".to_owned());
         }
         _ => return Err("begin it with https://".to_owned()),
     }
     Ok(url.trim_end_matches('/').to_owned())
 }
 
-/// Whether the host of a URL is this machine: `localhost`, 127.0.0.0/8 or `[::1]`.
+/// Whether the host of a URL is a loopback host: `localhost`, 127.0.0.0/8 or `[::1]`.
 pub(crate) fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let without_brackets = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || without_brackets.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Scheme, host, port and path of a URL in a form that can be compared: case of scheme and host folded, the default
-/// port and an empty path written out.
-pub(crate) fn place(url: &str) -> Option<(String, String, u16, String)> {
+/// Scheme, host, port and path of a URL, normalized for comparison: scheme and host are in lower case, and a missing port or path is
+/// the default one. `None` if the text is not such a URL.
+pub(crate) fn parts(url: &str) -> Option<(String, String, u16, String)> {
     let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
     let uri: Uri = without_fragment.parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
@@ -189,10 +187,10 @@ mod tests {
     }
 
     #[test]
-    fn places_compare_without_regard_to_how_they_are_written() {
-        assert_eq!(place("https://Example.com"), place("HTTPS://example.com:443/?code=x#y"));
-        assert_ne!(place("https://example.com/a"), place("https://example.com/b"));
-        assert_ne!(place("https://example.com"), place("http://example.com"));
-        assert_eq!(place("about:blank"), None);
+    fn equal_urls_have_equal_parts_however_they_are_written() {
+        assert_eq!(parts("https://Example.com"), parts("HTTPS://example.com:443/?code=x#y"));
+        assert_ne!(parts("https://example.com/a"), parts("https://example.com/b"));
+        assert_ne!(parts("https://example.com"), parts("http://example.com"));
+        assert_eq!(parts("about:blank"), None);
     }
 }

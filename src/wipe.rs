@@ -1,12 +1,12 @@
-//! Wiping of what is secret when it is freed: by `zeroize`, or by an allocator that wipes all it gets back.
+//! Wipes secrets when they are freed: by `zeroize`, or by an allocator that wipes all freed memory.
 //!
-//! The bindings bring such an allocator, for the HTTP and TLS libraries know nothing of secrets; there, wiping a second time
-//! by the byte would be a tenth of a refresh.
+//! The bindings have such an allocator, because the HTTP and TLS libraries do not wipe their buffers. There, `zeroize` would wipe
+//! secrets a second time, which is a tenth of the CPU of a refresh.
 
 #[cfg(not(feature = "wiping-allocator"))]
 pub(crate) use zeroize::Zeroizing;
 
-/// The same, where the program's allocator wipes.
+/// The same with an allocator that wipes: this type does nothing.
 #[cfg(feature = "wiping-allocator")]
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Zeroizing<T>(T);

@@ -1,7 +1,7 @@
-//! Text that must not be seen: client secrets, codes, access and refresh tokens.
+//! Secrets: client secrets, authorization codes, access tokens and refresh tokens.
 //!
-//! Everything that holds one of these holds it as a [`Secret`]. The functions that write text for people
-//! ([`redact`]) live here too, so that one file answers for what is printable.
+//! A type that holds one of these holds it as a [`Secret`]. A text of the server must pass through [`redact`] before it is
+//! printed.
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ use crate::escapes::Readings;
 use crate::url::COMPONENT;
 use crate::wipe::Zeroizing;
 
-/// A text that is wiped from memory when dropped, compares in constant time and prints as `[redacted]`.
+/// A text that is wiped from memory when dropped, is compared in constant time, and prints as `[redacted]`.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text over; no copy is made of a `String`.
+    /// Takes ownership of the text. A `String` is not copied.
     pub fn new(text: impl Into<String>) -> Self {
         Secret(Zeroizing::new(text.into()))
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// The text itself. The caller must keep it secret.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -35,7 +35,7 @@ impl From<Zeroizing<String>> for Secret {
 }
 
 impl PartialEq for Secret {
-    /// Takes the same time wherever the texts differ; their lengths are no secret.
+    /// Takes the same time wherever the texts differ. Their lengths are not secret.
     fn eq(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
@@ -51,30 +51,32 @@ impl fmt::Debug for Secret {
 
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// What a text of the server may at most add to an error, in bytes.
-const SERVER_TEXT_LIMIT: usize = 512;
+/// The longest text of the server in an error, in bytes.
+const MAX_SHOWN_LEN: usize = 512;
 
-/// What is shown comes from the beginning of a text, this long: redaction makes it shorter, and takes time in proportion.
-const SHOWN_LIMIT: usize = 8 * SERVER_TEXT_LIMIT;
+/// How much of the beginning of a text can be shown. It is more than an error has, because redaction makes the text shorter. The
+/// limit also bounds the time of redaction.
+const MAX_REDACTED_LEN: usize = 8 * MAX_SHOWN_LEN;
 
-/// As much again is read, to know a secret of which only the beginning could be shown.
-const READ_LIMIT: usize = 2 * SHOWN_LIMIT;
+/// How much of the text is searched: twice as much, to find a secret of which only the beginning could be shown.
+const MAX_SEARCHED_LEN: usize = 2 * MAX_REDACTED_LEN;
 
-/// A piece of a secret this long is a secret too: servers shorten what they echo.
-const PIECE: usize = 8;
+/// A piece of a secret with this many bytes is secret, too: servers shorten what they echo.
+const PIECE_LEN: usize = 8;
 
-/// Comparisons for one text. Ordinary ones take a fortieth; one that was made to take longer is not shown at all.
+/// The largest number of comparisons for one text. An ordinary text needs a fortieth. A text that needs more was made to take long,
+/// and is not shown at all.
 const MAX_STEPS: usize = 2_000_000;
 
-/// Makes a text of the server fit to be shown: control characters become spaces, every trace of `secrets` is
-/// replaced, and at most 512 bytes are left.
+/// Prepares a text of the server for printing: control characters become spaces, all pieces of `secrets` are replaced, and at most
+/// 512 bytes are left.
 ///
-/// Errors of this server echo the code or token that was sent (`Invalid authorization code: AbCdEf`), and what stands
-/// between may escape it: percent-encoded, as in JSON, as HTML, each several times and one over the other.
+/// Errors of this server echo the code or token of the request (`Invalid authorization code: AbCdEf`). The server, or a proxy on
+/// the way, may escape them: percent-encoded, as in JSON or as in HTML, several times and in any combination.
 pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
-    let text = cut(text, READ_LIMIT);
+    let text = cut(text, MAX_SEARCHED_LEN);
     let readings = Readings::new(text.as_bytes());
-    let text = cut(text, SHOWN_LIMIT);
+    let text = cut(text, MAX_REDACTED_LEN);
     let mut hidden = vec![false; text.len()];
     let mut steps = MAX_STEPS;
     for secret in secrets {
@@ -98,10 +100,10 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
             in_secret = false;
         }
     }
-    cut(&shown, SERVER_TEXT_LIMIT).trim().to_owned()
+    cut(&shown, MAX_SHOWN_LEN).trim().to_owned()
 }
 
-/// What to look for: the secret itself, and two escaped forms, of which shorter pieces of it are known.
+/// The secret itself, and two escaped forms. The escaped forms are longer, so shorter pieces of the secret are found in them.
 fn written_forms(secret: &str) -> [Zeroizing<String>; 3] {
     let html = secret
         .replace('&', "&amp;")
@@ -112,17 +114,17 @@ fn written_forms(secret: &str) -> [Zeroizing<String>; 3] {
     [secret.to_owned(), utf8_percent_encode(secret, COMPONENT).to_string(), html].map(Zeroizing::new)
 }
 
-/// Every piece of a secret of [`PIECE`] bytes, or all of a shorter one.
+/// All pieces of a secret with [`PIECE_LEN`] bytes. A shorter secret is one piece.
 struct Pieces {
-    /// In each case as a number, the first byte highest; sorted, so that those with one beginning stand together.
+    /// Each piece as a number whose highest byte is the first one. Sorted, so that pieces with the same beginning are neighbours.
     sorted: Zeroizing<Vec<u64>>,
-    /// The length of all, in bytes.
+    /// The length of each piece, in bytes.
     length: usize,
 }
 
 impl Pieces {
     fn of(secret: &[u8]) -> Pieces {
-        let length = secret.len().min(PIECE);
+        let length = secret.len().min(PIECE_LEN);
         let number = |piece: &[u8]| piece.iter().fold(0, |number, byte| number << 8 | u64::from(fold(*byte)));
         let mut sorted = Zeroizing::new(Vec::with_capacity(secret.len()));
         if length > 0 {
@@ -133,7 +135,7 @@ impl Pieces {
         Pieces { sorted, length }
     }
 
-    /// Marks every place of a text that can be read as one of the pieces. `None` if that takes more than `steps`.
+    /// Marks every part of a text that can be read as one of the pieces. `None` if that takes more than `steps`.
     fn hide(&self, readings: &Readings, hidden: &mut [bool], steps: &mut usize) -> Option<()> {
         if self.length == 0 {
             return Some(());
@@ -147,8 +149,8 @@ impl Pieces {
         Some(())
     }
 
-    /// Where the longest piece ends that can be read from `position` on, after `known` bytes of it, which are
-    /// `beginning`.
+    /// The end of the longest piece that can be read from `position` on. `beginning` has the first `known` bytes of the piece, which
+    /// were read before `position`.
     fn end_of(
         &self,
         readings: &Readings,
@@ -173,7 +175,7 @@ impl Pieces {
         Some(longest)
     }
 
-    /// Whether one of the pieces begins with these bytes, `known` of them.
+    /// Whether one of the pieces begins with these `known` bytes.
     fn has_beginning(&self, beginning: u64, known: usize) -> bool {
         let begins = |piece: &u64| piece >> (8 * (self.length - known));
         let first = self.sorted.partition_point(|piece| begins(piece) < beginning);
@@ -181,7 +183,8 @@ impl Pieces {
     }
 }
 
-/// Servers change the case of what they echo, forms have a plus for a space, and control characters are shown as one.
+/// Normalizes a byte for comparison: servers change the case of what they echo, a form has a plus for a space, and a control
+/// character is shown as a space.
 fn fold(byte: u8) -> u8 {
     match byte {
         b'+' => b' ',
@@ -190,7 +193,7 @@ fn fold(byte: u8) -> u8 {
     }
 }
 
-/// At most `limit` bytes of the text, never half a character.
+/// At most `limit` bytes of the text, without an incomplete character.
 fn cut(text: &str, limit: usize) -> &str {
     let end = (0..=text.len().min(limit)).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_across_the_cut_is_replaced() {
+    fn a_secret_across_the_length_limit_is_replaced() {
         for before in 480..530 {
             let text = format!("{}{TOKEN}", "é".repeat(before / 2));
             let shown = redact(&text, &[TOKEN]);
@@ -253,26 +256,26 @@ mod tests {
         assert_eq!(redact("text", &[""]), "text");
     }
 
-    /// With what servers escape: `/`, `+`, `=`, `&`, quotes, a backslash, a per cent sign, a blank, a letter of two bytes.
+    /// Characters that servers escape: `/`, `+`, `=`, `&`, quotes, a backslash, a percent sign, a space, a letter of two bytes.
     const SYMBOLS: &str = "a/b+c=d&e\"f'g\\h%i<j>k l\u{e9}m";
 
     #[test]
-    fn a_secret_that_was_escaped_in_any_way_is_replaced() {
+    fn a_secret_in_any_escaped_form_is_replaced() {
         for escaped in [
-            // Percent-encoded twice, some characters only, and as JavaScript's `escape` does it.
+            // Percent-encoded: twice, some characters only, and as JavaScript's `escape` does it.
             "a%252Fb%252Bc%253Dd%2526e%2522f%2527g%255Ch%2525i%253Cj%253Ek%2520l%25C3%25A9m",
             "a/b%2bc%3dd%26e\"f'g\\h%25i<j>k+l\u{e9}m",
             "a%u002Fb%u002Bc=d&e\"f'g\\h%25i<j>k l%u00E9m",
-            // JSON in a text, twice, and Java's and JavaScript's own.
+            // As in JSON: once, twice, and with the escapes of Java and JavaScript.
             "a\\/b\\u002bc\\u003Dd\\u0026e\\\"f\\u0027g\\\\h%i\\u003cj\\u003Ek l\\u00e9m",
             "a\\\\/b\\\\u002bc=d&e\\\\\\\"f'g\\\\\\\\h%i<j>k l\\\\u00e9m",
             "a\\x2fb\\x2Bc=d&e\\x22f\\'g\\x5ch%i<j>k l\\xe9m",
-            // HTML: numbers, names, twice.
+            // As in HTML: numbers, names, twice.
             "a&#47;b&#43;c&#61;d&#38;e&#34;f&#39;g&#92;h&#37;i&#60;j&#62;k&#32;l&#233;m",
             "a&#x2F;b&#x2b;c&#X3D;d&#x00026;e&#x22;f&#x27;g&#x5C;h&#x25;i&#x3c;j&#x3E;k l&#xE9;m",
             "a&sol;b&plus;c&equals;d&amp;e&quot;f&apos;g&bsol;h&percnt;i&lt;j&gt;k l\u{e9}m",
             "a/b+c=d&amp;amp;e&amp;quot;f&amp;#39;g\\h%i&amp;lt;j&amp;gt;k l\u{e9}m",
-            // One over the other.
+            // In combination.
             "a%26%2347%3Bb%26%2343%3Bc%3Dd%26amp%3Be%26quot%3Bf'g%5Ch%25i%26lt%3Bj%26gt%3Bk%20l%C3%A9m",
             "a\\u00252Fb\\u00252Bc%3Dd%26e%22f%27g%5Ch%25i%3Cj%3Ek%20l%C3%A9m",
         ] {
@@ -283,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_other_texts_stay_as_they_are() {
+    fn escapes_that_hide_no_secret_stay_as_they_are() {
         let text = "100 % of caf&eacute;s &amp; bars \\ \\u002 \\ud83d %zz &#x; &#1114112; %25";
         assert_eq!(redact(text, &[TOKEN, SYMBOLS, "AbCdEf"]), text);
     }
 
     #[test]
-    fn a_short_secret_at_the_end_of_what_is_read_is_replaced() {
-        // Redaction makes room for what comes late.
+    fn a_short_secret_at_the_end_of_the_searched_text_is_replaced() {
+        // Redaction shortens the text, so its end can be shown.
         let text = format!("{}{}", "abcdefgh".repeat(511), "x");
         for text in [format!("{text}%2541%2562%2543"), format!("{text}AbCdEf"), format!("{text}0xAbCdEf")] {
             let shown = redact(&text, &["abcdefgh", "AbCdEf"]);
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_made_to_take_long_does_not() {
+    fn a_text_that_was_made_to_take_long_is_redacted_in_time() {
         for piece in ["%25", "\\", "&amp;", "&#38;", "%5c", "\\u005c", "%2525\\\\&", "%"] {
             let text = piece.repeat(100_000);
             let begun = std::time::Instant::now();

@@ -1,10 +1,10 @@
-//! `redact` against random secrets in random layers of escapes, and a decoder that shares nothing with the one it uses.
+//! Tests `redact` with random secrets in random layers of escapes, and checks the result with an independent decoder.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// Random numbers that are the same in every run (SplitMix64).
+/// A random number generator that gives the same numbers in every run (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -24,7 +24,7 @@ impl Random {
         (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
     }
 
-    /// One layer of escapes, around all characters or some of them.
+    /// Adds one layer of escapes, to all characters or to some of them.
     fn escape(&mut self, text: &str) -> String {
         let (form, share) = (self.below(6), self.pick(&[&1, &2, &5]));
         let mut escaped = String::new();
@@ -52,7 +52,7 @@ impl Random {
     }
 }
 
-/// Takes one layer of escapes off, in the plain way: from left to right, each byte once.
+/// Removes one layer of escapes in the usual way: from left to right, each byte once.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let number = |digits: &[u8], radix| {
         let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
@@ -113,17 +113,17 @@ fn no_secret_is_left_in_any_number_of_layers_of_escapes() {
         let shown = redact(&format!("{before}{escaped}{after}"), &[&secret]);
 
         assert!(shown.starts_with(&before[..5]) && shown.contains(REDACTED), "{seed}: {secret} {escaped} {shown}");
-        // A symbol after it can be part of the last escape.
+        // A symbol after the secret can become part of the last escape.
         assert!(
             escaped.len() > 4000 || after.len() == 1 || shown.ends_with(after),
             "{seed}: {secret} {escaped} {shown}"
         );
         let secret = folded(secret.as_bytes());
-        let pieces: HashSet<&[u8]> = secret.windows(PIECE).collect();
+        let pieces: HashSet<&[u8]> = secret.windows(PIECE_LEN).collect();
         let mut plain = shown.clone().into_bytes();
         for _ in 0..8 {
             let left = folded(&plain);
-            let found = left.windows(PIECE).find(|piece| pieces.contains(piece));
+            let found = left.windows(PIECE_LEN).find(|piece| pieces.contains(piece));
             assert!(found.is_none(), "{seed}: {found:?} of {escaped} is left in {shown}");
             plain = unescape(&plain);
         }
