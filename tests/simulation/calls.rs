@@ -1,4 +1,4 @@
-//! The calls of a simulated world: who leads a flight, who waits for it, and what each caller does with its tokens.
+//! The calls of a simulated world: which call leads a flight, which calls wait, and what each caller does with its tokens.
 
 use super::check::{Checks, Violation};
 use super::plan::{Key, ServerFault, StoreKind};
@@ -20,7 +20,7 @@ impl World {
             self.processes[process].jobs.push(job);
             return Ok(());
         }
-        self.begin_flight(process, job, Purpose::Exclusive, RunBy::Host, None)
+        self.begin_flight(process, job, Purpose::Exclusive, RunBy::Program, None)
     }
 
     pub(super) fn begin_flight(
@@ -59,7 +59,7 @@ impl World {
         self.lead(process, id, Event::Begin)
     }
 
-    /// A step of the leader: hands it what happened, publishes, carries out what it says.
+    /// One step of the leader: handles the event, publishes the snapshot, and carries out the next action.
     pub(super) fn lead(&mut self, process: usize, flight: u64, event: Event) -> Result<(), Violation> {
         let (now, random) = (self.now(process), self.rng.next());
         let is_current = self.processes[process].flight.as_ref().is_some_and(|run| run.id == flight);
@@ -83,11 +83,11 @@ impl World {
             _ => {}
         }
         let is_news = !matches!(event, Event::Locked(Ok(false)) | Event::Waited(Ok(())));
-        let describe = (is_news && self.trace.is_some()).then(|| super::act::describe(&event));
+        let description = (is_news && self.trace.is_some()).then(|| super::act::describe(&event));
         let action = run.leader.handle(event, now, random);
         let before = std::mem::replace(&mut state.state, run.leader.state().clone());
-        if let Some(describe) = describe {
-            let next = format!("{describe}; next: {}", super::act::describe_action(&action));
+        if let Some(description) = description {
+            let next = format!("{description}; next: {}", super::act::describe_action(&action));
             self.log(process, || next);
         }
         Checks::published(self, process, &before)?;
@@ -129,7 +129,7 @@ impl World {
         }
         match run.run_by {
             RunBy::Background => {}
-            RunBy::Host => self.host(process, &run.job, &result),
+            RunBy::Program => self.react_to_job(process, &run.job, &result),
             RunBy::Caller(caller) => {
                 let result = shared.map(|tokens| tokens.expect("such a flight gives tokens or an error"));
                 let began = run.began;
@@ -153,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn host(&mut self, process: usize, job: &Job, result: &Result<Outcome, Error>) {
+    pub(super) fn react_to_job(&mut self, process: usize, job: &Job, result: &Result<Outcome, Error>) {
         match (job, result) {
             (Job::Start(tokens), Ok(_)) => {
                 self.logged_in_at = self.at;
@@ -163,9 +163,9 @@ impl World {
                     login.was_stored = true;
                 }
             }
-            // The host tries again.
-            (Job::Start(_), Err(_)) if !self.processes[process].login_comes => {
-                self.processes[process].login_comes = true;
+            // The program logs in again.
+            (Job::Start(_), Err(_)) if !self.processes[process].login_pending => {
+                self.processes[process].login_pending = true;
                 self.schedule(2_000, Scheduled::Job { process, log_in: true, log_out: false });
             }
             _ => {}
@@ -176,7 +176,7 @@ impl World {
         let now = self.now(process);
         let state = &mut self.processes[process];
         let began = now.boot;
-        // Also after the moment that it may wait.
+        // They must still be valid after the longest time that the call may wait.
         let later = Now { boot: now.boot + 1_200, wall: now.wall + 1_200 };
         let had_fallback = matches!(want, Want::Valid) && state.state.unexpired_tokens(later).is_some();
         let of = Caller { want, deadline: now.boot + state.timeout };
@@ -276,10 +276,10 @@ impl World {
                 if error.status() == Status::LoginRequired
                     && self.processes[process].logs_in
                     && self.processes[process].key == Key::Own
-                    && !self.processes[process].login_comes
+                    && !self.processes[process].login_pending
                 {
-                    // A person must come to it.
-                    self.processes[process].login_comes = true;
+                    // A person needs time to log in again.
+                    self.processes[process].login_pending = true;
                     let after = self.rng.log_uniform(2_000, 40_000);
                     self.schedule(after, Scheduled::Job { process, log_in: true, log_out: false });
                 }
@@ -313,7 +313,7 @@ impl World {
         self.schedule(after, Scheduled::Begin(process, caller));
     }
 
-    /// The fault of the server that meets a request now.
+    /// The fault of the server at this time.
     pub(super) fn server_fault(&self) -> Option<ServerFault> {
         self.server.fault(self.at)
     }

@@ -62,7 +62,7 @@ const MAX_REJECTED_A_MINUTE: usize = 8;
 impl Checks {
     pub(super) fn new(plan: &Plan) -> Checks {
         let stores = plan.stores.len();
-        let clocks_agree = plan.machines.iter().all(|machine| machine.wall_off.abs() <= 50 && machine.drift == 0);
+        let clocks_agree = plan.machines.iter().all(|machine| machine.wall_offset.abs() <= 50 && machine.drift == 0);
         let forgets = |disturbance: &Disturbance| {
             use StoreFault::{Fails, RefusesSaves};
             matches!(
@@ -115,7 +115,7 @@ impl Checks {
                 world.checks.lacked_login_at[number] = world.at;
             }
         }
-        let Some(login) = world.server.login.as_ref().filter(|login| login.was_stored && login.excused.is_none())
+        let Some(login) = world.server.login.as_ref().filter(|login| login.was_stored && login.loss_excused.is_none())
         else {
             return Ok(());
         };
@@ -134,7 +134,7 @@ impl Checks {
         let others =
             (0..world.processes.len()).any(|other| other != process && Self::has(world, other, &refresh_token));
         if !others && !Self::is_stored(world, &refresh_token) && Self::has(world, process, &refresh_token) {
-            world.excuse(&refresh_token, "its only holder was killed");
+            world.excuse_loss(&refresh_token, "its only holder was killed");
         }
     }
 
@@ -149,14 +149,14 @@ impl Checks {
             && (is_empty || !held || world.plan.rotates || world.stores.len() > 1)
             && let Some(login) = &mut world.server.login
         {
-            login.excused = Some("the store lost it");
+            login.loss_excused = Some("the store lost it");
         }
     }
 
     /// A host may start with the tokens of a login that has ended meanwhile, or whose refresh token has been replaced.
     pub(super) fn replaces(world: &mut World, by: &str) {
         if let Some(login) = world.server.login.as_mut().filter(|login| login.refresh_token != by) {
-            login.excused = Some("the host replaced it");
+            login.loss_excused = Some("the host replaced it");
         }
     }
 
@@ -166,13 +166,13 @@ impl Checks {
         let used = state.state.current.as_ref().map(|current| current.record.login);
         let stored = world.stores[state.store].content.as_ref().map(|record| record.login);
         if used.is_some() && stored.is_some() && used != stored {
-            world.excuse(refresh_token, "the host replaced it");
+            world.excuse_loss(refresh_token, "the host replaced it");
         }
     }
 
     pub(super) fn forgotten(world: &mut World) {
         if let Some(login) = &mut world.server.login {
-            login.excused = Some("the host forgot it");
+            login.loss_excused = Some("the host forgot it");
         }
     }
 
@@ -483,7 +483,7 @@ impl Checks {
                 }
             }
         }
-        let stays = world.server.login.as_ref().filter(|login| login.was_stored && login.excused.is_none());
+        let stays = world.server.login.as_ref().filter(|login| login.was_stored && login.loss_excused.is_none());
         if let Some(login) = stays
             && !Self::is_stored(world, &login.refresh_token)
             && !world.processes.iter().any(|state| {
