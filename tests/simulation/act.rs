@@ -86,13 +86,13 @@ impl World {
             && matches!(run.job, Job::Start(_))
         {
             let refresh_token = record.tokens.refresh_token().map_or("", Secret::expose).to_owned();
-            Checks::replaces(self, &refresh_token);
+            Checks::program_replaces_login(self, &refresh_token);
         }
         if let Operation::Clear(_) = operation {
-            Checks::clears(self, process)?;
+            Checks::clear_begins(self, process)?;
             let run = self.processes[process].flight.as_ref().filter(|run| run.id == flight);
             if run.is_some_and(|run| matches!(run.job, Job::Forget)) {
-                Checks::forgotten(self);
+                Checks::program_forgets_login(self);
             }
         }
         let store = &mut self.stores[number];
@@ -144,7 +144,7 @@ impl World {
                 };
                 issued.map(|issued| {
                     given = Some(issued.refresh_token.clone());
-                    Checks::issued(self, process, &issued, *begun);
+                    Checks::tokens_issued(self, process, &issued, *begun);
                     self.tokens(process, &issued, *begun)
                 })
             } else {
@@ -160,7 +160,7 @@ impl World {
             _ => self.rng.between(2, 60),
         };
         if let Some(refresh_token) = &given {
-            Checks::replaced(self, process, refresh_token);
+            Checks::program_replaced_login(self, process, refresh_token);
         }
         let lost = fault == Some(ServerFault::Lost);
         if lost || at.saturating_add(took) > deadline {

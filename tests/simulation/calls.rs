@@ -64,7 +64,7 @@ impl World {
         let (now, random) = (self.now(process), self.rng.next());
         let is_current = self.processes[process].flight.as_ref().is_some_and(|run| run.id == flight);
         if is_current && self.processes[process].alive && matches!(event, Event::Refreshed(Ok(_))) {
-            Checks::refreshed(self, process)?;
+            Checks::refresh_succeeded(self, process)?;
         }
         let state = &mut self.processes[process];
         let Some(run) = state.flight.as_mut().filter(|run| run.id == flight && state.alive) else {
@@ -90,7 +90,7 @@ impl World {
             let next = format!("{description}; next: {}", super::act::describe_action(&action));
             self.log(process, || next);
         }
-        Checks::published(self, process, &before)?;
+        Checks::snapshot_published(self, process, &before)?;
         if let Some((left, long, until)) = self.processes[process].sleep_at_action.take()
             && self.at < until
         {
@@ -114,7 +114,7 @@ impl World {
 
     pub(super) fn end_flight(&mut self, process: usize, result: Result<Outcome, Error>) -> Result<(), Violation> {
         let Some(run) = self.processes[process].flight.take() else { return Ok(()) };
-        Checks::ended(process, &run, &result)?;
+        Checks::flight_ended(process, &run, &result)?;
         let shared = match (&result, run.purpose) {
             (Err(error), Purpose::Early | Purpose::Needed) => Err(error.clone()),
             (Ok(Outcome::Tokens(tokens)), _) => Ok(Some(tokens.clone())),
@@ -246,7 +246,7 @@ impl World {
         let kind = FlightInfo { purpose, began: call.joined.unwrap_or(now.boot), is_interruptible };
         let failure = result.as_ref().and_then(|result| result.as_ref().err()).cloned();
         let step = call.caller.after_waiting(kind, result, &state.state, now);
-        Checks::waited(process, purpose, failure.as_ref(), &step)?;
+        Checks::call_waited(process, purpose, failure.as_ref(), &step)?;
         if let Some(run) = &mut state.flight {
             run.waiters.retain(|waiter| *waiter != caller);
         }
@@ -265,7 +265,7 @@ impl World {
             Ok(tokens) => format!("caller {caller} gets {}", tokens.access_token().expose()),
             Err(error) => format!("caller {caller} gets {error:?}"),
         });
-        Checks::returned(self, process, &call, &result)?;
+        Checks::call_returned(self, process, &call, &result)?;
         let again = matches!(call.caller.want, Want::ReplacementFor(_));
         match result {
             Ok(tokens) => {

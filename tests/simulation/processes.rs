@@ -65,7 +65,7 @@ impl World {
             return;
         }
         self.log(process, || format!("is killed: {why}"));
-        Checks::killed(self, process);
+        Checks::process_killed(self, process);
         let killed = &mut self.processes[process];
         killed.alive = false;
         killed.flight = None;
@@ -116,7 +116,7 @@ impl World {
             Disturbance::Store(store, fault, long) => self.stores[store].fault = Some((fault, self.at + long)),
             Disturbance::LosesLastWrite(store) => {
                 self.stores[store].lose_last_write();
-                Checks::write_lost(self);
+                Checks::store_lost_write(self);
             }
             Disturbance::WallStep(machine, by) => {
                 self.machines[machine].wall_offset += by;
