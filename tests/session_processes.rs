@@ -122,7 +122,7 @@ fn worker() {
     });
     let mut all = all.into_inner().unwrap();
     let numbers: Vec<String> = all.numbers().iter().map(|number| number.to_string()).collect();
-    println!("\nseen {}", numbers.join(" "));
+    println!("\ncounts {}", numbers.join(" "));
 }
 
 fn start_worker(task: &str) -> Child {

@@ -134,7 +134,7 @@ impl World {
         };
         let own_key = self.processes[process].key == Key::Own;
         let at = self.at;
-        let mut given = None;
+        let mut issued_token = None;
         let event = match &request {
             Request::Refresh { refresh_token, begun } => Event::Refreshed(if done {
                 let is_only = self.rng.chance(50);
@@ -143,7 +143,7 @@ impl World {
                     false => Err(Error::new(Status::ClientRejected, "another key", "fix")),
                 };
                 issued.map(|issued| {
-                    given = Some(issued.refresh_token.clone());
+                    issued_token = Some(issued.refresh_token.clone());
                     Checks::tokens_issued(self, process, &issued, *begun);
                     self.tokens(process, &issued, *begun)
                 })
@@ -159,12 +159,12 @@ impl World {
             Some(ServerFault::Silence) => i64::MAX / 4,
             _ => self.rng.between(2, 60),
         };
-        if let Some(refresh_token) = &given {
+        if let Some(refresh_token) = &issued_token {
             Checks::program_replaced_login(self, process, refresh_token);
         }
         let lost = fault == Some(ServerFault::Lost);
         if lost || at.saturating_add(took) > deadline {
-            if let Some(refresh_token) = &given {
+            if let Some(refresh_token) = &issued_token {
                 self.excuse_loss(refresh_token, "the answer was lost");
             }
             let (error, after) = match lost {
@@ -179,9 +179,11 @@ impl World {
             return;
         }
         match &mut self.processes[process].flight {
-            Some(run) if run.id == flight => run.unsaved_refresh_token = given,
+            Some(run) if run.id == flight => run.unsaved_refresh_token = issued_token,
             // The process that sent the request was killed.
-            _ => given.iter().for_each(|refresh_token| self.excuse_loss(refresh_token, "its receiver was killed")),
+            _ => {
+                issued_token.iter().for_each(|refresh_token| self.excuse_loss(refresh_token, "its receiver was killed"))
+            }
         }
         self.schedule(took, Scheduled::Leader { process, flight, event });
     }

@@ -42,7 +42,7 @@ pub(super) enum StoreKind {
 pub(super) enum Key {
     Own,
     /// Another API key, configured for this store by mistake.
-    OtherKey,
+    Foreign,
     /// The same for another server.
     OtherServer,
 }
@@ -138,7 +138,7 @@ impl Plan {
             let key = if processes.is_empty() || rng.chance(88) {
                 Key::Own
             } else {
-                rng.pick(&[Key::OtherKey, Key::OtherServer])
+                rng.pick(&[Key::Foreign, Key::OtherServer])
             };
             let (callers, timeout) = (rng.between(1, 4) as usize, rng.pick(&[1_500, 5_000, 30_000]));
             processes.push(Process { machine, store, key, callers, timeout, logs_in: rng.chance(70) });

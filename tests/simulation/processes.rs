@@ -15,7 +15,7 @@ impl World {
     pub(super) fn start_process(&mut self, number: usize) {
         let plan = &self.plan.processes[number];
         let owner = Owner {
-            client_id: if plan.key == Key::OtherKey { "other.key" } else { "key" }.to_owned(),
+            client_id: if plan.key == Key::Foreign { "other.key" } else { "key" }.to_owned(),
             base_url: if plan.key == Key::OtherServer { "https://other" } else { "https://server" }.to_owned(),
         };
         let boots = self.machines[plan.machine].boots;
@@ -135,7 +135,7 @@ impl World {
                     }
                 }
             }
-            Disturbance::Kill(number) => self.kill(self.running[number], "by somebody"),
+            Disturbance::Kill(number) => self.kill(self.running[number], "by a disturbance"),
             Disturbance::KillAtAction(number, nth) => self.processes[self.running[number]].kill_at_action = Some(nth),
             Disturbance::Fork(number) => self.fork(self.running[number]),
             Disturbance::LogIn(number) | Disturbance::LogOut(number) | Disturbance::Forget(number) => {
