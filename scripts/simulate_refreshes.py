@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""What the random refresh point does to the server: 100,000 sessions that logged in within one minute.
+"""Simulates the refreshes of 100,000 sessions that logged in within one minute.
 
     scripts/simulate_refreshes.py [sessions] [picture.svg]
 
-Each session refreshes at a random part of each lifetime, as src/session/policy.rs draws it, and again with the tokens
-it then gets. Beside it, sessions that all refresh at the same part. Prints the highest rates and draws both.
+Each session refreshes at a random fraction of each lifetime, with the limits of src/session/policy.rs. For comparison, the
+script also simulates sessions that all refresh at the same fraction. It prints the highest rates of both, and draws them if
+a file name for the picture is given.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIFETIME = 43_199  # Seconds, as the vendor's guide shows.
+LIFETIME = 43_199  # Seconds, as in the vendor's guide "OAuth login panel + refresh token".
 LOGINS_WITHIN = 60
 HOURS = 60
-BUCKET = 60  # Seconds for which refreshes are counted.
+BUCKET = 60  # Refreshes are counted in intervals of this many seconds.
 
 
 def constants() -> tuple[float, float]:
-    """From which part of a lifetime to which a session refreshes, as the source says."""
+    """The fractions of a lifetime between which a session refreshes, from the source."""
     source = (ROOT / "src/session/policy.rs").read_text(encoding="utf-8")
     values = [re.search(rf"{name}: f64 = ([0-9.]+);", source) for name in ("REFRESH_FROM", "REFRESH_TO")]
-    assert all(values), "src/session/policy.rs has other names now"
+    assert all(values), "REFRESH_FROM or REFRESH_TO is missing in src/session/policy.rs"
     first, last = (float(value[1]) for value in values if value)
     return first, last
 
 
 def simulate(sessions: int, first: float, last: float) -> list[int]:
-    """Refreshes in each minute."""
+    """The number of refreshes in each minute."""
     draw = random.Random(1)
     minutes = [0] * (HOURS * 3600 // BUCKET)
     for _ in range(sessions):
@@ -45,7 +46,7 @@ def simulate(sessions: int, first: float, last: float) -> list[int]:
 
 
 def path(minutes: list[int], top: float, left: int, bottom: int, width: int, height: int) -> str:
-    """The highest of every few minutes as a line."""
+    """The points of a line with the highest rate of every five minutes."""
     step = 5
     points = [max(minutes[i : i + step]) / BUCKET for i in range(0, len(minutes), step)]
     scaled = (
@@ -87,7 +88,7 @@ def main() -> None:
     spread, fixed = simulate(sessions, first, last), simulate(sessions, 0.85, 0.85)
     average = sessions / (LIFETIME * (first + last) / 2)
     print(f"{sessions} sessions that logged in within {LOGINS_WITHIN} s, refreshes a second at the server:")
-    print(f"  evenly spread for ever:       {average:7.1f}")
+    print(f"  evenly distributed:           {average:7.1f}")
     for name, minutes in (("all at 0.85 of the lifetime", fixed), (f"at random, {first} to {last}", spread)):
         days = [max(minutes[i : i + 720]) / BUCKET for i in range(0, len(minutes), 720)]
         shown = ", ".join(f"{rate:.1f}" for rate in days)

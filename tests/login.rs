@@ -1,12 +1,12 @@
-//! One login: the page to open, and every way in which the browser can come back.
+//! Tests of a login: the page to open, the redirect, and a login that is finished on another machine.
 
 mod common;
 
 use std::collections::HashSet;
 use std::thread;
 
-use cmauth::{Advice, Error, Login, Status};
-use common::{ID, Server, Step, json};
+use cmauth::{Advice, Client, Config, Error, Login, Status};
+use common::{ID, SECRET, Server, Step, json};
 
 const TOKENS: &str =
     r#"{"access_token":"a","token_type":"bearer","refresh_token":"r","expires_in":43199,"scope":"write"}"#;
@@ -29,7 +29,7 @@ fn assert_failed(result: Result<cmauth::Tokens, Error>, status: Status, advice: 
 }
 
 #[test]
-fn the_page_is_step_2_of_the_guide_with_a_state() {
+fn the_url_is_that_of_step_2_of_the_guide_with_a_state() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let (before, state) = login.url().rsplit_once("&state=").unwrap();
     assert_eq!(
@@ -53,7 +53,7 @@ fn no_two_logins_have_the_same_state() {
 }
 
 #[test]
-fn finish_exchanges_the_code_with_the_redirect_uri_to_the_byte() {
+fn finish_sends_the_code_and_the_unchanged_redirect_uri() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let tokens = login.finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}\r\n", state(&login))).unwrap();
     assert_eq!(tokens.access_token().expose(), "a");
@@ -65,7 +65,7 @@ fn finish_exchanges_the_code_with_the_redirect_uri_to_the_byte() {
 }
 
 #[test]
-fn a_plus_in_the_code_may_come_back_either_way() {
+fn a_plus_in_the_code_may_be_encoded_or_not() {
     for code in ["A+b", "A%2Bb", "A%2bb"] {
         let (server, login) = begin(vec![json(200, TOKENS)]);
         login.finish(&format!("/cb?site=7&code={code}&state={}", state(&login))).unwrap();
@@ -84,7 +84,7 @@ fn a_login_finishes_once() {
 }
 
 #[test]
-fn of_many_threads_that_finish_a_login_one_does() {
+fn only_one_of_many_threads_finishes_a_login() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
     let done = thread::scope(|scope| {
@@ -95,7 +95,7 @@ fn of_many_threads_that_finish_a_login_one_does() {
 }
 
 #[test]
-fn a_failed_exchange_that_was_sent_uses_the_login_up() {
+fn a_failed_exchange_that_was_sent_finishes_the_login() {
     let (server, login) = begin(vec![Step::Close]);
     let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
     assert_failed(login.finish(&url), Status::Network, Advice::LogIn);
@@ -107,14 +107,14 @@ fn a_failed_exchange_that_was_sent_uses_the_login_up() {
 fn an_exchange_that_was_not_sent_leaves_the_login_open() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let url = format!("{REDIRECT_URI}&code=AbCdEf&state={}", state(&login));
-    drop(server); // Nobody listens any more.
+    drop(server); // No server listens any more.
     for _ in 0..2 {
         assert_failed(login.finish(&url), Status::Network, Advice::Retry);
     }
 }
 
 #[test]
-fn another_state_or_none_is_a_mismatch_and_leaves_the_login_open() {
+fn a_wrong_or_missing_state_is_a_mismatch_and_leaves_the_login_open() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let good = state(&login);
     let other = Login::new(&server.client(), REDIRECT_URI).unwrap();
@@ -127,7 +127,7 @@ fn another_state_or_none_is_a_mismatch_and_leaves_the_login_open() {
 }
 
 #[test]
-fn errors_on_the_redirect_have_their_status_and_send_nothing() {
+fn an_error_in_the_redirect_has_its_status_and_causes_no_request() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let state = state(&login);
     for (query, status, advice, description) in [
@@ -164,16 +164,16 @@ fn errors_on_the_redirect_have_their_status_and_send_nothing() {
         assert_eq!(error.oauth_description(), description, "{query}");
         assert!(!format!("{error:?}").contains(&state));
     }
-    // An empty error is none, and only what looks like a code is handed out as one.
-    let odd = login.finish(&format!("{REDIRECT_URI}&error=x%20y&state={state}"));
-    assert_eq!(assert_failed(odd, Status::RequestRejected, Advice::Fix).oauth_error(), None);
-    // A forged error is no error of this login.
+    // Only a text that can be an OAuth error code is returned as one.
+    let invalid = login.finish(&format!("{REDIRECT_URI}&error=x%20y&state={state}"));
+    assert_eq!(assert_failed(invalid, Status::RequestRejected, Advice::Fix).oauth_error(), None);
+    // An error without the state is forged.
     assert_failed(login.finish(&format!("{REDIRECT_URI}&error=access_denied")), Status::StateMismatch, Advice::LogIn);
     assert!(server.requests().is_empty());
 }
 
 #[test]
-fn a_redirect_that_says_something_twice_or_nothing_is_refused_by_name() {
+fn a_redirect_with_a_duplicate_or_missing_parameter_is_refused_with_its_name() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let state = state(&login);
     for (url, problem) in [
@@ -222,7 +222,7 @@ fn redirect_uris_that_cannot_work_are_refused() {
 }
 
 #[test]
-fn the_redirect_is_known_among_the_pages_of_a_browser() {
+fn is_redirect_recognizes_the_redirect_among_other_pages() {
     let (_server, login) = begin(vec![json(200, TOKENS)]);
     for (url, is_redirect) in [
         ("https://example.com/cb?site=7&code=A&state=S", true),
@@ -243,7 +243,7 @@ fn the_redirect_is_known_among_the_pages_of_a_browser() {
 }
 
 #[test]
-fn an_empty_error_beside_a_code_is_none() {
+fn an_empty_error_beside_a_code_is_ignored() {
     let (_server, login) = begin(vec![json(200, TOKENS)]);
     login.finish(&format!("{REDIRECT_URI}&code=AbCdEf&error=&state={}", state(&login))).unwrap();
 }
@@ -252,4 +252,72 @@ fn an_empty_error_beside_a_code_is_none() {
 fn debug_shows_no_state() {
     let (_server, login) = begin(vec![json(200, TOKENS)]);
     assert!(!format!("{login:?} {login:#?}").contains(&state(&login)));
+}
+
+fn login_of(config: &Config) -> Login {
+    Login::new(&Client::new(config).unwrap(), "https://recorder.example/login").unwrap()
+}
+
+#[test]
+fn a_login_begins_on_one_machine_and_is_finished_on_another() {
+    let server = Server::start(vec![json(200, TOKENS)]);
+    // The workstation does not have the secret of the API key.
+    let mut workstation = Config::new_public(ID);
+    workstation.set_base_url(&server.url);
+    let login = login_of(&workstation);
+    let state = login.url().rsplit_once("&state=").unwrap().1.to_owned();
+    let redirected = format!("https://recorder.example/login?code=AbCdEf&state={state}");
+    let error = login.finish(&redirected).unwrap_err();
+    assert!(error.message().starts_with("client_secret: "), "{error}");
+    let public = Client::new(&workstation).unwrap();
+    assert!(public.refresh("r").unwrap_err().message().starts_with("client_secret: "));
+    assert!(server.requests().is_empty());
+
+    let saved = login.to_json();
+    assert!(!saved.expose().contains(SECRET), "the JSON must not contain the secret");
+    let recorder = server.client();
+    let there = Login::from_json(&recorder, saved.expose()).unwrap();
+    assert_eq!(there.url(), login.url());
+    let forged = there.finish("https://recorder.example/login?code=AbCdEf&state=x").unwrap_err();
+    assert_eq!(forged.status(), Status::StateMismatch);
+    assert_eq!(there.finish(&redirected).unwrap().access_token().expose(), "a");
+    assert!(server.requests()[0].contains("redirect_uri=https%3A%2F%2Frecorder.example%2Flogin "));
+}
+
+#[test]
+fn json_that_is_not_a_login_of_this_client_is_refused_with_the_key() {
+    let server = Server::start(vec![]);
+    let client = server.client();
+    let good = Login::new(&client, "https://example.com").unwrap().to_json();
+    Login::from_json(&client, good.expose()).unwrap();
+    let begun_at = good.expose().split("\"begun_at\":").nth(1).unwrap().split([',', '}']).next().unwrap();
+    let begun: i64 = begun_at.parse().unwrap();
+    let state = good.expose().split("\"state\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let with = |from: &str, to: &str| {
+        let changed = good.expose().replace(from, to);
+        assert_ne!(changed, good.expose(), "{from}");
+        Login::from_json(&client, &changed).unwrap_err()
+    };
+    for (error, words) in [
+        (Login::from_json(&client, "hunter2").unwrap_err(), "json: not a JSON object"),
+        (Login::from_json(&client, "[]").unwrap_err(), "json: not a JSON object"),
+        (with(ID, "another.key"), "json: \"client_id\" is not the one"),
+        (with(&server.url, "https://hunter2"), "json: \"base_url\" is not the one"),
+        (with("https://example.com", "javascript:hunter2"), "json: \"redirect_uri\" cannot"),
+        (with(state, "hunter2"), "json: \"state\" is not"),
+        (with("\"state\"", "\"other\""), "json: \"state\" is missing"),
+        (with(begun_at, "\"now\""), "json: \"begun_at\" is missing"),
+    ] {
+        assert_eq!(error.status(), Status::InvalidArgument);
+        assert!(error.message().starts_with(words), "{error}");
+        assert!(!error.message().contains("hunter2"), "{error}");
+    }
+    for (shift, is_valid) in [(-3500, true), (-3700, false), (200, true), (400, false)] {
+        let changed = good.expose().replace(begun_at, &(begun + shift).to_string());
+        let result = Login::from_json(&client, &changed);
+        assert_eq!(result.is_ok(), is_valid, "{shift}");
+        if let Err(error) = result {
+            assert_eq!((error.status(), error.advice()), (Status::LoginRequired, Advice::LogIn));
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! Many threads of many processes share one user over many short lifetimes, while the server fails now and then: at most
-//! one refresh for each lifetime, no login lost, and no ended token used but at the instant of a refresh.
+//! Many threads of several processes share one user with short token lifetimes, while the server fails from time to time.
+//! Expected: at most one refresh for each lifetime, no lost login, and a 401 only at the time of a refresh.
 //!
-//! 16 threads in each of 4 processes, on one file; some 20 s here, 10 minutes by CMAUTH_SOAK=1.
+//! 16 threads in each of 4 processes use one file. The test takes 20 s, or 10 minutes with CMAUTH_SOAK=1.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -14,34 +14,34 @@ use cmauth_sandbox::{Fault, Options, Sandbox};
 
 const PROCESSES: usize = 4;
 const THREADS: usize = 16;
-/// A fresh token answers with a second less, and a part of a second is lost to rounding: 3 to 4 s are counted on.
+/// Lifetime at the server. The client sees 3 to 4 s, because of `expires_in` and rounding.
 const LIFETIME: Duration = Duration::from_secs(5);
-/// The earliest part of 3 s at which a session refreshes.
-const SHORTEST_GAP: Duration = Duration::from_millis(2250);
+/// The earliest time of a refresh: 75 % of 3 s.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(2250);
 
 const WORKER: &str = "CMAUTH_TEST_WORKER";
 
-/// What the threads of one process saw, in the order in which it is printed.
+/// Results of the threads of one process.
 #[derive(Debug, Default, PartialEq)]
-struct Seen {
-    /// Requests answered with 200.
-    good: u64,
-    /// Answered with 401, then with 200 with the tokens of `rejected`.
-    repaired: u64,
-    /// Answered with 401 twice.
-    lost: u64,
-    /// Calls of the session that failed while the server did: to be tried again.
-    passing: u64,
-    /// Calls of the session that failed otherwise.
+struct Counts {
+    /// Requests that got 200.
+    ok: u64,
+    /// Requests that got 401, and 200 with the tokens of `rejected`.
+    ok_after_401: u64,
+    /// Requests that got 401 twice.
+    rejected_twice: u64,
+    /// Calls of the session that failed because of a fault of the server.
+    transient: u64,
+    /// Calls of the session that failed for another reason.
     failed: u64,
 }
 
-impl Seen {
+impl Counts {
     fn numbers(&mut self) -> [&mut u64; 5] {
-        [&mut self.good, &mut self.repaired, &mut self.lost, &mut self.passing, &mut self.failed]
+        [&mut self.ok, &mut self.ok_after_401, &mut self.rejected_twice, &mut self.transient, &mut self.failed]
     }
 
-    fn add(&mut self, mut other: Seen) {
+    fn add(&mut self, mut other: Counts) {
         for (sum, number) in self.numbers().into_iter().zip(other.numbers()) {
             *sum += *number;
         }
@@ -54,33 +54,33 @@ fn client(url: &str) -> Client {
     Client::new(&config).unwrap()
 }
 
-/// The status of a request to the API, or none where it failed on the way.
-fn ask(agent: &ureq::Agent, url: &str, tokens: &Tokens) -> Option<u16> {
+/// The status of a request to the API, or `None` if the connection failed.
+fn request_status(agent: &ureq::Agent, url: &str, tokens: &Tokens) -> Option<u16> {
     let bearer = format!("Bearer {}", tokens.access_token().expose());
     let request = agent.get(format!("{url}/rest/v2.0/users/self")).header("Authorization", bearer);
-    request.call().ok().map(|answer| answer.status().as_u16())
+    request.call().ok().map(|response| response.status().as_u16())
 }
 
-fn work(session: &Session, url: &str, until: Instant) -> Seen {
+fn work(session: &Session, url: &str, until: Instant) -> Counts {
     let agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .proxy(None)
         .timeout_global(Some(Duration::from_secs(5)))
         .build()
         .new_agent();
-    let mut seen = Seen::default();
+    let mut counts = Counts::default();
     let mut first = true;
     while Instant::now() < until {
-        let result = session.tokens().and_then(|tokens| match ask(&agent, url, &tokens) {
+        let result = session.tokens().and_then(|tokens| match request_status(&agent, url, &tokens) {
             Some(200) => {
-                seen.good += 1;
+                counts.ok += 1;
                 Ok(())
             }
             Some(401) => {
                 let others = session.rejected(&tokens)?;
-                match ask(&agent, url, &others) {
-                    Some(200) => seen.repaired += 1,
-                    Some(401) => seen.lost += 1,
+                match request_status(&agent, url, &others) {
+                    Some(200) => counts.ok_after_401 += 1,
+                    Some(401) => counts.rejected_twice += 1,
                     _ => {}
                 }
                 Ok(())
@@ -89,21 +89,21 @@ fn work(session: &Session, url: &str, until: Instant) -> Seen {
         });
         match result.map_err(|error| error.status()) {
             Ok(()) => {}
-            Err(Status::Network | Status::Server | Status::Timeout) => seen.passing += 1,
+            Err(Status::Network | Status::Server | Status::Timeout) => counts.transient += 1,
             Err(status) => {
                 if std::mem::take(&mut first) {
                     eprintln!("failed: {}", status.name());
                 }
-                seen.failed += 1;
+                counts.failed += 1;
             }
         }
-        // A camera does not ask without a pause, either.
+        // Programs do not send requests without a break either.
         thread::sleep(Duration::from_millis(20));
     }
-    seen
+    counts
 }
 
-/// Not a test: one of the processes that the test below starts.
+/// Not a test: the main function of the processes that the test below starts.
 #[test]
 fn worker() {
     let Ok(task) = std::env::var(WORKER) else { return };
@@ -111,18 +111,18 @@ fn worker() {
     let (url, path, seconds) = (task.next().unwrap(), task.next().unwrap(), task.next().unwrap());
     let until = Instant::now() + Duration::from_secs(seconds.parse().unwrap());
     let session = Session::open(&client(url), FileStore::new(path)).unwrap();
-    let all = Mutex::new(Seen::default());
+    let all = Mutex::new(Counts::default());
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                let seen = work(&session, url, until);
-                all.lock().unwrap().add(seen);
+                let counts = work(&session, url, until);
+                all.lock().unwrap().add(counts);
             });
         }
     });
     let mut all = all.into_inner().unwrap();
     let numbers: Vec<String> = all.numbers().iter().map(|number| number.to_string()).collect();
-    println!("\nseen {}", numbers.join(" "));
+    println!("\ncounts {}", numbers.join(" "));
 }
 
 fn start_worker(task: &str) -> Child {
@@ -131,25 +131,25 @@ fn start_worker(task: &str) -> Child {
     command.spawn().unwrap()
 }
 
-fn result_of(mut child: Child) -> Seen {
+fn result_of(mut child: Child) -> Counts {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut seen = Seen::default();
+    let mut counts = Counts::default();
     for line in lines.map(Result::unwrap) {
-        if let Some(numbers) = line.strip_prefix("seen ") {
-            for (number, text) in seen.numbers().into_iter().zip(numbers.split(' ')) {
+        if let Some(numbers) = line.strip_prefix("counts ") {
+            for (number, text) in counts.numbers().into_iter().zip(numbers.split(' ')) {
                 *number = text.parse().unwrap();
             }
         }
     }
     assert!(child.wait().unwrap().success());
-    seen
+    counts
 }
 
 #[test]
-fn one_user_of_64_threads_in_4_processes() {
+fn one_user_in_64_threads_of_4_processes() {
     let seconds = if std::env::var_os("CMAUTH_SOAK").is_some() { 600 } else { 20 };
     let sandbox = Sandbox::start(Options { access_token_lifetime: LIFETIME, ..Options::default() }).unwrap();
-    let folder = std::env::temp_dir().join(format!("cmauth-proof-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("cmauth-processes-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("session");
     let client = client(sandbox.url());
@@ -158,39 +158,39 @@ fn one_user_of_64_threads_in_4_processes() {
     session.start(&client.exchange_code(&code, "https://example.com").unwrap()).unwrap();
     let first = session.health().generation;
 
-    let begun = Instant::now();
+    let start = Instant::now();
     let task = format!("{}|{}|{seconds}", sandbox.url(), path.display());
     let workers: Vec<_> = (0..PROCESSES).map(|_| start_worker(&task)).collect();
-    // Faults that do not reach the tokens: a refresh that was answered and lost would rightly be sent again.
+    // Faults before the server issues tokens. After a lost response, a second refresh would be correct.
     let faults = [Fault::Status503, Fault::Close, Fault::ResetBeforeHead, Fault::Html502];
-    let mut faulty = 0;
-    while begun.elapsed() < Duration::from_secs(seconds) {
+    let mut fault_periods = 0;
+    while start.elapsed() < Duration::from_secs(seconds) {
         thread::sleep(Duration::from_millis(700));
-        sandbox.set_faults(&[faults[faulty % faults.len()].always()]).unwrap();
+        sandbox.set_faults(&[faults[fault_periods % faults.len()].always()]).unwrap();
         thread::sleep(Duration::from_millis(200));
         sandbox.set_faults(&[]).unwrap();
-        faulty += 1;
+        fault_periods += 1;
     }
-    let mut all = Seen::default();
+    let mut all = Counts::default();
     for worker in workers {
         all.add(result_of(worker));
     }
-    let took = begun.elapsed();
+    let took = start.elapsed();
 
     let session = Session::open(&client, FileStore::new(&path)).unwrap();
     let granted = session.health().generation - first;
-    let most = took.as_millis() / SHORTEST_GAP.as_millis() + 1;
+    let max_refreshes = took.as_millis() / MIN_REFRESH_INTERVAL.as_millis() + 1;
     let lifetimes = took.as_millis() / LIFETIME.as_millis();
     let _ = writeln!(
         std::io::stdout(),
-        "{granted} refreshes in {took:?} ({lifetimes} lifetimes at least, {most} at most), {faulty} faulty times: {all:?}"
+        "{granted} refreshes in {took:?} ({lifetimes} lifetimes at least, {max_refreshes} at most), {fault_periods} periods with a fault: {all:?}"
     );
-    assert!(u128::from(granted) <= most, "{granted} refreshes, {most} lifetimes");
-    assert!(u128::from(granted) >= lifetimes / 2, "{granted} refreshes: it stood still");
-    assert_eq!((all.failed, all.lost), (0, 0), "{all:?}");
-    assert!(all.good > 1000, "{all:?}");
-    // Each thread that just had the old tokens, once a refresh.
-    assert!(all.repaired <= granted * (PROCESSES * THREADS) as u64, "{all:?}");
-    assert!(session.tokens().is_ok(), "the login is there");
+    assert!(u128::from(granted) <= max_refreshes, "{granted} refreshes, {max_refreshes} lifetimes");
+    assert!(u128::from(granted) >= lifetimes / 2, "{granted} refreshes: too few");
+    assert_eq!((all.failed, all.rejected_twice), (0, 0), "{all:?}");
+    assert!(all.ok > 1000, "{all:?}");
+    // At most once per refresh and thread.
+    assert!(all.ok_after_401 <= granted * (PROCESSES * THREADS) as u64, "{all:?}");
+    assert!(session.tokens().is_ok(), "the login was lost");
     std::fs::remove_dir_all(&folder).unwrap();
 }

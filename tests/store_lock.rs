@@ -1,4 +1,4 @@
-//! Processes, threads and stores that share a file exclude each other, whatever name of the file they use.
+//! Processes, threads and stores that share a file exclude each other, also if they use different names of the file.
 #![cfg(unix)]
 
 use std::path::Path;
@@ -12,11 +12,11 @@ const PROCESSES: u64 = 2;
 const THREADS: u64 = 4;
 const ROUNDS: u64 = 150;
 
-/// Adds one to the number in the store, which is lost if somebody else does so at the same time.
+/// Adds one to the number in the store. Without the lock, simultaneous additions would be lost.
 fn count(store: &FileStore) {
     let begun = Instant::now();
     while !store.try_lock(Duration::from_secs(1)).unwrap() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the lock is held by nobody");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the lock is never free");
         std::thread::yield_now();
     }
     let before = store.load().unwrap().map_or(0, |record| record.expose().parse::<u64>().unwrap());
@@ -24,7 +24,7 @@ fn count(store: &FileStore) {
     store.unlock();
 }
 
-/// Not a test: a process of the test below.
+/// Not a test: the main function of the processes that the test below starts.
 #[test]
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
@@ -47,7 +47,7 @@ fn child() {
 }
 
 #[test]
-fn nothing_is_lost_where_processes_and_threads_use_several_stores_of_a_file() {
+fn no_change_is_lost_if_processes_and_threads_use_several_stores_of_a_file() {
     let folder = std::env::temp_dir().join(format!("cmauth-lock-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::os::unix::fs::symlink("session", folder.join("link")).unwrap();
@@ -61,7 +61,7 @@ fn nothing_is_lost_where_processes_and_threads_use_several_stores_of_a_file() {
         assert!(child.wait().unwrap().success());
     }
     let store = FileStore::new(folder.join("session"));
-    let counted = store.load().unwrap().unwrap();
-    assert_eq!(counted.expose(), (PROCESSES * THREADS * ROUNDS).to_string());
+    let count_in_store = store.load().unwrap().unwrap();
+    assert_eq!(count_in_store.expose(), (PROCESSES * THREADS * ROUNDS).to_string());
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,5 +1,5 @@
-//! What becomes of a leader's actions in a simulated world: operations of a store take time and have their effect in the
-//! middle of it; requests travel, arrive, are answered, and their answers travel back, or do not.
+//! Carries out the actions of a leader in a simulated world. Operations of a store take time, and their effect happens in
+//! between. Requests and responses take time, and can be lost.
 
 use super::check::{Checks, Violation};
 use super::plan::{Key, ServerFault, StoreFault, StoreKind};
@@ -62,7 +62,7 @@ impl World {
             let store = &mut self.stores[self.processes[process].store];
             store.slow_until = store.slow_until.max(self.at + took);
         }
-        // It has its effect somewhere in between.
+        // The effect happens at some time during the operation.
         let before = self.rng.between(0, took);
         self.schedule(before, Scheduled::Effect { process, flight, operation, answer_after: took - before });
         Ok(())
@@ -77,7 +77,7 @@ impl World {
     ) -> Result<(), Violation> {
         let (alive, timeout) = (self.processes[process].alive, self.processes[process].timeout);
         let (number, at) = (self.processes[process].store, self.at);
-        // What was sent before its sender was killed may arrive all the same.
+        // An operation can still arrive after its process was killed.
         if !alive && (self.stores[number].kind == StoreKind::File || self.rng.chance(50)) {
             return Ok(());
         }
@@ -86,13 +86,13 @@ impl World {
             && matches!(run.job, Job::Start(_))
         {
             let refresh_token = record.tokens.refresh_token().map_or("", Secret::expose).to_owned();
-            Checks::replaces(self, &refresh_token);
+            Checks::program_replaces_login(self, &refresh_token);
         }
         if let Operation::Clear(_) = operation {
-            Checks::clears(self, process)?;
+            Checks::clear_begins(self, process)?;
             let run = self.processes[process].flight.as_ref().filter(|run| run.id == flight);
             if run.is_some_and(|run| matches!(run.job, Job::Forget)) {
-                Checks::forgotten(self);
+                Checks::program_forgets_login(self);
             }
         }
         let store = &mut self.stores[number];
@@ -117,7 +117,7 @@ impl World {
     fn send(&mut self, process: usize, flight: u64, request: Request) -> Result<(), Violation> {
         let now = self.now(process);
         let Some(run) = &self.processes[process].flight else { return Ok(()) };
-        // The call's deadline, in true time.
+        // The deadline of the call, in true time.
         let deadline = self.at + (run.deadline - now.boot).max(0);
         let travels = self.rng.between(2, 60);
         self.schedule(travels, Scheduled::Arrival { process, flight, request, deadline });
@@ -134,7 +134,7 @@ impl World {
         };
         let own_key = self.processes[process].key == Key::Own;
         let at = self.at;
-        let mut given = None;
+        let mut issued_token = None;
         let event = match &request {
             Request::Refresh { refresh_token, begun } => Event::Refreshed(if done {
                 let is_only = self.rng.chance(50);
@@ -143,8 +143,8 @@ impl World {
                     false => Err(Error::new(Status::ClientRejected, "another key", "fix")),
                 };
                 issued.map(|issued| {
-                    given = Some(issued.refresh_token.clone());
-                    Checks::issued(self, process, &issued, *begun);
+                    issued_token = Some(issued.refresh_token.clone());
+                    Checks::tokens_issued(self, process, &issued, *begun);
                     self.tokens(process, &issued, *begun)
                 })
             } else {
@@ -159,13 +159,13 @@ impl World {
             Some(ServerFault::Silence) => i64::MAX / 4,
             _ => self.rng.between(2, 60),
         };
-        if let Some(refresh_token) = &given {
-            Checks::replaced(self, process, refresh_token);
+        if let Some(refresh_token) = &issued_token {
+            Checks::program_replaced_login(self, process, refresh_token);
         }
         let lost = fault == Some(ServerFault::Lost);
         if lost || at.saturating_add(took) > deadline {
-            if let Some(refresh_token) = &given {
-                self.excuse(refresh_token, "the answer was lost");
+            if let Some(refresh_token) = &issued_token {
+                self.excuse_loss(refresh_token, "the answer was lost");
             }
             let (error, after) = match lost {
                 true => (Error::new(Status::Network, "the connection was lost", "try again"), 10),
@@ -179,9 +179,11 @@ impl World {
             return;
         }
         match &mut self.processes[process].flight {
-            Some(run) if run.id == flight => run.unsaved_refresh_token = given,
-            // Nobody is there to receive it.
-            _ => given.iter().for_each(|refresh_token| self.excuse(refresh_token, "its receiver was killed")),
+            Some(run) if run.id == flight => run.unsaved_refresh_token = issued_token,
+            // The process that sent the request was killed.
+            _ => {
+                issued_token.iter().for_each(|refresh_token| self.excuse_loss(refresh_token, "its receiver was killed"))
+            }
         }
         self.schedule(took, Scheduled::Leader { process, flight, event });
     }
@@ -195,16 +197,16 @@ impl World {
         }
     }
 
-    /// A login that nobody can have any more, through no fault of the session: only a server that rotates makes one.
-    pub(super) fn excuse(&mut self, refresh_token: &str, why: &'static str) {
+    /// Notes that a login may be lost without a fault of the session. This happens only if the server rotates refresh tokens.
+    pub(super) fn excuse_loss(&mut self, refresh_token: &str, why: &'static str) {
         let rotates = self.plan.rotates;
         if let Some(login) = self.server.login.as_mut().filter(|l| rotates && l.refresh_token == refresh_token) {
-            login.excused = Some(why);
+            login.loss_excused = Some(why);
         }
     }
 }
 
-/// What happened, for the trace.
+/// Describes an event for the trace.
 pub(super) fn describe(event: &Event) -> String {
     match event {
         Event::Loaded(Ok(Some(text))) => match Record::from_text(text) {

@@ -1,4 +1,4 @@
-//! The calls of a simulated world: who leads a flight, who waits for it, and what each caller does with its tokens.
+//! The calls of a simulated world: which call leads a flight, which calls wait, and what each caller does with its tokens.
 
 use super::check::{Checks, Violation};
 use super::plan::{Key, ServerFault, StoreKind};
@@ -20,7 +20,7 @@ impl World {
             self.processes[process].jobs.push(job);
             return Ok(());
         }
-        self.begin_flight(process, job, Purpose::Exclusive, RunBy::Host, None)
+        self.begin_flight(process, job, Purpose::Exclusive, RunBy::Program, None)
     }
 
     pub(super) fn begin_flight(
@@ -59,12 +59,12 @@ impl World {
         self.lead(process, id, Event::Begin)
     }
 
-    /// A step of the leader: hands it what happened, publishes, carries out what it says.
+    /// One step of the leader: handles the event, publishes the snapshot, and carries out the next action.
     pub(super) fn lead(&mut self, process: usize, flight: u64, event: Event) -> Result<(), Violation> {
         let (now, random) = (self.now(process), self.rng.next());
         let is_current = self.processes[process].flight.as_ref().is_some_and(|run| run.id == flight);
         if is_current && self.processes[process].alive && matches!(event, Event::Refreshed(Ok(_))) {
-            Checks::refreshed(self, process)?;
+            Checks::refresh_succeeded(self, process)?;
         }
         let state = &mut self.processes[process];
         let Some(run) = state.flight.as_mut().filter(|run| run.id == flight && state.alive) else {
@@ -83,14 +83,14 @@ impl World {
             _ => {}
         }
         let is_news = !matches!(event, Event::Locked(Ok(false)) | Event::Waited(Ok(())));
-        let describe = (is_news && self.trace.is_some()).then(|| super::act::describe(&event));
+        let description = (is_news && self.trace.is_some()).then(|| super::act::describe(&event));
         let action = run.leader.handle(event, now, random);
         let before = std::mem::replace(&mut state.state, run.leader.state().clone());
-        if let Some(describe) = describe {
-            let next = format!("{describe}; next: {}", super::act::describe_action(&action));
+        if let Some(description) = description {
+            let next = format!("{description}; next: {}", super::act::describe_action(&action));
             self.log(process, || next);
         }
-        Checks::published(self, process, &before)?;
+        Checks::snapshot_published(self, process, &before)?;
         if let Some((left, long, until)) = self.processes[process].sleep_at_action.take()
             && self.at < until
         {
@@ -114,7 +114,7 @@ impl World {
 
     pub(super) fn end_flight(&mut self, process: usize, result: Result<Outcome, Error>) -> Result<(), Violation> {
         let Some(run) = self.processes[process].flight.take() else { return Ok(()) };
-        Checks::ended(process, &run, &result)?;
+        Checks::flight_ended(process, &run, &result)?;
         let shared = match (&result, run.purpose) {
             (Err(error), Purpose::Early | Purpose::Needed) => Err(error.clone()),
             (Ok(Outcome::Tokens(tokens)), _) => Ok(Some(tokens.clone())),
@@ -129,7 +129,7 @@ impl World {
         }
         match run.run_by {
             RunBy::Background => {}
-            RunBy::Host => self.host(process, &run.job, &result),
+            RunBy::Program => self.react_to_job(process, &run.job, &result),
             RunBy::Caller(caller) => {
                 let result = shared.map(|tokens| tokens.expect("such a flight gives tokens or an error"));
                 let began = run.began;
@@ -153,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn host(&mut self, process: usize, job: &Job, result: &Result<Outcome, Error>) {
+    pub(super) fn react_to_job(&mut self, process: usize, job: &Job, result: &Result<Outcome, Error>) {
         match (job, result) {
             (Job::Start(tokens), Ok(_)) => {
                 self.logged_in_at = self.at;
@@ -163,9 +163,9 @@ impl World {
                     login.was_stored = true;
                 }
             }
-            // The host tries again.
-            (Job::Start(_), Err(_)) if !self.processes[process].login_comes => {
-                self.processes[process].login_comes = true;
+            // The program logs in again.
+            (Job::Start(_), Err(_)) if !self.processes[process].login_pending => {
+                self.processes[process].login_pending = true;
                 self.schedule(2_000, Scheduled::Job { process, log_in: true, log_out: false });
             }
             _ => {}
@@ -176,7 +176,7 @@ impl World {
         let now = self.now(process);
         let state = &mut self.processes[process];
         let began = now.boot;
-        // Also after the moment that it may wait.
+        // They must still be valid after the longest time that the call may wait.
         let later = Now { boot: now.boot + 1_200, wall: now.wall + 1_200 };
         let had_fallback = matches!(want, Want::Valid) && state.state.unexpired_tokens(later).is_some();
         let of = Caller { want, deadline: now.boot + state.timeout };
@@ -246,7 +246,7 @@ impl World {
         let kind = FlightInfo { purpose, began: call.joined.unwrap_or(now.boot), is_interruptible };
         let failure = result.as_ref().and_then(|result| result.as_ref().err()).cloned();
         let step = call.caller.after_waiting(kind, result, &state.state, now);
-        Checks::waited(process, purpose, failure.as_ref(), &step)?;
+        Checks::call_waited(process, purpose, failure.as_ref(), &step)?;
         if let Some(run) = &mut state.flight {
             run.waiters.retain(|waiter| *waiter != caller);
         }
@@ -265,7 +265,7 @@ impl World {
             Ok(tokens) => format!("caller {caller} gets {}", tokens.access_token().expose()),
             Err(error) => format!("caller {caller} gets {error:?}"),
         });
-        Checks::returned(self, process, &call, &result)?;
+        Checks::call_returned(self, process, &call, &result)?;
         let again = matches!(call.caller.want, Want::ReplacementFor(_));
         match result {
             Ok(tokens) => {
@@ -276,10 +276,10 @@ impl World {
                 if error.status() == Status::LoginRequired
                     && self.processes[process].logs_in
                     && self.processes[process].key == Key::Own
-                    && !self.processes[process].login_comes
+                    && !self.processes[process].login_pending
                 {
-                    // A person must come to it.
-                    self.processes[process].login_comes = true;
+                    // A person needs time to log in again.
+                    self.processes[process].login_pending = true;
                     let after = self.rng.log_uniform(2_000, 40_000);
                     self.schedule(after, Scheduled::Job { process, log_in: true, log_out: false });
                 }
@@ -313,7 +313,7 @@ impl World {
         self.schedule(after, Scheduled::Begin(process, caller));
     }
 
-    /// The fault of the server that meets a request now.
+    /// The fault of the server at this time.
     pub(super) fn server_fault(&self) -> Option<ServerFault> {
         self.server.fault(self.at)
     }

@@ -1,6 +1,6 @@
-//! A deterministic simulation of sessions on many machines: one seed, one world. See README.md beside this file.
+//! A deterministic simulation of sessions on several machines: one seed makes one world. README.md in this folder describes it.
 //!
-//! It is part of the library's unit tests, for it drives the session's own decisions: `Caller`, `Leader`, `State`.
+//! It belongs to the library's unit tests because it calls the session's private code for decisions: `Caller`, `Leader`, `State`.
 
 mod act;
 mod calls;
@@ -18,8 +18,8 @@ use check::Violation;
 use plan::Plan;
 use world::World;
 
-/// How many worlds are run at most, and for how long where CMAUTH_SIM_SECONDS does not say: `make test` runs a minute of the
-/// optimized build, `make soak` an hour.
+/// Maximum number of worlds, and the time limit if CMAUTH_SIM_SECONDS is not set. `make test` runs the optimized build for one
+/// minute, and `make soak` for an hour.
 const WORLDS: u64 = 20_000;
 const TIME: Duration = Duration::from_secs(5);
 
@@ -28,7 +28,7 @@ fn run(plan: &Plan, traced: bool) -> (Result<(), Violation>, World) {
     (world.run(), world)
 }
 
-/// Leaves parts out for as long as the world still violates the same invariant.
+/// Removes parts of the plan as long as the world still violates the same invariant.
 fn minimal(mut plan: Plan, invariant: &str) -> Plan {
     let fails = |plan: &Plan| run(plan, false).0.is_err_and(|violation| violation.invariant == invariant);
     while let Some(smaller) = plan.smaller().into_iter().find(fails) {
@@ -69,7 +69,7 @@ fn sessions_keep_every_invariant_in_every_world() {
         worlds += 1;
         steps += world.steps;
         if let Err(violation) = result {
-            // At once, for scripts/mutants and for those who wait: the smallest such world takes a while.
+            // Printed at once, because the search for the smallest such world takes a while. scripts/mutants reads this line.
             println!("simulation: seed {seed} violates \"{}\" after {worlds} worlds", violation.invariant);
             panic!("after {worlds} worlds: {}", report(seed, &violation));
         }

@@ -1,20 +1,20 @@
-//! A world before it runs: who is there, and what will dispatch to them. Made from a seed; a failing one is made smaller by
-//! leaving parts out.
+//! The plan of a world: its parts, and what will happen when. A seed determines the plan. The plan of a failing world is made
+//! smaller by removing parts.
 
 use super::rng::Rng;
 
-/// How long things dispatch, in milliseconds.
+/// How long disturbances begin, in milliseconds.
 const DISTURBED_FOR: i64 = 150_000;
 
-/// The time that a [`SleepAtAction`](Disturbance::SleepAtAction) waits for its action.
+/// How long a [`SleepAtAction`](Disturbance::SleepAtAction) waits for its action, in milliseconds.
 pub(super) const SLEEP_WINDOW: i64 = 60_000;
 
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) seed: u64,
-    /// Each refresh gives a new refresh token and ends the old one.
+    /// Each refresh issues a new refresh token and ends the old one.
     pub(super) rotates: bool,
-    /// Of access tokens, in seconds.
+    /// Lifetime of access tokens, in seconds.
     pub(super) lifetime: i64,
     pub(super) machines: Vec<Machine>,
     pub(super) stores: Vec<StoreKind>,
@@ -25,25 +25,25 @@ pub(super) struct Plan {
 
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
-    /// What the wall clock is wrong by at the begin, in ms, and what it gains in a million.
-    pub(super) wall_off: i64,
+    /// Error of the wall clock at the beginning, in ms, and its drift, in parts per million.
+    pub(super) wall_offset: i64,
     pub(super) drift: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StoreKind {
-    /// Its lock ends with its holder; on one machine.
+    /// Its lock ends with its process. It can be used on one machine only.
     File,
-    /// Its lock expires; it keeps generations; for all machines.
+    /// Its lock expires. It tracks generations, and all machines can use it.
     Lease,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Own,
-    /// Pointed at the store by mistake.
-    OtherKey,
-    /// Of another server.
+    /// Another API key, configured for this store by mistake.
+    Foreign,
+    /// The same for another server.
     OtherServer,
 }
 
@@ -53,25 +53,25 @@ pub(super) struct Process {
     pub(super) store: usize,
     pub(super) key: Key,
     pub(super) callers: usize,
-    /// Of a call, in ms.
+    /// Timeout of a call, in ms.
     pub(super) timeout: i64,
-    /// The host logs in again where nobody is logged in.
+    /// The program logs in again when no user is logged in.
     pub(super) logs_in: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerFault {
-    /// 500: not done.
+    /// 500; the server does nothing.
     Error,
-    /// 503 with `Retry-After`, in seconds: not done.
+    /// 503 with `Retry-After`, in seconds; the server does nothing.
     Busy(i64),
-    /// The request is lost, or its answer is.
+    /// The request or its response is lost.
     Lost,
-    /// No answer within any deadline; done in half of the cases.
+    /// No response before any deadline. In half of the cases the server carries out the request.
     Silence,
-    /// Done; the answer takes this long.
+    /// The server carries out the request, but the response takes this long, in ms.
     Slow(i64),
-    /// Done; the access token has ended as it comes.
+    /// The server issues an access token that has already expired.
     EndedTokens,
 }
 
@@ -79,31 +79,31 @@ pub(super) enum ServerFault {
 pub(super) enum StoreFault {
     Fails,
     RefusesSaves,
-    /// Each operation takes this long.
+    /// Each operation takes this long, in ms.
     Slow(i64),
-    /// Reads give what no session wrote.
+    /// Reads return a text that no session wrote.
     Garbage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Disturbance {
     Server(ServerFault, i64),
-    /// The API answers 401 to everything for so long.
+    /// The API answers every request with 401 for this time, in ms.
     ApiRejects(i64),
-    /// The access token is ended at the server, as by a refresh of another installation.
+    /// The server ends the access token, as after a refresh by another installation.
     TokenEnded,
-    /// The user logs out elsewhere.
+    /// The user logs out in another program.
     LoggedOutElsewhere,
     Store(usize, StoreFault, i64),
-    /// The store forgets its last write.
+    /// The store loses its last write.
     LosesLastWrite(usize),
     WallStep(usize, i64),
     Sleep(usize, i64),
-    /// The machine of the process sleeps so long from the so-manieth action of its leader: in the middle of a refresh.
+    /// The machine of the process sleeps from the n-th action of its leader on, for this time: in the middle of a refresh.
     SleepAtAction(usize, i64, i64),
     Reboot(usize),
     Kill(usize),
-    /// Killed at the so-manieth action of its leader from now.
+    /// The process is killed at the n-th action of its leader.
     KillAtAction(usize, i64),
     Fork(usize),
     LogIn(usize),
@@ -116,12 +116,12 @@ impl Plan {
         let mut rng = Rng::new(seed, 1);
         let machines: Vec<_> = (0..rng.between(1, 3))
             .map(|_| {
-                let wall_off = if rng.chance(60) { rng.between(-50, 50) } else { rng.log_uniform(1, 90_000_000) };
-                let wall_off = if rng.chance(50) { -wall_off } else { wall_off };
-                Machine { wall_off, drift: rng.pick(&[0, 0, 100, -100, 5_000]) }
+                let wall_offset = if rng.chance(60) { rng.between(-50, 50) } else { rng.log_uniform(1, 90_000_000) };
+                let wall_offset = if rng.chance(50) { -wall_offset } else { wall_offset };
+                Machine { wall_offset, drift: rng.pick(&[0, 0, 100, -100, 5_000]) }
             })
             .collect();
-        // One store, and often a second installation of the same user beside it.
+        // One store, and often a second installation of the same user with its own store.
         let shared = if machines.len() > 1 || rng.chance(50) { StoreKind::Lease } else { StoreKind::File };
         let mut stores = vec![shared];
         if rng.chance(25) {
@@ -131,14 +131,14 @@ impl Plan {
         for _ in 0..rng.between(1, 4) {
             let store = rng.between(0, stores.len() as i64 - 1) as usize;
             let machine = match stores[store] {
-                // A file is on one machine.
+                // A file can be used on one machine only.
                 StoreKind::File => store.min(machines.len() - 1),
                 StoreKind::Lease => rng.between(0, machines.len() as i64 - 1) as usize,
             };
             let key = if processes.is_empty() || rng.chance(88) {
                 Key::Own
             } else {
-                rng.pick(&[Key::OtherKey, Key::OtherServer])
+                rng.pick(&[Key::Foreign, Key::OtherServer])
             };
             let (callers, timeout) = (rng.between(1, 4) as usize, rng.pick(&[1_500, 5_000, 30_000]));
             processes.push(Process { machine, store, key, callers, timeout, logs_in: rng.chance(70) });
@@ -152,7 +152,7 @@ impl Plan {
             processes,
             events: Vec::new(),
         };
-        // Few kinds of trouble in a world, but these often: that is how two of them meet.
+        // Few kinds of disturbances in a world, but often, so that two of them coincide.
         let kinds: Vec<i64> = (0..rng.between(1, 5)).map(|_| rng.between(0, 18)).collect();
         for _ in 0..rng.between(1, 14) {
             let disturbance = plan.disturbance(&mut rng, &kinds);
@@ -191,7 +191,7 @@ impl Plan {
             }
             15 => Disturbance::Fork(process),
             16 => Disturbance::Server(ServerFault::EndedTokens, long),
-            // Mostly longer than a lease.
+            // Usually longer than a lease.
             17 => Disturbance::SleepAtAction(process, rng.between(1, 12), rng.between(5_000, 60_000)),
             _ => rng.pick(&[
                 Disturbance::LogIn(process),
@@ -202,7 +202,7 @@ impl Plan {
         }
     }
 
-    /// Whether a store may lose or refuse what it is given.
+    /// Whether a store may lose or refuse writes.
     pub(super) fn has_store_faults(&self) -> bool {
         self.events.iter().any(|(_, disturbance)| {
             matches!(
@@ -212,7 +212,7 @@ impl Plan {
         })
     }
 
-    /// When the last trouble is over.
+    /// When the last disturbance is over.
     pub(super) fn calm_at(&self) -> i64 {
         let end = |(at, disturbance): &(i64, Disturbance)| {
             at + match disturbance {
@@ -220,7 +220,7 @@ impl Plan {
                 | Disturbance::ApiRejects(long)
                 | Disturbance::Store(_, _, long)
                 | Disturbance::Sleep(_, long) => *long,
-                // With time for so many actions before.
+                // Includes the time until the action.
                 Disturbance::SleepAtAction(_, _, long) => *long + SLEEP_WINDOW,
                 _ => 0,
             }
@@ -228,12 +228,12 @@ impl Plan {
         self.events.iter().map(end).max().unwrap_or(0)
     }
 
-    /// How long the world goes on without faults: longer than the longest pause, which the age of rejected tokens sets.
+    /// How long the world goes on without disturbances: longer than the longest wait, the minimum age of rejected tokens.
     pub(super) fn calm(&self) -> i64 {
         250_000 + 2 * self.lifetime.min(600) * 1000
     }
 
-    /// The same world without one of its parts, for each of them.
+    /// All plans that lack one part of this plan.
     pub(super) fn smaller(&self) -> Vec<Plan> {
         let mut all = Vec::new();
         for left_out in 0..self.events.len() {
@@ -248,7 +248,7 @@ impl Plan {
                 all.push(plan);
             }
         }
-        // The last process only, for the others are named by their numbers.
+        // Only the last process can be removed, because disturbances refer to processes by their index.
         let last = self.processes.len() - 1;
         let names_last = |disturbance: &Disturbance| {
             matches!(
@@ -265,9 +265,9 @@ impl Plan {
             all.push(plan);
         }
         for machine in 0..self.machines.len() {
-            if self.machines[machine].wall_off != 0 || self.machines[machine].drift != 0 {
+            if self.machines[machine].wall_offset != 0 || self.machines[machine].drift != 0 {
                 let mut plan = self.clone();
-                plan.machines[machine] = Machine { wall_off: 0, drift: 0 };
+                plan.machines[machine] = Machine { wall_offset: 0, drift: 0 };
                 all.push(plan);
             }
         }

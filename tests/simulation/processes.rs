@@ -1,4 +1,4 @@
-//! The processes of a simulated world: how they start, fork and end, and what else happens to them.
+//! The processes of a simulated world: their start, fork and end, and the effects of disturbances.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ impl World {
     pub(super) fn start_process(&mut self, number: usize) {
         let plan = &self.plan.processes[number];
         let owner = Owner {
-            client_id: if plan.key == Key::OtherKey { "other.key" } else { "key" }.to_owned(),
+            client_id: if plan.key == Key::Foreign { "other.key" } else { "key" }.to_owned(),
             base_url: if plan.key == Key::OtherServer { "https://other" } else { "https://server" }.to_owned(),
         };
         let boots = self.machines[plan.machine].boots;
@@ -33,16 +33,16 @@ impl World {
             flight: None,
             callers: (0..plan.callers).map(|_| CallerState::default()).collect(),
             jobs: Vec::new(),
-            login_comes: false,
+            login_pending: false,
             kill_at_action: None,
             sleep_at_action: None,
         };
         self.processes.push(process);
         let id = self.processes.len() - 1;
-        self.current[number] = id;
+        self.running[number] = id;
         let now = self.now(id);
         let process = &mut self.processes[id];
-        // As `Session::open` does.
+        // The same as `Session::open`.
         let loaded = self.stores[process.store].load(self.at);
         let state = match loaded.map(|text| read_record(text.as_ref(), &process.identity)) {
             Ok(Ok(Some(record))) => State::from_record(record, &process.identity, now),
@@ -65,19 +65,19 @@ impl World {
             return;
         }
         self.log(process, || format!("is killed: {why}"));
-        Checks::killed(self, process);
+        Checks::process_killed(self, process);
         let killed = &mut self.processes[process];
         killed.alive = false;
         killed.flight = None;
         let (store, plan) = (killed.store, killed.plan);
         self.stores[store].holder_died(process);
-        if self.current[plan] == process {
+        if self.running[plan] == process {
             let after = self.rng.log_uniform(50, 5_000);
             self.schedule(after, Scheduled::Restart(plan));
         }
     }
 
-    /// A child has the memory of its parent, but none of its threads.
+    /// A forked child has the memory of its parent but none of its threads.
     pub(super) fn fork(&mut self, parent: usize) {
         if !self.processes[parent].alive || self.processes.len() > 24 {
             return;
@@ -90,7 +90,7 @@ impl World {
             callers: from.callers.iter().map(|_| CallerState::default()).collect(),
             flight: None,
             jobs: Vec::new(),
-            login_comes: false,
+            login_pending: false,
             kill_at_action: None,
             sleep_at_action: None,
             ..*from
@@ -116,16 +116,16 @@ impl World {
             Disturbance::Store(store, fault, long) => self.stores[store].fault = Some((fault, self.at + long)),
             Disturbance::LosesLastWrite(store) => {
                 self.stores[store].lose_last_write();
-                Checks::write_lost(self);
+                Checks::store_lost_write(self);
             }
             Disturbance::WallStep(machine, by) => {
-                self.machines[machine].wall_off += by;
+                self.machines[machine].wall_offset += by;
                 self.machines[machine].set_at = self.at;
             }
             Disturbance::Sleep(machine, long) => self.sleep(machine, long),
             Disturbance::SleepAtAction(number, nth, long) => {
                 let until = self.at + SLEEP_WINDOW;
-                self.processes[self.current[number]].sleep_at_action = Some((nth, long, until));
+                self.processes[self.running[number]].sleep_at_action = Some((nth, long, until));
             }
             Disturbance::Reboot(machine) => {
                 self.machines[machine].boots += 1;
@@ -135,11 +135,11 @@ impl World {
                     }
                 }
             }
-            Disturbance::Kill(number) => self.kill(self.current[number], "by somebody"),
-            Disturbance::KillAtAction(number, nth) => self.processes[self.current[number]].kill_at_action = Some(nth),
-            Disturbance::Fork(number) => self.fork(self.current[number]),
+            Disturbance::Kill(number) => self.kill(self.running[number], "by a disturbance"),
+            Disturbance::KillAtAction(number, nth) => self.processes[self.running[number]].kill_at_action = Some(nth),
+            Disturbance::Fork(number) => self.fork(self.running[number]),
             Disturbance::LogIn(number) | Disturbance::LogOut(number) | Disturbance::Forget(number) => {
-                let process = self.current[number];
+                let process = self.running[number];
                 if self.processes[process].key == Key::Own {
                     let log_in = matches!(disturbance, Disturbance::LogIn(_));
                     let log_out = matches!(disturbance, Disturbance::LogOut(_));

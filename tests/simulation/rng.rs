@@ -1,6 +1,6 @@
-//! Random numbers from a seed: splitmix64, which is enough to choose a world.
+//! Random numbers from a seed (splitmix64).
 
-/// A stream of random numbers. Each part of a world has one of its own, so that leaving a part out changes no other.
+/// A stream of random numbers. Each part of a world has its own stream, so that removing a part does not change the others.
 #[derive(Clone)]
 pub(super) struct Rng(u64);
 
@@ -19,12 +19,12 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From `from` to `to`, both included.
+    /// A number from `from` to `to`, both included.
     pub(super) fn between(&mut self, from: i64, to: i64) -> i64 {
         from + (self.next() % (to - from + 1) as u64) as i64
     }
 
-    /// Small numbers more often than large ones: each order of magnitude as likely as the others.
+    /// A number from `from` to `to` whose order of magnitude is uniformly distributed.
     pub(super) fn log_uniform(&mut self, from: i64, to: i64) -> i64 {
         let (low, high) = ((from.max(1) as f64).ln(), (to as f64).ln());
         let part = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;

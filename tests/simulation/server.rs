@@ -1,23 +1,23 @@
-//! The server of a simulated world, as server.md has it: one pair of tokens for the user, which all installations share; a
-//! refresh ends the old access token at once; if it rotates, the old refresh token too.
+//! The server of a simulated world. The user has one pair of tokens, which all installations share. A refresh ends the old access
+//! token at once. If the server rotates refresh tokens, a refresh ends the old refresh token too.
 
 use crate::error::{Error, Status};
 use crate::session::simulation::plan::ServerFault;
 
-/// A pair of tokens that the server honours.
+/// The pair of tokens that the server accepts.
 #[derive(Clone, Debug)]
 pub(super) struct Login {
     pub(super) refresh_token: String,
     pub(super) access_token: Option<String>,
-    /// When the access token ends, in true time.
+    /// When the access token expires, in true time.
     pub(super) expires_at: i64,
-    /// A session has stored it, so that it must not be lost.
+    /// A session has stored it, so it must not be lost.
     pub(super) was_stored: bool,
-    /// Why it may be lost all the same.
-    pub(super) excused: Option<&'static str>,
+    /// Why it may be lost although it was stored.
+    pub(super) loss_excused: Option<&'static str>,
 }
 
-/// The answer to a token request, before it travels.
+/// The content of a token response.
 #[derive(Clone, Debug)]
 pub(super) struct Issued {
     pub(super) access_token: String,
@@ -31,7 +31,7 @@ pub(super) struct Server {
     lifetime: i64,
     pub(super) login: Option<Login>,
     issued: u32,
-    /// When a token request was answered last: two at once can fail.
+    /// Time of the last token request, because two requests at once can fail.
     last_request: i64,
     pub(super) fault: Option<(ServerFault, i64)>,
     pub(super) rejects_until: i64,
@@ -54,7 +54,7 @@ impl Server {
         self.fault.and_then(|(fault, until)| (at < until).then_some(fault))
     }
 
-    /// A login in a browser: the pair that is there, or a new one.
+    /// A login in a browser. Issues the pair that exists, or a new one.
     pub(super) fn log_in(&mut self, at: i64) -> Issued {
         let refresh_token = match &self.login {
             Some(login) => login.refresh_token.clone(),
@@ -65,13 +65,13 @@ impl Server {
             Some(login) => (login.access_token.unwrap_or_default(), login.expires_at),
             None => (self.name('A'), at + self.lifetime),
         };
-        let was_stored = self.login.as_ref().is_some_and(|login| login.was_stored && login.excused.is_none());
+        let was_stored = self.login.as_ref().is_some_and(|login| login.was_stored && login.loss_excused.is_none());
         self.login = Some(Login {
             refresh_token: refresh_token.clone(),
             access_token: Some(access_token.clone()),
             expires_at,
             was_stored,
-            excused: None,
+            loss_excused: None,
         });
         Issued { access_token, refresh_token, expires_in: (expires_at - at) / 1000 }
     }
@@ -111,7 +111,7 @@ impl Server {
         }
     }
 
-    /// Whether the API accepts the token.
+    /// Whether the API accepts the access token.
     pub(super) fn accepts(&self, access_token: &str, at: i64) -> bool {
         at >= self.rejects_until && self.knows(access_token, at)
     }

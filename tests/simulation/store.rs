@@ -1,4 +1,4 @@
-//! The stores of a simulated world: a file, whose lock ends with its holder, and a lease, which expires and keeps generations.
+//! The stores of a simulated world: a file, whose lock ends with its process, and a store whose lock is a lease.
 
 use super::plan::{StoreFault, StoreKind};
 use crate::clock::Now;
@@ -11,20 +11,20 @@ pub(super) struct Store {
     pub(super) kind: StoreKind,
     pub(super) content: Option<Record>,
     generation: u64,
-    /// What was there before the last write.
+    /// The content before the last write.
     before: (Option<Record>, u64),
     lock: Option<Lock>,
     pub(super) fault: Option<(StoreFault, i64)>,
-    /// The end of the last operation that was slow.
+    /// When the last slow operation ends.
     pub(super) slow_until: i64,
 }
 
-/// Who has the lock: a leader of a process.
+/// The lock, with its owner: a leader of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lock {
     pub(super) process: usize,
     pub(super) leader: u64,
-    /// In true time; a file's never ends.
+    /// When it expires, in true time. The lock of a file never expires.
     pub(super) until: i64,
 }
 
@@ -110,13 +110,13 @@ impl Store {
         (self.content, self.generation) = self.before.clone();
     }
 
-    /// The access and the refresh token that it has.
+    /// The stored access token and refresh token.
     pub(super) fn tokens(&self) -> Option<(&str, &str)> {
         let tokens = &self.content.as_ref()?.tokens;
         Some((tokens.access_token().expose(), tokens.refresh_token().map_or("", Secret::expose)))
     }
 
-    /// Whether what it has has not ended, as far as `holder` can know.
+    /// Whether the stored tokens have not expired, by the clocks of a process.
     pub(super) fn has_unexpired_tokens(&self, identity: &Identity, now: Now) -> bool {
         self.content.as_ref().is_some_and(|record| !CurrentTokens::new(record.clone(), identity, now).is_expired(now))
     }

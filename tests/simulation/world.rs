@@ -1,5 +1,5 @@
-//! A simulated world: machines, processes, callers, a server and stores, driven by one queue of events. The session's own
-//! code decides: `Caller` for each call, `Leader` for each flight.
+//! A simulated world: machines, processes, callers, a server and stores, driven by one queue of events. The production code
+//! makes the decisions: `Caller` for each call, `Leader` for each flight.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -26,8 +26,8 @@ pub(super) struct World {
     pub(super) stores: Vec<Store>,
     pub(super) machines: Vec<MachineState>,
     pub(super) processes: Vec<ProcessState>,
-    /// The process of the plan that each number is now.
-    pub(super) current: Vec<usize>,
+    /// For each process of the plan, the index of its current instance in `processes`.
+    pub(super) running: Vec<usize>,
     pub(super) queue: BinaryHeap<Reverse<(i64, u64)>>,
     pub(super) scheduled: BTreeMap<u64, Scheduled>,
     pub(super) next: u64,
@@ -35,17 +35,17 @@ pub(super) struct World {
     pub(super) checks: Checks,
     pub(super) trace: Option<Vec<String>>,
     pub(super) steps: u64,
-    /// When a user logged in last.
+    /// When a user last logged in.
     pub(super) logged_in_at: i64,
 }
 
 pub(super) struct MachineState {
-    pub(super) wall_off: i64,
+    pub(super) wall_offset: i64,
     pub(super) drift: i64,
     pub(super) boots: u32,
     pub(super) asleep_until: i64,
     pub(super) slept_at: i64,
-    /// When its wall clock was set.
+    /// When the wall clock was last set.
     pub(super) set_at: i64,
 }
 
@@ -61,11 +61,11 @@ pub(super) struct ProcessState {
     pub(super) state: Arc<State>,
     pub(super) flight: Option<FlightState>,
     pub(super) callers: Vec<CallerState>,
-    /// Jobs that wait for the end of the flight.
+    /// Jobs that wait for the end of the flight in progress.
     pub(super) jobs: Vec<Job>,
-    pub(super) login_comes: bool,
+    pub(super) login_pending: bool,
     pub(super) kill_at_action: Option<i64>,
-    /// After so many actions its machine sleeps, for so long, if that is before this time.
+    /// After this number of actions the machine sleeps for this time (ms), unless that is later than the third value.
     pub(super) sleep_at_action: Option<(i64, i64, i64)>,
 }
 
@@ -79,9 +79,9 @@ pub(super) struct FlightState {
     pub(super) leader: Leader,
     pub(super) run_by: RunBy,
     pub(super) waiters: Vec<usize>,
-    /// A refresh token that the server gave, and that may not be stored yet.
+    /// A refresh token that the server has issued and that may not be stored yet.
     pub(super) unsaved_refresh_token: Option<String>,
-    /// The store refused to clear what it has, and was not read since.
+    /// The store refused a clear, and the leader has not read it since.
     pub(super) clear_refused: bool,
 }
 
@@ -89,15 +89,16 @@ pub(super) struct FlightState {
 pub(super) enum RunBy {
     Background,
     Caller(usize),
-    Host,
+    Program,
 }
 
 #[derive(Default)]
 pub(super) struct CallerState {
-    /// Of the call under way.
+    /// The call in progress.
     pub(super) call: Option<Call>,
-    /// What the last call led to: whether the API accepted the tokens. And when it did last.
+    /// Time and result of the last call: whether the API accepted the tokens.
     pub(super) last: Option<(i64, Result<bool, Error>)>,
+    /// When the API last accepted tokens of this caller.
     pub(super) accepted_at: Option<i64>,
     pub(super) calls: u64,
 }
@@ -108,10 +109,11 @@ pub(super) struct Call {
     pub(super) number: u64,
     pub(super) began: i64,
     pub(super) leads: bool,
-    /// It has led a flight before.
+    /// The call has led a flight before.
     pub(super) led_before: bool,
-    /// It could have had tokens when it began; and when the flight began that it joined.
+    /// The caller had unexpired tokens when the call began.
     pub(super) had_fallback: bool,
+    /// When the flight that it joined began, by the boot clock.
     pub(super) joined: Option<i64>,
 }
 
@@ -131,7 +133,7 @@ pub(super) enum Scheduled {
 impl World {
     pub(super) fn new(plan: Plan, traced: bool) -> World {
         let machine = |machine: &super::plan::Machine| MachineState {
-            wall_off: machine.wall_off,
+            wall_offset: machine.wall_offset,
             drift: machine.drift,
             boots: 0,
             asleep_until: 0,
@@ -144,7 +146,7 @@ impl World {
             stores: plan.stores.iter().map(|kind| Store::new(*kind)).collect(),
             machines: plan.machines.iter().map(machine).collect(),
             processes: Vec::new(),
-            current: vec![usize::MAX; plan.processes.len()],
+            running: vec![usize::MAX; plan.processes.len()],
             queue: BinaryHeap::new(),
             scheduled: BTreeMap::new(),
             next: 0,
@@ -157,14 +159,14 @@ impl World {
         }
     }
 
-    /// Runs it to its end, or to the first violation.
+    /// Runs the world to its end, or to the first violation.
     pub(super) fn run(&mut self) -> Result<(), Violation> {
         for number in 0..self.plan.processes.len() {
             self.start_process(number);
             if self.plan.processes[number].key == Key::Own {
                 self.schedule(
                     number as i64,
-                    Scheduled::Job { process: self.current[number], log_in: true, log_out: false },
+                    Scheduled::Job { process: self.running[number], log_in: true, log_out: false },
                 );
             }
         }
@@ -190,7 +192,7 @@ impl World {
         Checks::at_the_end(self, end)
     }
 
-    /// When the machine wakes that this happens on.
+    /// If the event happens on a machine that sleeps: when the machine wakes up.
     pub(super) fn asleep(&self, due: &Scheduled) -> Option<i64> {
         let process = match due {
             Scheduled::Begin(process, _)
@@ -238,7 +240,7 @@ impl World {
             Scheduled::Job { process, log_in, log_out } if self.processes[process].alive => {
                 let job = match (log_in, log_out) {
                     (true, _) => {
-                        self.processes[process].login_comes = false;
+                        self.processes[process].login_pending = false;
                         let issued = self.server.log_in(self.at);
                         self.log(process, || {
                             format!("a user logs in: {} {}", issued.access_token, issued.refresh_token)
@@ -265,9 +267,9 @@ impl World {
         let machine = &self.machines[self.processes[process].machine];
         let base = 1_700_000_000_000;
         let drift = self.at * machine.drift / 1_000_000;
-        // Machines started at different times.
+        // The machines started at different times.
         let started = 1_000_000 * (self.processes[process].machine as i64 + 1);
-        Now { boot: started + self.at, wall: base + self.at + drift + machine.wall_off }
+        Now { boot: started + self.at, wall: base + self.at + drift + machine.wall_offset }
     }
 
     pub(super) fn tokens(&self, _process: usize, issued: &Issued, begun: Now) -> Tokens {

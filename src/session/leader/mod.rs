@@ -6,6 +6,7 @@
 
 mod login;
 mod refresh;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -20,74 +21,11 @@ use crate::logging::TARGET;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::record::Record;
+use stage::{Reason, Stage};
 
 /// Interval in milliseconds at which a lock of another process is tried again (half of it is random). A process that has
 /// released the lock does not take it again for the same time.
 const LOCK_POLL: i64 = 20;
-
-/// Why the current tokens are refreshed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// They expire soon.
-    Due,
-    Expired,
-    Rejected,
-    /// For a logout, which needs an access token that the server accepts.
-    LogOut,
-}
-
-/// The action in progress, and its purpose.
-#[derive(Debug)]
-enum Stage {
-    Begun,
-    Locking {
-        lock_deadline: i64,
-    },
-    Loading,
-    /// After the store refused a save or a clear because its content is newer.
-    LoadingNewer {
-        refused: Option<Box<Record>>,
-        /// The server issued the refused tokens in this flight.
-        from_refresh: bool,
-    },
-    /// A wait before a request that would be too early.
-    WaitingToRefresh,
-    Refreshing {
-        reason: Reason,
-        begun: Now,
-    },
-    SavingRefreshed {
-        record: Box<Record>,
-        is_retry: bool,
-    },
-    Resaving {
-        record: Box<Record>,
-    },
-    ReadingGeneration {
-        record: Option<Box<Record>>,
-        is_retry: bool,
-    },
-    SavingLogin {
-        record: Box<Record>,
-    },
-    /// After the server rejected the refresh token: the store may have another one by now.
-    LoadingAfterInvalidGrant {
-        error: Error,
-    },
-    /// The store has the rejected refresh token, so the login is over.
-    ClearingAfterInvalidGrant {
-        error: Error,
-        generation: u64,
-    },
-    Clearing {
-        outcome: Outcome,
-        generation: u64,
-    },
-    Revoking,
-    Unlocking {
-        result: Result<Outcome, Error>,
-    },
-}
 
 /// The state machine. See the documentation of this module.
 #[derive(Debug)]
