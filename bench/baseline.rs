@@ -1,8 +1,8 @@
-//! The baseline: the same bytes over a bare rustls stream, without HTTP, JSON or error handling.
+//! The baseline: sends and receives the same bytes over a bare rustls stream, without HTTP, JSON or error handling.
 //!
 //!     baseline HOST:PORT CA_FILE CALLS
 //!
-//! Prints the line that the C peers print.
+//! It prints the same line of JSON as the C peers.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -44,7 +44,7 @@ fn main() {
     let mut call = |length: &mut usize| {
         stream.write_all(request.as_bytes()).unwrap();
         let mut got = 0;
-        // The first answer says how long they all are.
+        // All responses have the length of the first one.
         while got < (*length).max(1) {
             got += stream.read(&mut buffer[got..]).unwrap();
         }

@@ -1,8 +1,9 @@
-/* What the C peers share: how they are run and measured. Each defines peer_open, peer_call and peer_close.
+/* The main function of the C peers, which runs and measures them. Each peer defines the functions peer_… below.
  *
  *     peer URL CA_FILE CALLS THREADS
  *
- * Prints one line of JSON: what CALLS refreshes by THREADS threads took, after one each that is not counted. */
+ * Each of THREADS threads makes one refresh that is not counted; then all of them make CALLS refreshes. The program
+ * prints their cost as one line of JSON. */
 
 #ifndef BENCH_H
 #define BENCH_H
@@ -17,19 +18,19 @@
 #define CLIENT_ID "cameramanager.test"
 #define CLIENT_SECRET "qwertyuiopasdfghjklzxcvbnm12345"
 
-/* nginx takes any; the sandbox wants one of its own. */
+/* nginx accepts any refresh token; the sandbox accepts only its own. */
 static const char *refresh_token(void) {
     const char *given = getenv("BENCH_REFRESH_TOKEN");
     return given ? given : "0f8fad5b-d9cb-469f-a165-70867728950e:10003";
 }
 
-/* For the whole process. */
+/* Called once for the process. */
 static void *peer_open(const char *url, const char *ca_file);
 static void peer_close(void *peer);
-/* For one thread. */
+/* Called once for each thread. */
 static void *peer_thread(void *peer);
 static void peer_thread_end(void *thread);
-/* One refresh: a new access token was read, or the program ends. */
+/* Makes one refresh and reads the access token. Ends the program after a failure. */
 static void peer_call(void *thread);
 
 struct work {

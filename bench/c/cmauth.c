@@ -1,4 +1,4 @@
-/* libcmauth: one client for all threads. */
+/* The peer libcmauth. All threads use one client. */
 
 #include <cmauth.h>
 

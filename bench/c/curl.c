@@ -1,18 +1,19 @@
-/* What a user would write with libcurl and cJSON, with the same care: https with TLS 1.2 or later, certificates
- * checked, time limits, at most 64 KiB, no redirects, connections kept, one handle a thread, tokens wiped. */
+/* The peer libcurl and cJSON: what a user would write instead, with the same care. It allows https with TLS 1.2 or
+ * later only, checks certificates, sets timeouts, reads at most 64 KiB, follows no redirect, keeps connections open,
+ * uses one handle for each thread, and wipes tokens. */
 
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 
 #include "bench.h"
 
-#define LIMIT (64 * 1024)
+#define MAX_LENGTH (64 * 1024)
 
 struct peer {
     const char *url, *ca_file;
 };
 
-struct answer {
+struct response {
     char *text;
     size_t length;
 };
@@ -41,17 +42,17 @@ static void peer_close(void *peer) {
 }
 
 static size_t receive(char *bytes, size_t size, size_t count, void *context) {
-    struct answer *answer = context;
+    struct response *response = context;
     size_t amount = size * count;
-    if (answer->length + amount > LIMIT)
+    if (response->length + amount > MAX_LENGTH)
         return 0;
-    char *longer = realloc(answer->text, answer->length + amount + 1);
+    char *longer = realloc(response->text, response->length + amount + 1);
     if (longer == NULL)
         return 0;
-    memcpy(longer + answer->length, bytes, amount);
-    answer->text = longer;
-    answer->length += amount;
-    longer[answer->length] = 0;
+    memcpy(longer + response->length, bytes, amount);
+    response->text = longer;
+    response->length += amount;
+    longer[response->length] = 0;
     return amount;
 }
 
@@ -108,8 +109,8 @@ static int is_clean(const char *token) {
     return 1;
 }
 
-static int read_tokens(const struct answer *answer, time_t begun, struct tokens *tokens) {
-    cJSON *json = cJSON_ParseWithLength(answer->text, answer->length);
+static int read_tokens(const struct response *response, time_t begun, struct tokens *tokens) {
+    cJSON *json = cJSON_ParseWithLength(response->text, response->length);
     if (!cJSON_IsObject(json)) {
         cJSON_Delete(json);
         return 0;
@@ -131,7 +132,7 @@ static int read_tokens(const struct answer *answer, time_t begun, struct tokens 
 static void peer_call(void *argument) {
     struct thread *thread = argument;
     CURL *curl = thread->curl;
-    struct answer answer = {0};
+    struct response response = {0};
     struct tokens tokens = {0};
     char url[1024];
     long status = 0;
@@ -140,19 +141,19 @@ static void peer_call(void *argument) {
              token);
     curl_free(token);
     curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &response);
     time_t begun = time(NULL);
     CURLcode code = curl_easy_perform(curl);
     if (code == CURLE_OK)
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK || status != 200 || !read_tokens(&answer, begun, &tokens) || tokens.expires_at <= begun ||
+    if (code != CURLE_OK || status != 200 || !read_tokens(&response, begun, &tokens) || tokens.expires_at <= begun ||
         strlen(tokens.access_token) != 42) {
         fprintf(stderr, "curl: %s, HTTP %ld\n", curl_easy_strerror(code), status);
         exit(1);
     }
     explicit_bzero(url, sizeof url);
-    explicit_bzero(answer.text, answer.length);
-    free(answer.text);
+    explicit_bzero(response.text, response.length);
+    free(response.text);
     wipe(tokens.access_token);
     wipe(tokens.refresh_token);
     wipe(tokens.token_type);

@@ -1,4 +1,4 @@
-/* How long the loader needs for a library, without what it needs itself: dlopen LIBRARY. Prints seconds. */
+/* Measures how long the loader takes to load a library: dlopen LIBRARY. Prints seconds. */
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -20,7 +20,7 @@ static inline double cpu(void) {
            (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
 }
 
-/* Memory that is the process' own, in kB. */
+/* The private memory of the process, in kB. */
 static inline long private_kb(void) {
     char line[128];
     long kilobytes = 0, value;

@@ -1,9 +1,9 @@
-/* The fast path of a session, and what many sessions need.
+/* Measures the fast path of a session, and the memory of many sessions.
  *
- *     session fast CALLS THREADS    CALLS times cm_session_tokens in each thread
- *     session many SESSIONS         sessions of one client, each with tokens of its own
+ *     session fast CALLS THREADS    calls cm_session_tokens CALLS times in each thread
+ *     session many SESSIONS         opens sessions of one client, each with its own tokens
  *
- * Prints one line of JSON. */
+ * It prints one line of JSON. */
 
 #include <cmauth.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-"""A Python peer: peer.py NAME URL CA_FILE CALLS THREADS. Prints the line that the C peers print."""
+"""A Python peer: peer.py NAME URL CA_FILE CALLS THREADS. It prints the same line of JSON as the C peers."""
 
 from __future__ import annotations
 
@@ -82,9 +82,9 @@ def httpx_peer() -> Callable[[], Call]:
     parameters = {"grant_type": "refresh_token", "scope": "write", "refresh_token": REFRESH_TOKEN}
 
     def call() -> str:
-        answer = client.post(ENDPOINT, params=parameters, headers={"Accept": "application/json"})
-        answer.raise_for_status()
-        return str(answer.json()["access_token"])
+        response = client.post(ENDPOINT, params=parameters, headers={"Accept": "application/json"})
+        response.raise_for_status()
+        return str(response.json()["access_token"])
 
     return lambda: call
 

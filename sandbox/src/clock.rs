@@ -1,4 +1,4 @@
-//! The server's clock: real time, which a test can move forward. Everything that expires is measured by it.
+//! The server's clock: real time, which a test can move forward. Tokens expire by it.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the program is told on its command line.
+//! Reads the command line of the program.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,52 +10,53 @@ use cmauth_sandbox::{Account, Client, Fault, Options};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
-A stand-in for the CameraManager login server, for tests.
+A mock CameraManager login server, for tests.
 
 Usage:
   cmauth-sandbox [OPTIONS]                 run the server
-  cmauth-sandbox user [OPTIONS] URL        log in there like a person with a browser
+  cmauth-sandbox user [OPTIONS] URL        log in, as a person with a browser does
 
-The server listens on 127.0.0.1 only. When it is ready it prints one line:
+The server listens on 127.0.0.1 only. It prints one line when it is ready:
   cmauth-sandbox ready at http://127.0.0.1:PORT
 
 Server options:
-  --port PORT                      port to listen on; 0 takes a free one [default: 0]
-  --tls                            https, with a certificate authority made at start
-  --ca-out FILE                    where to write that authority's certificate (PEM); needs --tls
-  --access-token-lifetime SECONDS  0: never expires [default: 43200]
-  --refresh-token-lifetime SECONDS 0: never expires [default: 0]
-  --rotate-refresh-tokens          a refresh gives a new refresh token and ends the old one
+  --port PORT                      the port; 0: a free one [default: 0]
+  --tls                            https, with a new certificate authority
+  --ca-out FILE                    write the certificate of that authority (PEM) here; needs --tls
+  --access-token-lifetime SECONDS  0: access tokens never expire [default: 43200]
+  --refresh-token-lifetime SECONDS 0: refresh tokens never expire [default: 0]
+  --rotate-refresh-tokens          a refresh returns a new refresh token and ends the old one
   --client ID:SECRET               an API key; may be repeated
                                    [default: cameramanager.test:qwertyuiopasdfghjklzxcvbnm12345]
-  --user NAME:PASSWORD             who can log in; may be repeated [default: demo:demo]
-  --fault NAME                     what goes wrong, until it is cleared; GET /sandbox/faults lists the names
-  --control-port PORT              a second port for /sandbox/..., plain HTTP and free of faults; 0 takes a free one
-  --control-out FILE               where to write that port's URL; needs --control-port
-  --until-eof                      stop when standard input ends, so that a test cannot leave it behind
+  --user NAME:PASSWORD             a user who can log in; may be repeated [default: demo:demo]
+  --fault NAME                     a fault that lasts until it is cleared; GET /sandbox/faults lists the names
+  --control-port PORT              a second port for the control API (/sandbox/...), with plain HTTP and without
+                                   faults; 0: a free one
+  --control-out FILE               write the URL of that port here; needs --control-port
+  --until-eof                      stop at the end of standard input, so that the server ends with the test
 
 User options:
-  --user NAME:PASSWORD             who logs in [default: demo:demo]
-  --deny                           press deny on the approval page instead of approve
-  --ca-file FILE                   the authority to trust, as written by --ca-out
+  --user NAME:PASSWORD             the user who logs in [default: demo:demo]
+  --deny                           press Deny on the approval page, not Approve
+  --ca-file FILE                   the certificate authority to trust, as written by --ca-out
 
-The user prints the URL the browser would be sent to in the end, with its code or error, and does
-not open it. If the server shows an error page, its words go to standard error and the exit code is 1.
+The user command prints the URL of the last redirect, with its code or error, and does not open it.
+If the server shows an error page, the command prints its text to standard error; the exit code is 1.
 
-  -h, --help                       this text
-  -V, --version                    the version
+  -h, --help                       print this help
+  -V, --version                    print the version
 ";
 
-/// What to do.
+/// The command to run.
 #[derive(Debug)]
 pub(crate) enum Command {
     Serve(Serve),
     LogIn(Login),
-    /// Help, or the version.
+    /// Prints the help or the version.
     Print(String),
 }
 
-/// Run the server.
+/// Runs the server.
 #[derive(Debug)]
 pub(crate) struct Serve {
     pub(crate) options: Options,
@@ -64,7 +65,7 @@ pub(crate) struct Serve {
     pub(crate) until_eof: bool,
 }
 
-/// Play the user.
+/// Logs the scripted user in.
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) url: String,
@@ -72,23 +73,23 @@ pub(crate) struct Login {
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// A command line that makes no sense, in a sentence that names the option.
+/// An error of the command line, with the name of the option.
 #[derive(Debug)]
-pub(crate) struct Mistake(String);
+pub(crate) struct UsageError(String);
 
-impl fmt::Display for Mistake {
+impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl From<lexopt::Error> for Mistake {
-    fn from(error: lexopt::Error) -> Mistake {
-        Mistake(error.to_string())
+impl From<lexopt::Error> for UsageError {
+    fn from(error: lexopt::Error) -> UsageError {
+        UsageError(error.to_string())
     }
 }
 
-pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
+pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
     let mut serve = Serve { options: Options::default(), ca_out: None, control_out: None, until_eof: false };
     let (mut clients, mut users) = (Vec::new(), Vec::new());
     let options = &mut serve.options;
@@ -118,7 +119,7 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
             }
             Long("fault") => {
                 let fault: Fault =
-                    parser.value()?.string()?.parse().map_err(|error| Mistake(format!("--fault: {error}")))?;
+                    parser.value()?.string()?.parse().map_err(|error| UsageError(format!("--fault: {error}")))?;
                 options.faults = vec![fault.always()];
             }
             Long("control-port") => {
@@ -131,15 +132,15 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
         is_first = false;
     }
     if serve.ca_out.is_some() && !options.tls {
-        return Err(Mistake("--ca-out needs --tls".into()));
+        return Err(UsageError("--ca-out needs --tls".into()));
     }
     if serve.control_out.is_some() && options.control_port.is_none() {
-        return Err(Mistake("--control-out needs --control-port".into()));
+        return Err(UsageError("--control-out needs --control-port".into()));
     }
     if let Some(planned) = options.faults.iter().find(|planned| planned.fault.needs_tls() && !options.tls) {
-        return Err(Mistake(format!("--fault {} needs --tls", planned.fault)));
+        return Err(UsageError(format!("--fault {} needs --tls", planned.fault)));
     }
-    // What is named replaces the default; it does not add to it.
+    // Named clients and users replace the default ones.
     if !clients.is_empty() {
         options.clients = clients;
     }
@@ -149,7 +150,7 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
     Ok(Command::Serve(serve))
 }
 
-fn read_user(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
+fn read_user(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
     let (mut url, mut user, mut ca_file) = (None, User::default(), None);
     while let Some(argument) = parser.next()? {
         match argument {
@@ -162,7 +163,7 @@ fn read_user(mut parser: lexopt::Parser) -> Result<Command, Mistake> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let url = url.ok_or_else(|| Mistake("'user' needs the authorize URL to open".into()))?;
+    let url = url.ok_or_else(|| UsageError("'user' needs the authorize URL to open".into()))?;
     Ok(Command::LogIn(Login { url, user, ca_file }))
 }
 
@@ -170,19 +171,19 @@ fn version() -> Command {
     Command::Print(format!("cmauth-sandbox {}", env!("CARGO_PKG_VERSION")))
 }
 
-fn number<T: FromStr>(parser: &mut lexopt::Parser, option: &str, wanted: &str) -> Result<T, Mistake> {
+fn number<T: FromStr>(parser: &mut lexopt::Parser, option: &str, wanted: &str) -> Result<T, UsageError> {
     let text = parser.value()?.string()?;
-    text.parse().map_err(|_| Mistake(format!("{option} {text}: wanted {wanted}")))
+    text.parse().map_err(|_| UsageError(format!("{option} {text}: wanted {wanted}")))
 }
 
-fn seconds(parser: &mut lexopt::Parser, option: &str) -> Result<Duration, Mistake> {
+fn seconds(parser: &mut lexopt::Parser, option: &str) -> Result<Duration, UsageError> {
     number(parser, option, "whole seconds, 0 for never").map(Duration::from_secs)
 }
 
-/// Two words, apart at the first `:`. A secret must not come back in a message, so what was given is not quoted.
-fn pair(parser: &mut lexopt::Parser, option: &str, wanted: &str) -> Result<(String, String), Mistake> {
+/// Two words, separated by the first `:`. The message does not quote them, because one of them is secret.
+fn pair(parser: &mut lexopt::Parser, option: &str, wanted: &str) -> Result<(String, String), UsageError> {
     let text = parser.value()?.string()?;
     let halves = text.split_once(':').filter(|(first, _)| !first.is_empty());
-    let (first, second) = halves.ok_or_else(|| Mistake(format!("{option}: wanted {wanted}")))?;
+    let (first, second) = halves.ok_or_else(|| UsageError(format!("{option}: wanted {wanted}")))?;
     Ok((first.to_owned(), second.to_owned()))
 }

@@ -1,8 +1,11 @@
-//! A stand-in for the CameraManager login server, for tests of libcmauth and of programs that use it.
+//! The sandbox: a mock CameraManager login server, for tests of libcmauth and of programs that use it.
 //!
-//! It does what the vendor's guide says, and for the rest what Spring Security OAuth 2 does, which the vendor's answers
-//! point to. [`Sandbox::start`] runs one inside a test; the program `cmauth-sandbox` is the same for other languages.
-//! [`user::log_in`] plays the person in front of the browser.
+//! It behaves as the vendor's guide says ("OAuth login panel + refresh token",
+//! <https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token>). Where the guide says nothing, it behaves as
+//! Spring Security OAuth 2, because the vendor's responses suggest that the real server uses it.
+//!
+//! [`Sandbox::start`] runs a server inside a test. For other languages, the program `cmauth-sandbox` does the same.
+//! [`user::log_in`] is a scripted user, who logs in.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,8 +22,8 @@
 //! # }
 //! ```
 //!
-//! The floors, from the top: `sandbox` · `accept`, `tls` · `http`, `faults` · `state` · `options`, `clock`, `random`. `user` stands
-//! apart: it knows the server only by its pages.
+//! A module uses only modules below its own: `sandbox` · `accept`, `tls` · `http`, `faults` · `state` · `options`, `clock`,
+//! `random`. `user` uses none of them: it reads the pages of the server.
 
 mod accept;
 mod clock;

@@ -1,7 +1,7 @@
-//! The program `cmauth-sandbox`: a server to start from a shell or a test, and the scripted user that logs in at it.
+//! The program `cmauth-sandbox`: runs the server, or the scripted user who logs in there.
 //!
-//! On standard output there is exactly one line: where the server is, or where the user ended. All else goes to
-//! standard error.
+//! It prints one line to standard output: the URL of the server, or the URL to which the user was redirected. Everything
+//! else goes to standard error.
 
 mod command_line;
 
@@ -46,7 +46,7 @@ fn run_server(serve: Serve) -> Result<(), String> {
     }
     print_line(&format!("cmauth-sandbox ready at {}", sandbox.url()))?;
     if serve.until_eof {
-        // A read error is an end as well: nobody is left to say when.
+        // A read error is an end as well.
         let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
         return Ok(());
     }

@@ -1,14 +1,14 @@
-//! What can go wrong with an OAuth request, in the words of Spring Security OAuth 2.
+//! The errors of OAuth requests, with the texts of Spring Security OAuth 2.
 //!
-//! Made by `state` and `http`, written out by `http::answer` and, on a redirect, by `http::authorize`. The descriptions
-//! echo codes and tokens because the real server's do: a client has to redact them.
+//! `state` and `http` make them. `http::response` writes them into responses, `http::authorize` into redirects. The
+//! descriptions echo codes and tokens, as those of the real server do, so a client has to redact them.
 
-/// One error answer: its name, its status and its words.
+/// One error: its kind and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OAuthError {
     pub(crate) kind: Kind,
     pub(crate) description: String,
-    /// Sent as `scope` with the two errors that are about scopes.
+    /// The `scope` of the response, in errors about scopes.
     pub(crate) scope: Option<String>,
 }
 
@@ -37,7 +37,7 @@ impl OAuthError {
         OAuthError { scope: Some(scope.into()), ..self }
     }
 
-    /// Spring's answer to a request without credentials, at the token endpoint and at the resources alike.
+    /// Spring's error for a request without credentials, at the token endpoint and at the resources.
     pub(crate) fn no_credentials() -> OAuthError {
         OAuthError::new(Kind::Unauthorized, "Full authentication is required to access this resource")
     }

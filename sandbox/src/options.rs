@@ -1,55 +1,55 @@
-//! How a sandbox is set up: the same choices for the library and for the command line.
+//! The options of a sandbox, for the library and for the command line.
 
 use std::time::Duration;
 
 use crate::faults::Planned;
 
-/// How a sandbox is set up. [`Options::default`] is the vendor's guide: its API key, tokens of twelve hours, refresh
-/// tokens without end, and one user, demo.
+/// The options of a sandbox. [`Options::default`] follows the vendor's guide: its API key, access tokens that live for 12
+/// hours, refresh tokens that never expire. There is one user, demo.
 ///
 /// ```
 /// let options = cmauth_sandbox::Options { tls: true, ..cmauth_sandbox::Options::default() };
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The port on 127.0.0.1; 0 takes a free one.
+    /// The port on 127.0.0.1. 0: a free one.
     pub port: u16,
-    /// A second port on 127.0.0.1, for the handles of tests alone, which no fault touches; 0 takes a free one.
+    /// A second port on 127.0.0.1 for the control API, which faults do not affect. 0: a free one.
     pub control_port: Option<u16>,
-    /// What goes wrong from the start; see [`Sandbox::set_faults`](crate::Sandbox::set_faults).
+    /// The faults from the start; see [`Sandbox::set_faults`](crate::Sandbox::set_faults).
     pub faults: Vec<Planned>,
-    /// https, with a certificate authority made at start, instead of http.
+    /// https instead of http, with a new certificate authority.
     pub tls: bool,
-    /// How long an access token lives. A fresh one answers with one second less as its `expires_in`, as the guide
-    /// shows (part of the last second has passed). Zero: it never expires, and `expires_in` is left out.
+    /// The lifetime of an access token. The `expires_in` of a new token is one second less, as in the guide, because part
+    /// of the last second has passed. Zero: it never expires, and the response has no `expires_in`.
     pub access_token_lifetime: Duration,
-    /// How long a refresh token lives. Zero: it never expires.
+    /// The lifetime of a refresh token. Zero: it never expires.
     pub refresh_token_lifetime: Duration,
-    /// A refresh gives a new refresh token and ends the old one. Off in the guide.
+    /// A refresh returns a new refresh token and ends the old one. Not so in the guide.
     pub rotate_refresh_tokens: bool,
-    /// The API keys that may use the server.
+    /// The API keys that the server knows.
     pub clients: Vec<Client>,
-    /// The users who can log in. The first one's zone is 10003, as in the guide, the next one's 10004.
+    /// The users who can log in. The zone of the first is 10003, as in the guide, that of the next 10004.
     pub users: Vec<Account>,
 }
 
-/// An API key, and what it may do.
+/// An API key, and its permissions.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// The ID.
+    /// The id.
     pub id: String,
-    /// The SECRET.
+    /// The secret.
     pub secret: String,
-    /// The scopes it may ask for; all of them are meant where a request names none. Empty: any.
+    /// The scopes that it may request. A request without a scope means all of them. Empty: any scope.
     pub scopes: Vec<String>,
-    /// The grant types it may use. Without `refresh_token` it is given no refresh tokens.
+    /// The grant types that it may use. Without `refresh_token`, it gets no refresh tokens.
     pub grants: Vec<String>,
-    /// The redirect URIs it may use; a query may follow a registered one. Empty: any that starts with http:// or
+    /// The redirect URIs that it may use, with or without a query after them. Empty: any that begins with http:// or
     /// https://.
     pub redirect_uris: Vec<String>,
 }
 
-/// Somebody who can log in.
+/// A user who can log in.
 #[derive(Clone, Debug)]
 pub struct Account {
     /// The user's name.
@@ -75,7 +75,7 @@ impl Default for Options {
 }
 
 impl Client {
-    /// A client with the scopes read and write, login and refresh, and any redirect URI.
+    /// A client with the scopes read and write, the grants of login and refresh, and any redirect URI.
     pub fn new(id: impl Into<String>, secret: impl Into<String>) -> Client {
         Client {
             id: id.into(),

@@ -1,4 +1,4 @@
-//! Random text in the three shapes the server hands out: codes, tokens and session ids.
+//! Random text for codes, tokens and session ids.
 
 const DIGITS_AND_LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -7,7 +7,7 @@ pub(crate) fn code() -> String {
     let mut code = String::with_capacity(6);
     while code.len() < 6 {
         let [byte] = bytes();
-        // 248 is the largest multiple of 62 in a byte: beyond it some characters would be likelier than others.
+        // 248 is the largest multiple of 62 in a byte. Larger values would make some characters more likely.
         if byte < 248 {
             code.push(char::from(DIGITS_AND_LETTERS[usize::from(byte) % 62]));
         }
@@ -24,7 +24,7 @@ pub(crate) fn uuid() -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// 128 bits that nobody guesses, for sessions and hidden fields.
+/// 128 random bits, for sessions and hidden fields.
 pub(crate) fn id() -> String {
     hex(&bytes::<16>())
 }

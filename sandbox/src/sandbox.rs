@@ -1,4 +1,4 @@
-//! One running server: [`Sandbox`]. It lives on a thread of its own and ends when it is dropped.
+//! One running server: [`Sandbox`]. It runs on its own thread until it is dropped.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::accept;
-use crate::faults::{Planned, Script, gate};
+use crate::faults::{FaultQueue, Planned, listener};
 use crate::http::{Received, Shared};
 use crate::options::Options;
 use crate::tls::Authority;
 
-/// A running stand-in server, on 127.0.0.1 only. Dropping it stops it.
+/// A running mock server, on 127.0.0.1 only. Dropping it stops it.
 #[derive(Debug)]
 pub struct Sandbox {
     url: String,
@@ -26,10 +26,10 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Starts a server and returns when it listens.
+    /// Starts a server. Returns when it listens.
     ///
     /// # Errors
-    /// The port is taken, or the options cannot be used (a client's id with `:`, an empty name).
+    /// The port is in use, or an option is unusable: a client id with `:`, an empty user name.
     pub fn start(options: Options) -> io::Result<Sandbox> {
         check(&options)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
@@ -46,8 +46,8 @@ impl Sandbox {
             control.set_nonblocking(true)?;
             control_url = Some(format!("http://{}", control.local_addr()?));
         }
-        let (gate, orders) = gate::gate();
-        let faults = Script::new(options.tls, gate);
+        let (state, changes) = listener::state_channel();
+        let faults = FaultQueue::new(options.tls, state);
         let (in_effect, wait) = mpsc::channel();
         let set = faults.set(&options.faults, move || _ = in_effect.send(()));
         set.map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
@@ -59,16 +59,16 @@ impl Sandbox {
             if let Some(control) = control {
                 runtime.spawn(accept::run_control(control, Arc::clone(&served)));
             }
-            runtime.spawn(accept::run(listener, orders, acceptor, served));
-            // Ends when the sandbox drops its half. Leaving drops the runtime, and with it every open connection.
+            runtime.spawn(accept::run(listener, changes, acceptor, served));
+            // This ends when the sandbox is dropped. It drops the runtime, which closes every connection.
             let _ = runtime.block_on(stopped);
         })?;
-        // An error: nobody accepts, and then there is no fault either.
+        // An error means that the thread has ended; then no fault can happen.
         let _ = wait.recv();
         Ok(Sandbox { url, control_url, ca_pem, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it is: `https://localhost:PORT` with TLS, else `http://127.0.0.1:PORT`. No slash at the end.
+    /// The base URL, without a slash at the end: `https://localhost:PORT` with TLS, else `http://127.0.0.1:PORT`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -78,14 +78,15 @@ impl Sandbox {
         self.ca_pem.as_deref()
     }
 
-    /// Where the handles for tests answer whatever faults there are: `http://127.0.0.1:PORT`; `None` without
+    /// The base URL of the control API's own port, which faults do not affect: `http://127.0.0.1:PORT`. `None` without
     /// [`Options::control_port`].
     pub fn control_url(&self) -> Option<&str> {
         self.control_url.as_deref()
     }
 
-    /// What is to go wrong next, in this order, in place of what was to; an empty list clears it. In effect when this
-    /// returns.
+    /// Replaces the queue of faults. They happen in this order. An empty list clears the queue.
+    ///
+    /// The new queue is in effect when this returns.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -98,27 +99,26 @@ impl Sandbox {
     /// ```
     ///
     /// # Errors
-    /// A fault of TLS in a sandbox without, or a number of times for one of the listener; nothing is changed then.
+    /// A fault needs TLS, which the sandbox does not have, or a fault of the listener has a number of times. The queue
+    /// stays as it was.
     pub fn set_faults(&self, faults: &[Planned]) -> io::Result<()> {
         let (done, wait) = mpsc::channel();
         let set = self.shared.faults.set(faults, move || _ = done.send(()));
         set.map_err(|why| io::Error::new(io::ErrorKind::InvalidInput, why))?;
-        // An error: nobody accepts any more.
+        // An error means that the thread has ended.
         let _ = wait.recv();
         Ok(())
     }
 
-    /// Logs the first user in at the first client, with the scope write, without pages: the code that the redirect
-    /// would have.
+    /// An authorization code without a login: the first user allows the first client the scope write.
     ///
     /// # Panics
-    /// If it was started without a user or without a client.
+    /// If the sandbox has no user or no client.
     pub fn make_code(&self, redirect_uri: &str) -> String {
         self.make_code_with_scope(redirect_uri, "write")
     }
 
-    /// [`make_code`](Self::make_code), for a user who allowed `scope`, whatever the client asked for: several are
-    /// separated by blanks.
+    /// As [`make_code`](Self::make_code), but the user allows `scope`: one scope, or several with spaces between them.
     ///
     /// # Panics
     /// As for [`make_code`](Self::make_code).
@@ -126,23 +126,23 @@ impl Sandbox {
         self.shared.state().make_first_code(redirect_uri, scope)
     }
 
-    /// Whether an access token is good now. An expired one is deleted by looking, as a request to the API does it.
+    /// Whether an access token is valid now. This deletes an expired token, as a request to the API does.
     pub fn accepts(&self, access_token: &str) -> bool {
         let now = self.shared.clock.now();
         self.shared.state().check_access_token(access_token, now).is_ok()
     }
 
-    /// How many connections were made so far, those of the handles not counted.
+    /// How many connections the server accepted so far, without those to the port of the control API.
     pub fn connections(&self) -> usize {
         self.shared.connections()
     }
 
-    /// Moves the server's clock forward. Everything that expires goes by that clock.
+    /// Moves the server's clock forward. Tokens expire by that clock.
     pub fn advance(&self, by: Duration) {
         self.shared.clock.advance(by);
     }
 
-    /// The requests so far, in the order of their arrival; those to `/sandbox/…` are left out.
+    /// The requests so far, in the order of their arrival, without those to the control API.
     pub fn requests(&self) -> Vec<Received> {
         self.shared.received().clone()
     }
@@ -152,7 +152,7 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic there has been printed already, and a second one here would hide it.
+            // The thread has printed its panic already; another panic here would hide it.
             let _ = thread.join();
         }
     }
@@ -162,12 +162,12 @@ fn check(options: &Options) -> io::Result<()> {
     let bad = |words: String| Err(io::Error::new(io::ErrorKind::InvalidInput, words));
     for client in &options.clients {
         if client.id.is_empty() || client.id.contains(':') {
-            return bad(format!("the client id {:?} is empty or has a ':', where Basic ends it", client.id));
+            return bad(format!("the client id {:?} is empty or contains ':', which ends the id in Basic", client.id));
         }
     }
     for user in &options.users {
         if user.name.is_empty() {
-            return bad("a user's name is empty".into());
+            return bad("a user name is empty".into());
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! TLS for a server that nobody knows: a certificate authority made at start, and a certificate it signs.
+//! TLS: makes a certificate authority, and a certificate of the server that it signs.
 
 use std::io;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::pki_types::PrivateKeyDer;
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::TlsAcceptor;
 
-/// A fresh certificate authority, and an acceptor with a certificate of it.
+/// A new certificate authority, and an acceptor whose certificate it signed.
 pub(crate) struct Authority {
     pub(crate) ca_pem: String,
     pub(crate) acceptor: TlsAcceptor,
@@ -32,7 +32,7 @@ impl Authority {
         server.distinguished_name.push(DnType::CommonName, "localhost");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // What strict verifiers ask for: whose key signed this, and (Apple's) no more than 825 days.
+        // Strict verifiers require the key identifier of the signer, and (Apple) at most 825 days.
         server.use_authority_key_identifier_extension = true;
         let now = OffsetDateTime::now_utc();
         server.not_before = now - Duration::days(1);

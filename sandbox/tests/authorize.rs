@@ -1,4 +1,4 @@
-//! `/oauth/authorize` and its pages, request by request: login, approval, redirects, and the errors that are pages.
+//! `/oauth/authorize` and its pages: login, approval, redirects, and error pages.
 
 mod common;
 
@@ -7,7 +7,7 @@ use common::*;
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
-/// A browser that follows nothing by itself.
+/// A browser that does not follow redirects.
 struct Tab<'a> {
     sandbox: &'a Sandbox,
     cookie: String,
@@ -22,36 +22,36 @@ impl<'a> Tab<'a> {
     fn logged_in(sandbox: &'a Sandbox) -> Tab<'a> {
         let mut tab = Tab::open(sandbox);
         let page = tab.get("/login");
-        let answer = tab.post("/login", &format!("_csrf={}&username=demo&password=demo", hidden(&page, "_csrf")));
-        assert_eq!((answer.status, answer.header("location")), (302, Some("/")), "{answer:?}");
+        let response = tab.post("/login", &format!("_csrf={}&username=demo&password=demo", hidden(&page, "_csrf")));
+        assert_eq!((response.status, response.header("location")), (302, Some("/")), "{response:?}");
         tab
     }
 
-    fn get(&mut self, target: &str) -> Answer {
+    fn get(&mut self, target: &str) -> Response {
         self.send("GET", target, "")
     }
 
-    fn post(&mut self, target: &str, form: &str) -> Answer {
+    fn post(&mut self, target: &str, form: &str) -> Response {
         self.send("POST", target, form)
     }
 
-    fn send(&mut self, method: &str, target: &str, form: &str) -> Answer {
+    fn send(&mut self, method: &str, target: &str, form: &str) -> Response {
         let cookie = self.cookie.clone();
-        let answer = send(self.sandbox, method, target, &[FORM, ("Cookie", &cookie)], form);
-        if let Some(line) = answer.header("set-cookie") {
+        let response = send(self.sandbox, method, target, &[FORM, ("Cookie", &cookie)], form);
+        if let Some(line) = response.header("set-cookie") {
             self.cookie = line.split(';').next().unwrap().to_owned();
         }
-        answer
+        response
     }
 
-    /// Presses approve or deny on the page that `answer` shows.
-    fn decide(&mut self, answer: &Answer, word: &str) -> Answer {
-        let form = format!("request={}&user_oauth_approval={word}", hidden(answer, "request"));
+    /// Presses Approve or Deny on a page.
+    fn decide(&mut self, response: &Response, word: &str) -> Response {
+        let form = format!("request={}&user_oauth_approval={word}", hidden(response, "request"));
         self.post("/oauth/authorize", &form)
     }
 }
 
-fn hidden(page: &Answer, name: &str) -> String {
+fn hidden(page: &Response, name: &str) -> String {
     let mark = format!(r#"name="{name}" value=""#);
     let (_, rest) = page.body.split_once(&mark).unwrap_or_else(|| panic!("no {name} in {page:?}"));
     rest.split('"').next().unwrap().to_owned()
@@ -61,21 +61,21 @@ fn link(more: &str) -> String {
     format!("/oauth/authorize?client_id={ID}{more}")
 }
 
-/// A good request but for what `more` says.
+/// A valid request, with `more` added to its query.
 fn good(more: &str) -> String {
     link(&format!("&response_type=code&scope=write&redirect_uri=https%3A%2F%2Fexample.com{more}"))
 }
 
 #[track_caller]
-fn location(answer: &Answer) -> &str {
-    assert_eq!(answer.status, 302, "{answer:?}");
-    answer.header("location").unwrap()
+fn location(response: &Response) -> &str {
+    assert_eq!(response.status, 302, "{response:?}");
+    response.header("location").unwrap()
 }
 
-/// The location, its code replaced by CODE.
+/// The location, with CODE in place of the code.
 #[track_caller]
-fn location_of_code(answer: &Answer) -> String {
-    let target = location(answer);
+fn location_of_code(response: &Response) -> String {
+    let target = location(response);
     let (before, after) = target.split_once("code=").unwrap_or_else(|| panic!("no code in {target}"));
     let (code, after) = after.split_at(6);
     assert!(code.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{target}");
@@ -83,15 +83,15 @@ fn location_of_code(answer: &Answer) -> String {
 }
 
 #[track_caller]
-fn assert_page(answer: &Answer, status: u16, words: &str) {
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(answer.header("location"), None);
-    assert_eq!(answer.header("content-type"), Some("text/html;charset=UTF-8"));
-    assert!(answer.body.contains(words), "{words:?} is not in {}", answer.body);
+fn assert_page(response: &Response, status: u16, words: &str) {
+    assert_eq!(response.status, status, "{response:?}");
+    assert_eq!(response.header("location"), None);
+    assert_eq!(response.header("content-type"), Some("text/html;charset=UTF-8"));
+    assert!(response.body.contains(words), "{words:?} is not in {}", response.body);
 }
 
 #[test]
-fn a_login_goes_by_way_of_the_login_page_and_the_approval_page() {
+fn a_login_shows_the_login_page_and_the_approval_page() {
     let sandbox = start();
     let mut tab = Tab::open(&sandbox);
     assert_eq!(location(&tab.get(&good("&state=a%2Bb"))), "/login");
@@ -106,21 +106,21 @@ fn a_login_goes_by_way_of_the_login_page_and_the_approval_page() {
 }
 
 #[test]
-fn approval_is_asked_for_once_for_each_scope() {
+fn each_scope_is_approved_once() {
     let sandbox = start();
     let mut tab = Tab::logged_in(&sandbox);
     let approval = tab.get(&good(""));
     tab.decide(&approval, "true");
     assert_eq!(location_of_code(&tab.get(&good(""))), "https://example.com/?code=CODE");
-    // Neither another browser of the same user is asked, …
+    // Another browser of the same user does not ask again …
     assert_eq!(location_of_code(&Tab::logged_in(&sandbox).get(&good(""))), "https://example.com/?code=CODE");
-    // … but another scope is.
+    // … but another scope needs an approval.
     let more = link("&response_type=code&scope=read+write&redirect_uri=https%3A%2F%2Fexample.com");
     assert_page(&tab.get(&more), 200, "<code>read</code>");
 }
 
 #[test]
-fn denying_goes_back_with_access_denied_and_is_not_remembered() {
+fn a_denial_is_redirected_as_access_denied_and_not_stored() {
     let sandbox = start();
     let mut tab = Tab::logged_in(&sandbox);
     let approval = tab.get(&good("&state=S"));
@@ -150,8 +150,8 @@ fn state_comes_back_byte_for_byte_and_only_if_it_was_sent() {
     let approval = tab.get(&good(""));
     assert_eq!(location_of_code(&tab.decide(&approval, "true")), "https://example.com/?code=CODE");
     let state = "%20%26%3D%23%25%2B%C3%A9%22%3C";
-    let answer = tab.get(&good(&format!("&state={state}")));
-    assert_eq!(location_of_code(&answer), format!("https://example.com/?code=CODE&state={state}"));
+    let response = tab.get(&good(&format!("&state={state}")));
+    assert_eq!(location_of_code(&response), format!("https://example.com/?code=CODE&state={state}"));
     assert_eq!(location_of_code(&tab.get(&good("&state="))), "https://example.com/?code=CODE&state=");
 }
 
@@ -187,9 +187,10 @@ fn pkce_parameters_are_ignored() {
 #[test]
 fn an_invalid_scope_is_redirected() {
     let sandbox = start();
-    let answer = Tab::logged_in(&sandbox).get(&link("&response_type=code&scope=x&redirect_uri=http%3A%2F%2Fh&state=S"));
+    let response =
+        Tab::logged_in(&sandbox).get(&link("&response_type=code&scope=x&redirect_uri=http%3A%2F%2Fh&state=S"));
     let expected = "http://h/?error=invalid_scope&error_description=Invalid%20scope%3A%20x&state=S&scope=read%20write";
-    assert_eq!(location(&answer), expected);
+    assert_eq!(location(&response), expected);
 }
 
 #[test]
@@ -218,9 +219,9 @@ fn an_unusable_redirect_uri_is_a_page() {
     let sandbox = start();
     let mut tab = Tab::logged_in(&sandbox);
     for uri in ["", "&redirect_uri=", "&redirect_uri=example.com", "&redirect_uri=app%3A%2F%2Fx"] {
-        assert_page(&tab.get(&link(&format!("&response_type=code{uri}"))), 400, "This login cannot go on");
+        assert_page(&tab.get(&link(&format!("&response_type=code{uri}"))), 400, "This login cannot continue");
     }
-    // Also where another error would have been redirected.
+    // Even if the request has another error, which would be redirected.
     assert_page(&tab.get(&link("&response_type=code&scope=x&redirect_uri=javascript%3Ax")), 400, "javascript:x");
 }
 
@@ -233,15 +234,15 @@ fn registered_redirect_uris_are_the_only_ones() {
     assert_page(&tab.get(&link("&redirect_uri=https%3A%2F%2Fexample.com%2Fbacks")), 400, "registered values");
     let approval = tab.get(&link("&redirect_uri=https%3A%2F%2Fexample.com%2Fback%3Fa%3D1"));
     assert_eq!(location_of_code(&tab.decide(&approval, "true")), "https://example.com/back?a=1&code=CODE");
-    // The only one may be left out, in both steps then.
-    let answer = tab.get(&link(""));
-    assert_eq!(location_of_code(&answer), "https://example.com/back?code=CODE");
-    let code = location(&answer).split_once("code=").unwrap().1.to_owned();
-    assert_eq!(ask(&sandbox, &format!("grant_type=authorization_code&code={code}")).status, 200);
+    // A request need not name the only registered one; then the exchange need not either.
+    let response = tab.get(&link(""));
+    assert_eq!(location_of_code(&response), "https://example.com/back?code=CODE");
+    let code = location(&response).split_once("code=").unwrap().1.to_owned();
+    assert_eq!(request_tokens(&sandbox, &format!("grant_type=authorization_code&code={code}")).status, 200);
 }
 
 #[test]
-fn what_is_echoed_on_pages_is_escaped() {
+fn echoed_text_on_pages_is_escaped() {
     let sandbox = start();
     let mut tab = Tab::logged_in(&sandbox);
     let page = tab.get(&link("&response_type=code&redirect_uri=%3Cscript%3E%22"));
@@ -262,13 +263,13 @@ fn a_wrong_password_shows_the_login_page_again_with_an_alert() {
     let again = tab.post("/login", &format!("_csrf={csrf}&username=demo&password=wrong"));
     assert_page(&again, 200, r#"role="alert""#);
     assert_page(&again, 200, r#"value="demo""#);
-    // The request is still remembered.
+    // The session still has the authorization request.
     let back = tab.post("/login", &format!("_csrf={csrf}&username=demo&password=demo"));
     assert!(location(&back).starts_with("/oauth/authorize?"), "{back:?}");
 }
 
 #[test]
-fn a_login_form_from_elsewhere_is_refused() {
+fn a_login_form_of_another_site_is_rejected() {
     let sandbox = start();
     let mut tab = Tab::open(&sandbox);
     assert_page(&tab.post("/login", "username=demo&password=demo"), 403, "too old");
@@ -276,12 +277,12 @@ fn a_login_form_from_elsewhere_is_refused() {
 }
 
 #[test]
-fn an_approval_that_was_not_asked_for_is_refused() {
+fn an_approval_without_its_request_is_rejected() {
     let sandbox = start();
     let mut tab = Tab::logged_in(&sandbox);
     let words = "Cannot approve uninitialized authorization request.";
     assert_page(&tab.post("/oauth/authorize", "user_oauth_approval=true"), 400, words);
-    // Nor can one browser answer for another, or twice.
+    // One browser cannot approve for another, nor twice.
     let page = tab.get(&good(""));
     assert_page(&Tab::logged_in(&sandbox).decide(&page, "true"), 400, words);
     assert_eq!(tab.decide(&page, "true").status, 302);
@@ -302,7 +303,7 @@ fn the_session_cookie_is_out_of_reach_of_scripts_and_changes_at_login() {
 }
 
 #[test]
-fn pages_load_nothing_and_run_nothing() {
+fn pages_load_no_resources_and_run_no_scripts() {
     let sandbox = start();
     let mut tab = Tab::open(&sandbox);
     for path in ["/", "/login", "/nothing"] {

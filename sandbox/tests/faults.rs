@@ -1,4 +1,4 @@
-//! Faults on purpose: how they are asked for, in which order they come, and what each kind does to the request.
+//! Faults: how tests set them, their order, and their effect on the request.
 
 mod common;
 
@@ -13,15 +13,15 @@ fn address(url: &str) -> SocketAddr {
     url.rsplit_once('/').unwrap().1.replace("localhost", "127.0.0.1").parse().unwrap()
 }
 
-/// A request on a connection of its own, and what came back until the end, a reset or silence: 3 MB of it at most, for
-/// some faults never end.
+/// Sends a request on a new connection. Returns the bytes before the end, a reset or silence, and that end. Some responses
+/// are endless, so it reads at most 3 MB.
 fn raw(sandbox: &Sandbox, request: &str) -> (Vec<u8>, Option<ErrorKind>) {
     let mut socket = TcpStream::connect(address(sandbox.url())).unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let sent = socket.write_all(request.as_bytes());
-    let end = sent.and_then(|()| socket.take(3_000_000).read_to_end(&mut answer)).err().map(|error| error.kind());
-    (answer, end)
+    let end = sent.and_then(|()| socket.take(3_000_000).read_to_end(&mut response)).err().map(|error| error.kind());
+    (response, end)
 }
 
 fn exchange_request(code: &str) -> String {
@@ -35,7 +35,7 @@ fn login_status(sandbox: &Sandbox) -> u16 {
 }
 
 #[test]
-fn faults_come_in_their_order_so_often_and_no_longer() {
+fn faults_happen_in_order_and_as_often_as_planned() {
     let sandbox = start();
     sandbox.set_faults(&[Fault::Status503.times(2), Fault::Html502.once()]).unwrap();
     assert_eq!([(); 4].map(|()| login_status(&sandbox)), [503, 503, 502, 200]);
@@ -46,7 +46,7 @@ fn faults_come_in_their_order_so_often_and_no_longer() {
 }
 
 #[test]
-fn faults_are_set_listed_and_cleared_over_http_and_never_hit_that() {
+fn faults_are_set_listed_and_cleared_over_http_which_they_do_not_affect() {
     let sandbox = start();
     let set = |body: &str| send(&sandbox, "POST", "/sandbox/faults", &[], body);
     let pending = || send(&sandbox, "GET", "/sandbox/faults", &[], "").json()["pending"].to_string();
@@ -59,7 +59,7 @@ fn faults_are_set_listed_and_cleared_over_http_and_never_hit_that() {
         ),
         ("[]", "[]"),
     ] {
-        // The one before can be `close`, which hits every connection: the library has the way back.
+        // The fault before can be `close`, which breaks every connection. Only the Rust API can clear it here.
         sandbox.set_faults(&[]).unwrap();
         assert_eq!(set(body).status, 204, "{body}");
         if !body.contains("close") {
@@ -70,12 +70,12 @@ fn faults_are_set_listed_and_cleared_over_http_and_never_hit_that() {
     assert_eq!(login_status(&sandbox), 503);
     assert_eq!(send(&sandbox, "DELETE", "/sandbox/faults", &[], "").status, 204);
     assert_eq!(login_status(&sandbox), 200);
-    // The request that met the fault is recorded, those to the handles are not.
+    // The server records a request that met a fault, but no request to the control API.
     assert_eq!(sandbox.requests().len(), 2);
 }
 
 #[test]
-fn every_fault_is_listed_with_a_sentence() {
+fn every_fault_is_listed_with_a_description() {
     let sandbox = start();
     let list = send(&sandbox, "GET", "/sandbox/faults", &[], "").json();
     let names: Vec<_> = list["faults"].as_array().unwrap().iter().map(|row| row["fault"].as_str().unwrap()).collect();
@@ -84,7 +84,7 @@ fn every_fault_is_listed_with_a_sentence() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_and_changes_nothing() {
+fn unusable_plans_are_rejected_and_change_nothing() {
     let sandbox = start();
     sandbox.set_faults(&[Fault::Status503.always()]).unwrap();
     for (body, words) in [
@@ -95,9 +95,9 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
         (r#"["html-200", "silence-in-handshake"]"#, "silence-in-handshake needs a sandbox with TLS"),
         (r#"{"fault": "refuse", "times": 2}"#, "refuse lasts until it is cleared"),
     ] {
-        let answer = send(&sandbox, "POST", "/sandbox/faults", &[], body);
-        assert_eq!(answer.status, 400, "{body}");
-        assert!(answer.body.contains(words), "{body}: {answer:?}");
+        let response = send(&sandbox, "POST", "/sandbox/faults", &[], body);
+        assert_eq!(response.status, 400, "{body}");
+        assert!(response.body.contains(words), "{body}: {response:?}");
     }
     assert!(sandbox.set_faults(&[Fault::ResetInHandshake.once()]).is_err());
     assert_eq!(login_status(&sandbox), 503);
@@ -105,16 +105,16 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn the_control_port_answers_while_nothing_else_does() {
+fn the_control_port_responds_during_faults_of_the_listener() {
     for fault in [Fault::Refuse, Fault::SilenceInConnect] {
         let sandbox = start_with(|options| options.control_port = Some(0));
         let control = sandbox.control_url().unwrap().strip_prefix("http://").unwrap().to_owned();
         let ask = |method: &str, target: &str, body: &str| {
             let mut socket = TcpStream::connect(&control).unwrap();
             socket.write_all(request(method, target, &control, &[], body).as_bytes()).unwrap();
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer).unwrap();
-            Answer::parse(&answer)
+            let mut response = String::new();
+            socket.read_to_string(&mut response).unwrap();
+            Response::parse(&response)
         };
         assert_eq!(login_status(&sandbox), 200);
         assert_eq!(ask("POST", "/sandbox/faults", &format!("{:?}", fault.name())).status, 204);
@@ -143,7 +143,7 @@ fn a_fault_of_the_listener_waits_for_its_turn() {
 }
 
 #[test]
-fn a_closed_connection_has_not_a_byte_and_its_request_is_not_read() {
+fn a_closed_connection_is_empty_and_its_request_is_not_read() {
     let sandbox = start();
     let code = sandbox.make_code(REDIRECT);
     sandbox.set_faults(&[Fault::Close.once()]).unwrap();
@@ -153,16 +153,16 @@ fn a_closed_connection_has_not_a_byte_and_its_request_is_not_read() {
 }
 
 #[test]
-fn a_request_whose_answer_goes_wrong_was_served() {
-    for &fault in Fault::ALL.iter().filter(|fault| matches!(fault.kind(), Kind::Answer | Kind::Kept)) {
+fn a_request_whose_response_is_broken_was_served() {
+    for &fault in Fault::ALL.iter().filter(|fault| matches!(fault.kind(), Kind::Response | Kind::Idle)) {
         if fault.needs_tls() || fault == Fault::Drip {
             continue;
         }
         let sandbox = start();
         let code = sandbox.make_code(REDIRECT);
         sandbox.set_faults(&[fault.once()]).unwrap();
-        let (answer, end) = raw(&sandbox, &exchange_request(&code));
-        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (response, end) = raw(&sandbox, &exchange_request(&code));
+        let text = String::from_utf8_lossy(&response).into_owned();
         let good = text.starts_with("HTTP/1.1 200 OK\r\n");
         let whole = text.contains(r#""token_type":"bearer""#) && text.ends_with('}');
         let silent = Some(ErrorKind::WouldBlock);
@@ -183,7 +183,7 @@ fn a_request_whose_answer_goes_wrong_was_served() {
             Fault::LengthNonsense => good && text.contains("Content-Length: banana\r\n"),
             Fault::HugeHead | Fault::HugeHeader => good && whole && text.len() > 2_000_000,
             Fault::EndlessHead | Fault::EndlessBody | Fault::EndlessChunks => good && text.len() == 3_000_000,
-            Fault::Gzip => good && answer.windows(3).any(|bytes| bytes == [0x1f, 0x8b, 8]),
+            Fault::Gzip => good && response.windows(3).any(|bytes| bytes == [0x1f, 0x8b, 8]),
             Fault::BareLf => text.starts_with("HTTP/1.1 200 OK\n") && whole,
             Fault::Http10 => text.starts_with("HTTP/1.0 200 OK\r\n") && whole && end.is_none(),
             Fault::CloseIdle => good && whole && end.is_none(),
@@ -194,25 +194,25 @@ fn a_request_whose_answer_goes_wrong_was_served() {
             _ => !text.is_empty(),
         };
         assert!(as_wanted, "{fault}: {end:?} {}", text.chars().take(600).collect::<String>());
-        assert_eq!(exchange(&sandbox, &code).status, 400, "{fault}: the code is burned");
+        assert_eq!(exchange(&sandbox, &code).status, 400, "{fault}: the code is used up");
     }
 }
 
 #[test]
-fn a_changed_answer_is_to_a_request_that_was_served() {
+fn a_request_whose_response_is_edited_was_served() {
     let sandbox = start();
     let code = sandbox.make_code(REDIRECT);
     sandbox.set_faults(&[Fault::NegativeExpiresIn.once()]).unwrap();
-    let answer = exchange(&sandbox, &code);
-    assert_eq!(answer.json()["expires_in"], -5);
+    let response = exchange(&sandbox, &code);
+    assert_eq!(response.json()["expires_in"], -5);
     assert_eq!(exchange(&sandbox, &code).status, 400);
-    // What is no token answer stays as it is.
+    // A response without tokens stays as it is.
     sandbox.set_faults(&[Fault::NegativeExpiresIn.once()]).unwrap();
-    assert_eq!(log_out(&sandbox, &answer.text("access_token")).status, 200);
+    assert_eq!(log_out(&sandbox, &response.text("access_token")).status, 200);
 }
 
 #[test]
-fn an_answer_in_place_of_the_servers_burns_no_code_and_ends_no_token() {
+fn a_canned_response_uses_up_no_code_and_ends_no_token() {
     let sandbox = start();
     let code = sandbox.make_code(REDIRECT);
     sandbox.set_faults(&[Fault::UnknownCode.once()]).unwrap();
@@ -225,7 +225,7 @@ fn an_answer_in_place_of_the_servers_burns_no_code_and_ends_no_token() {
 }
 
 #[test]
-fn a_kept_connection_is_closed_or_reset_as_its_next_request_arrives() {
+fn an_idle_connection_is_closed_or_reset_when_its_next_request_arrives() {
     for (fault, wanted) in [(Fault::CloseNext, Ok(0)), (Fault::ResetNext, Err(ErrorKind::ConnectionReset))] {
         let sandbox = start();
         sandbox.set_faults(&[fault.once()]).unwrap();
@@ -241,7 +241,7 @@ fn a_kept_connection_is_closed_or_reset_as_its_next_request_arrives() {
 }
 
 #[test]
-fn a_code_made_without_a_browser_is_as_good_as_one_of_a_login() {
+fn a_code_without_a_login_works_like_one_of_a_login() {
     let sandbox = start();
     let tokens = exchange(&sandbox, &sandbox.make_code(REDIRECT));
     assert_eq!((tokens.status, tokens.text("scope").as_str()), (200, "write"));
@@ -250,7 +250,7 @@ fn a_code_made_without_a_browser_is_as_good_as_one_of_a_login() {
 }
 
 #[test]
-fn plans_say_how_often() {
+fn faults_are_planned_with_a_number_of_times() {
     assert_eq!(Fault::Close.once(), Planned { fault: Fault::Close, times: Some(1) });
     assert_eq!(Fault::Close.times(3), Planned { fault: Fault::Close, times: Some(3) });
     assert_eq!(Fault::Refuse.once(), Fault::Refuse.always());

@@ -1,4 +1,4 @@
-//! The program from the outside: its one line, its options, its end, and the user subcommand.
+//! The program: its output, its options, its end, and the user command.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// A started server; it ends with its standard input, so with this value.
+/// A running server. Dropping this closes its standard input, which ends it.
 struct Server {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -67,7 +67,7 @@ fn it_prints_one_line_and_ends_with_its_standard_input() {
     let mut server = Server::start(&[]);
     assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
     drop(server.stdin.take());
-    // Its standard output ends when it does; a watchdog, because one that does not end would hold up all tests.
+    // Its standard output ends with the program. The timeout keeps a program that does not end from blocking all tests.
     let (ended, end) = mpsc::channel();
     let mut stdout = server.stdout.take().unwrap();
     thread::spawn(move || {
@@ -81,7 +81,7 @@ fn it_prints_one_line_and_ends_with_its_standard_input() {
 }
 
 #[test]
-fn the_user_logs_in_and_prints_where_it_ended() {
+fn the_user_command_prints_the_url_of_the_redirect() {
     let server = Server::start(&[]);
     let output = run(&["user", &server.page("write")]);
     let line = text(&output.stdout);
@@ -91,7 +91,7 @@ fn the_user_logs_in_and_prints_where_it_ended() {
 }
 
 #[test]
-fn the_user_can_be_named_and_can_deny() {
+fn the_user_command_takes_a_name_and_can_deny() {
     let server = Server::start(&["--user", "ann:a:b", "--user", "bob:c"]);
     let output = run(&["user", "--user", "ann:a:b", "--deny", &server.page("write")]);
     assert!(text(&output.stdout).starts_with("https://example.com/?error=access_denied"), "{output:?}");
@@ -102,7 +102,7 @@ fn the_user_can_be_named_and_can_deny() {
 }
 
 #[test]
-fn an_error_page_ends_the_user_with_1_and_its_words() {
+fn an_error_page_ends_the_user_command_with_1_and_its_text() {
     let server = Server::start(&["--client", "other:secret"]);
     let output = run(&["user", &server.page("write")]);
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
@@ -110,7 +110,7 @@ fn an_error_page_ends_the_user_with_1_and_its_words() {
 }
 
 #[test]
-fn the_authoritys_certificate_is_written_before_the_line() {
+fn the_certificate_authority_is_written_before_the_line() {
     let file = scratch("ca.pem");
     let _ = fs::remove_file(&file);
     let file = file.to_str().unwrap();
@@ -124,7 +124,7 @@ fn the_authoritys_certificate_is_written_before_the_line() {
 }
 
 #[test]
-fn a_fault_lasts_from_the_start_until_it_is_cleared_at_the_control_port() {
+fn a_fault_of_the_command_line_lasts_until_the_control_api_clears_it() {
     let file = scratch("control");
     let file = file.to_str().unwrap();
     let server = Server::start(&["--fault", "refuse", "--control-port", "0", "--control-out", file]);
@@ -134,9 +134,9 @@ fn a_fault_lasts_from_the_start_until_it_is_cleared_at_the_control_port() {
     let mut socket = TcpStream::connect(&control).unwrap();
     let request = format!("DELETE /sandbox/faults HTTP/1.1\r\nHost: {control}\r\nConnection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    let mut response = String::new();
+    socket.read_to_string(&mut response).unwrap();
+    assert!(response.starts_with("HTTP/1.1 204 "), "{response}");
     assert!(run(&["user", &server.page("write")]).status.success());
 }
 
@@ -152,9 +152,9 @@ fn bad_options_are_named() {
         (vec!["--ca-out", "x.pem"], "--ca-out needs --tls"),
         (vec!["--control-out", "x"], "--control-out needs --control-port"),
         (vec!["--control-port", "x"], "--control-port x"),
-        (vec!["--fault", "nonsense"], "--fault: there is no fault \"nonsense\""),
+        (vec!["--fault", "unknown"], "--fault: there is no fault \"unknown\""),
         (vec!["--fault", "silence-in-handshake"], "--fault silence-in-handshake needs --tls"),
-        (vec!["--nonsense"], "--nonsense"),
+        (vec!["--unknown"], "--unknown"),
         (vec!["--port", "0", "user"], "user"),
         (vec!["user"], "URL"),
         (vec!["user", "--tls", "x"], "--tls"),
@@ -167,7 +167,7 @@ fn bad_options_are_named() {
 }
 
 #[test]
-fn files_and_ports_that_cannot_be_used_are_named() {
+fn unusable_files_and_ports_are_named() {
     let nowhere = scratch("no-such-folder/ca.pem");
     let output = run(&["--tls", "--until-eof", "--ca-out", nowhere.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));

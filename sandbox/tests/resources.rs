@@ -1,4 +1,4 @@
-//! The protected resources, logout among them, row by row of their table.
+//! The protected resources, and the logout.
 
 mod common;
 
@@ -30,18 +30,18 @@ fn a_token_opens_the_resources() {
 
 #[test]
 fn an_unknown_token() {
-    let answer = with_token(&start(), "GET", CAMERAS, "a:1");
-    assert_eq!(answer.status, 401);
+    let response = with_token(&start(), "GET", CAMERAS, "a:1");
+    assert_eq!(response.status, 401);
     let words = "Invalid access token: a:1";
-    assert_eq!(answer.body, format!(r#"{{"error":"invalid_token","error_description":"{words}"}}"#));
+    assert_eq!(response.body, format!(r#"{{"error":"invalid_token","error_description":"{words}"}}"#));
     let challenge = format!(r#"Bearer realm="oauth2-resource", error="invalid_token", error_description="{words}""#);
-    assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("content-type"), Some("application/json;charset=UTF-8"));
+    assert_eq!(response.header("www-authenticate"), Some(challenge.as_str()));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("content-type"), Some("application/json;charset=UTF-8"));
 }
 
 #[test]
-fn an_expired_token_is_told_once_and_then_unknown() {
+fn an_expired_token_is_reported_once_and_then_unknown() {
     let sandbox = start();
     let token = log_in(&sandbox, "write").text("access_token");
     sandbox.advance(LIFETIME);
@@ -58,12 +58,12 @@ fn an_expired_token_is_told_once_and_then_unknown() {
 fn no_token() {
     let sandbox = start();
     let words = "Full authentication is required to access this resource";
-    // Before the path is looked at, too.
+    // The check of the token comes before the path.
     for path in [SELF, CAMERAS, LOGOUT, "/rest/nothing"] {
-        let answer = send(&sandbox, "GET", path, &[("Accept", "application/json")], "");
-        answer.assert_error(401, "unauthorized", words);
+        let response = send(&sandbox, "GET", path, &[("Accept", "application/json")], "");
+        response.assert_error(401, "unauthorized", words);
         let challenge = format!(r#"Bearer realm="oauth2-resource", error="unauthorized", error_description="{words}""#);
-        assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
+        assert_eq!(response.header("www-authenticate"), Some(challenge.as_str()));
     }
 }
 
@@ -72,10 +72,10 @@ fn a_scope_that_is_too_small() {
     let sandbox = start();
     let token = log_in(&sandbox, "read").text("access_token");
     assert_eq!(with_token(&sandbox, "GET", CAMERAS, &token).status, 200);
-    let answer = with_token(&sandbox, "PUT", &format!("{CAMERAS}/100031"), &token);
-    assert_eq!(answer.status, 403);
+    let response = with_token(&sandbox, "PUT", &format!("{CAMERAS}/100031"), &token);
+    assert_eq!(response.status, 403);
     assert_eq!(
-        answer.body,
+        response.body,
         r#"{"error":"insufficient_scope","error_description":"Insufficient scope for this resource","scope":"write"}"#
     );
     let token = log_in(&sandbox, "write").text("access_token");
@@ -83,16 +83,16 @@ fn a_scope_that_is_too_small() {
 }
 
 #[test]
-fn somebody_elses_camera_is_forbidden() {
+fn the_camera_of_another_user_is_forbidden() {
     let sandbox = start_with(|options| options.users.push(Account::new("second", "second")));
     let token = log_in(&sandbox, "write").text("access_token");
-    let answer = with_token(&sandbox, "GET", &format!("{CAMERAS}/100041"), &token);
-    assert_eq!(answer.status, 403);
-    assert_eq!(answer.body, r#"{"error":"access_denied","error_description":"Access is denied"}"#);
+    let response = with_token(&sandbox, "GET", &format!("{CAMERAS}/100041"), &token);
+    assert_eq!(response.status, 403);
+    assert_eq!(response.body, r#"{"error":"access_denied","error_description":"Access is denied"}"#);
 }
 
 #[test]
-fn the_rest_api_has_an_error_shape_of_its_own() {
+fn the_rest_api_has_its_own_error_format() {
     let sandbox = start();
     let token = log_in(&sandbox, "write").text("access_token");
     let missing = with_token(&sandbox, "GET", "/rest/v2.0/nothing", &token);
@@ -106,11 +106,11 @@ fn the_rest_api_has_an_error_shape_of_its_own() {
 }
 
 #[test]
-fn errors_are_xml_for_those_who_want_xml() {
+fn errors_are_xml_if_the_client_accepts_xml() {
     let headers = [("Accept", "application/xml"), ("Authorization", "Bearer <t>")];
-    let answer = send(&start(), "GET", SELF, &headers, "");
+    let response = send(&start(), "GET", SELF, &headers, "");
     let words = "<error_description>Invalid access token: &lt;t&gt;</error_description>";
-    assert_eq!(answer.body, format!("<oauth><error>invalid_token</error>{words}</oauth>"));
+    assert_eq!(response.body, format!("<oauth><error>invalid_token</error>{words}</oauth>"));
 }
 
 #[test]
@@ -118,8 +118,8 @@ fn a_logout_deletes_both_tokens() {
     let sandbox = start();
     let tokens = log_in(&sandbox, "write");
     let (access, refresh_token) = (tokens.text("access_token"), tokens.text("refresh_token"));
-    let answer = log_out(&sandbox, &access);
-    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    let response = log_out(&sandbox, &access);
+    assert_eq!((response.status, response.body.as_str()), (200, ""));
     with_token(&sandbox, "GET", SELF, &access).assert_error(
         401,
         "invalid_token",
@@ -139,7 +139,7 @@ fn a_second_logout_is_a_401() {
 }
 
 #[test]
-fn a_logout_with_an_expired_token_is_a_401_and_the_refresh_token_survives() {
+fn a_logout_with_an_expired_token_is_a_401_and_keeps_the_refresh_token() {
     let sandbox = start();
     let tokens = log_in(&sandbox, "write");
     let (access, refresh_token) = (tokens.text("access_token"), tokens.text("refresh_token"));
@@ -152,7 +152,7 @@ fn a_logout_with_an_expired_token_is_a_401_and_the_refresh_token_survives() {
 }
 
 #[test]
-fn a_double_slash_in_the_logout_url_logs_nobody_out() {
+fn a_double_slash_in_the_logout_url_does_not_log_out() {
     let sandbox = start();
     let access = log_in(&sandbox, "write").text("access_token");
     assert_eq!(with_token(&sandbox, "DELETE", &format!("/{LOGOUT}"), &access).status, 404);

@@ -1,4 +1,4 @@
-//! The server over TLS: its certificate authority, its names, its versions.
+//! TLS: the certificate authority, the names of the server, the versions.
 
 mod common;
 
@@ -38,12 +38,17 @@ fn connect(
     Ok(StreamOwned::new(connection, socket))
 }
 
-fn get(sandbox: &Sandbox, ca_pem: &str, name: &str, version: &'static SupportedProtocolVersion) -> io::Result<Answer> {
+fn get(
+    sandbox: &Sandbox,
+    ca_pem: &str,
+    name: &str,
+    version: &'static SupportedProtocolVersion,
+) -> io::Result<Response> {
     let mut stream = connect(sandbox, ca_pem, name, version)?;
     stream.write_all(request("GET", "/login", "localhost", &[], "").as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(Answer::parse(&answer))
+    let mut response = String::new();
+    stream.read_to_string(&mut response)?;
+    Ok(Response::parse(&response))
 }
 
 #[test]
@@ -53,9 +58,9 @@ fn both_versions_and_all_three_names_are_served() {
     let ca_pem = sandbox.ca_pem().unwrap();
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         for name in ["localhost", "127.0.0.1", "::1"] {
-            let answer = get(&sandbox, ca_pem, name, version).unwrap();
-            assert_eq!(answer.status, 200);
-            assert!(answer.header("set-cookie").unwrap().contains("; Secure"), "{answer:?}");
+            let response = get(&sandbox, ca_pem, name, version).unwrap();
+            assert_eq!(response.status, 200);
+            assert!(response.header("set-cookie").unwrap().contains("; Secure"), "{response:?}");
         }
     }
 }
@@ -71,18 +76,18 @@ fn another_name_or_another_authority_is_not_trusted() {
 }
 
 #[test]
-fn a_connection_that_speaks_no_tls_harms_nobody() {
+fn a_connection_without_tls_does_not_affect_others() {
     let sandbox = start_tls();
     let port = sandbox.url().rsplit_once(':').unwrap().1;
     let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
     socket.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    // The end may come as an end or as a reset.
+    // The connection may end or be reset.
     let _ = socket.read_to_end(&mut Vec::new());
     assert_eq!(get(&sandbox, sandbox.ca_pem().unwrap(), "localhost", &rustls::version::TLS13).unwrap().status, 200);
 }
 
 #[test]
-fn the_scripted_user_logs_in_over_tls_with_the_authority_only() {
+fn the_scripted_user_trusts_only_the_given_authority() {
     let sandbox = start_tls();
     let page = page(&sandbox, "write");
     let user = User { ca_pem: sandbox.ca_pem().map(str::to_owned), ..User::default() };
@@ -101,17 +106,17 @@ fn close_notify_can_come_without_the_end_of_tcp() {
         sandbox.set_faults(&[Fault::CloseNotifyIdle.once()]).unwrap();
         let mut stream = connect(&sandbox, sandbox.ca_pem().unwrap(), "localhost", version).unwrap();
         stream.write_all(request("GET", "/login", "localhost", &[], "").as_bytes()).unwrap();
-        // An end without close_notify would be an error here.
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        // Without close_notify, this would be an error.
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
         stream.sock.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         assert_eq!(stream.sock.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }
 
 #[test]
-fn a_handshake_can_end_be_reset_hang_or_be_answered_in_plain_http() {
+fn a_handshake_can_end_be_reset_hang_or_meet_plain_http() {
     for (fault, wanted) in [
         (Fault::CloseInHandshake, io::ErrorKind::UnexpectedEof),
         (Fault::ResetInHandshake, io::ErrorKind::ConnectionReset),

@@ -1,4 +1,4 @@
-//! `/oauth/token`, row by row of its table: status, body, headers, and the order in which things are checked.
+//! `/oauth/token`: status, body and headers of each response, and the order of checks.
 
 mod common;
 
@@ -7,22 +7,22 @@ use common::*;
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
 
 #[track_caller]
-fn assert_challenge(answer: &common::Answer, expected: &str) {
-    assert_eq!(answer.header("www-authenticate"), Some(expected), "{answer:?}");
+fn assert_challenge(response: &common::Response, expected: &str) {
+    assert_eq!(response.header("www-authenticate"), Some(expected), "{response:?}");
 }
 
 #[test]
 fn a_code_becomes_tokens_in_the_shape_of_the_guide() {
     let sandbox = start();
-    let answer = log_in(&sandbox, "write");
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!(answer.header("pragma"), Some("no-cache"));
-    assert_eq!(answer.header("content-type"), Some("application/json;charset=UTF-8"));
-    let (access, refresh) = (answer.text("access_token"), answer.text("refresh_token"));
+    let response = log_in(&sandbox, "write");
+    assert_eq!(response.header("cache-control"), Some("no-store"));
+    assert_eq!(response.header("pragma"), Some("no-cache"));
+    assert_eq!(response.header("content-type"), Some("application/json;charset=UTF-8"));
+    let (access, refresh) = (response.text("access_token"), response.text("refresh_token"));
     let expected = format!(
         r#"{{"access_token":"{access}","token_type":"bearer","refresh_token":"{refresh}","expires_in":43199,"scope":"write"}}"#
     );
-    assert_eq!(answer.body, expected);
+    assert_eq!(response.body, expected);
     for token in [access, refresh] {
         assert!(token.len() == 42 && token.ends_with(":10003"), "{token}");
     }
@@ -32,9 +32,9 @@ fn a_code_becomes_tokens_in_the_shape_of_the_guide() {
 fn a_refresh_token_becomes_a_new_access_token() {
     let sandbox = start();
     let first = log_in(&sandbox, "write");
-    // As the guide prints it: the ':' bare.
+    // As in the guide, the ':' is not encoded.
     let query = format!("grant_type=refresh_token&scope=write&refresh_token={}", first.text("refresh_token"));
-    let second = ask(&sandbox, &query);
+    let second = request_tokens(&sandbox, &query);
     assert_eq!(second.status, 200, "{second:?}");
     assert_eq!(second.text("refresh_token"), first.text("refresh_token"));
     assert_ne!(second.text("access_token"), first.text("access_token"));
@@ -45,37 +45,37 @@ fn a_refresh_token_becomes_a_new_access_token() {
 fn no_credentials() {
     let sandbox = start();
     let words = "Full authentication is required to access this resource";
-    // The space after Basic is what tells it from another scheme.
+    // A space must follow Basic; without it, this is another scheme.
     for authorization in [None, Some("Bearer x"), Some("BasicY2FtZXJh")] {
-        let answer = token(&sandbox, authorization, "grant_type=authorization_code");
-        assert_eq!(answer.status, 401);
-        assert_eq!(answer.body, format!(r#"{{"error":"unauthorized","error_description":"{words}"}}"#));
+        let response = token(&sandbox, authorization, "grant_type=authorization_code");
+        assert_eq!(response.status, 401);
+        assert_eq!(response.body, format!(r#"{{"error":"unauthorized","error_description":"{words}"}}"#));
         let challenge = format!(r#"Basic realm="oauth2/client", error="unauthorized", error_description="{words}""#);
-        assert_challenge(&answer, &challenge);
+        assert_challenge(&response, &challenge);
     }
 }
 
 #[test]
 fn wrong_id_or_secret() {
     let sandbox = start();
-    // The last one is the typing error in the guide's example, decoded and encoded again.
+    // In the last one, the secret is URL-encoded before base64.
     for authorization in [basic(ID, "wrong"), basic("wrong", SECRET), basic(ID, &encode("a b"))] {
-        let answer = token(&sandbox, Some(&authorization), "");
-        assert_eq!(answer.status, 401);
-        assert_eq!(answer.body, r#"{"error":"unauthorized","error_description":"Bad credentials"}"#);
+        let response = token(&sandbox, Some(&authorization), "");
+        assert_eq!(response.status, 401);
+        assert_eq!(response.body, r#"{"error":"unauthorized","error_description":"Bad credentials"}"#);
         assert_challenge(
-            &answer,
+            &response,
             r#"Basic realm="oauth2/client", error="unauthorized", error_description="Bad credentials""#,
         );
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(response.header("cache-control"), Some("no-store"));
     }
 }
 
 #[test]
-fn the_guides_misprinted_basic_example_is_refused() {
-    let answer = token(&start(), Some("Basic Y2FtZXJhbWFuYWdlci50ZXN0InF3ZXJ0eQ=="), "");
-    assert_eq!((answer.status, answer.text("error").as_str()), (401, "unauthorized"));
-    assert!(answer.header("www-authenticate").unwrap().starts_with("Basic realm="));
+fn the_misprinted_basic_example_of_the_guide_is_rejected() {
+    let response = token(&start(), Some("Basic Y2FtZXJhbWFuYWdlci50ZXN0InF3ZXJ0eQ=="), "");
+    assert_eq!((response.status, response.text("error").as_str()), (401, "unauthorized"));
+    assert!(response.header("www-authenticate").unwrap().starts_with("Basic realm="));
 }
 
 #[test]
@@ -88,36 +88,36 @@ fn basic_is_split_at_the_first_colon_and_not_url_decoded() {
 
 #[test]
 fn a_client_id_that_differs_from_basic() {
-    let answer = ask(&start(), "grant_type=refresh_token&refresh_token=x&client_id=other");
+    let response = request_tokens(&start(), "grant_type=refresh_token&refresh_token=x&client_id=other");
     let words = "Given client ID does not match authenticated client";
-    answer.assert_error(401, "invalid_client", words);
-    assert_challenge(&answer, &format!(r#"Bearer error="invalid_client", error_description="{words}""#));
+    response.assert_error(401, "invalid_client", words);
+    assert_challenge(&response, &format!(r#"Bearer error="invalid_client", error_description="{words}""#));
 }
 
 #[test]
-fn a_client_id_beside_basic_is_refused_even_if_it_is_the_same() {
-    let answer = ask(&start(), &format!("grant_type=refresh_token&refresh_token=x&client_id={ID}"));
-    answer.assert_error(401, "unauthorized", "Bad credentials");
+fn a_client_id_beside_basic_is_rejected_even_if_it_is_the_same() {
+    let response = request_tokens(&start(), &format!("grant_type=refresh_token&refresh_token=x&client_id={ID}"));
+    response.assert_error(401, "unauthorized", "Bad credentials");
 }
 
 #[test]
 fn a_grant_that_the_client_may_not_use() {
     let sandbox = with_other(|other| other.grants = vec!["refresh_token".into()]);
-    let answer = token(&sandbox, Some(&basic("other", "other")), "grant_type=authorization_code&code=AbCdEf");
-    answer.assert_error(401, "invalid_client", "Unauthorized grant type: authorization_code");
+    let response = token(&sandbox, Some(&basic("other", "other")), "grant_type=authorization_code&code=AbCdEf");
+    response.assert_error(401, "invalid_client", "Unauthorized grant type: authorization_code");
     assert_challenge(
-        &answer,
+        &response,
         r#"Bearer error="invalid_client", error_description="Unauthorized grant type: authorization_code""#,
     );
 }
 
 #[test]
-fn another_clients_code_is_refused_and_burned() {
+fn the_code_of_another_client_is_rejected_and_used_up() {
     let sandbox = with_other(|_| {});
     let code = code(&sandbox, "write");
     let query = format!("grant_type=authorization_code&code={code}&redirect_uri={}", encode(REDIRECT));
-    let answer = token(&sandbox, Some(&basic("other", "other")), &query);
-    answer.assert_error(401, "invalid_client", "Client ID mismatch");
+    let response = token(&sandbox, Some(&basic("other", "other")), &query);
+    response.assert_error(401, "invalid_client", "Client ID mismatch");
     exchange(&sandbox, &code).assert_error(400, "invalid_grant", &format!("Invalid authorization code: {code}"));
 }
 
@@ -126,8 +126,8 @@ fn get_is_not_allowed_and_credentials_come_first() {
     let sandbox = start();
     let authorization = basic(ID, SECRET);
     let headers = [("Accept", "application/json"), ("Authorization", authorization.as_str())];
-    let answer = send(&sandbox, "GET", "/oauth/token?grant_type=refresh_token", &headers, "");
-    answer.assert_error(405, "method_not_allowed", "Request method 'GET' not supported");
+    let response = send(&sandbox, "GET", "/oauth/token?grant_type=refresh_token", &headers, "");
+    response.assert_error(405, "method_not_allowed", "Request method 'GET' not supported");
     assert_eq!(send(&sandbox, "GET", "/oauth/token", &[], "").status, 401);
 }
 
@@ -135,56 +135,59 @@ fn get_is_not_allowed_and_credentials_come_first() {
 fn no_grant_type() {
     let sandbox = start();
     for query in ["", "grant_type=", "code=AbCdEf"] {
-        ask(&sandbox, query).assert_error(400, "invalid_request", "Missing grant type");
+        request_tokens(&sandbox, query).assert_error(400, "invalid_request", "Missing grant type");
     }
 }
 
 #[test]
 fn an_unknown_grant() {
-    let answer = ask(&start(), "grant_type=x");
-    answer.assert_error(400, "unsupported_grant_type", "Unsupported grant type: x");
-    assert_eq!(answer.header("www-authenticate"), None);
+    let response = request_tokens(&start(), "grant_type=x");
+    response.assert_error(400, "unsupported_grant_type", "Unsupported grant type: x");
+    assert_eq!(response.header("www-authenticate"), None);
 }
 
 #[test]
-fn an_unknown_scope_is_refused_before_the_code_is_touched() {
+fn an_unknown_scope_is_rejected_before_the_code_is_used() {
     let sandbox = start();
     let code = code(&sandbox, "write");
     let redirect = encode(REDIRECT);
     let query = format!("grant_type=authorization_code&scope=x&code={code}&redirect_uri={redirect}");
-    let answer = ask(&sandbox, &query);
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.body, r#"{"error":"invalid_scope","error_description":"Invalid scope: x","scope":"read write"}"#);
-    // And before the grant type is missed.
-    assert_eq!(ask(&sandbox, "scope=x").text("error"), "invalid_scope");
+    let response = request_tokens(&sandbox, &query);
+    assert_eq!(response.status, 400);
+    assert_eq!(
+        response.body,
+        r#"{"error":"invalid_scope","error_description":"Invalid scope: x","scope":"read write"}"#
+    );
+    // The check of the scope comes before that of the grant type.
+    assert_eq!(request_tokens(&sandbox, "scope=x").text("error"), "invalid_scope");
     assert_eq!(exchange(&sandbox, &code).status, 200);
 }
 
 #[test]
 fn no_code() {
-    let answer = ask(&start(), "grant_type=authorization_code&redirect_uri=https%3A%2F%2Fexample.com");
-    answer.assert_error(400, "invalid_request", "An authorization code must be supplied.");
+    let response = request_tokens(&start(), "grant_type=authorization_code&redirect_uri=https%3A%2F%2Fexample.com");
+    response.assert_error(400, "invalid_request", "An authorization code must be supplied.");
 }
 
 #[test]
 fn an_unknown_or_reused_code() {
     let sandbox = start();
-    let answer = exchange(&sandbox, "AbCdEf");
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.body, r#"{"error":"invalid_grant","error_description":"Invalid authorization code: AbCdEf"}"#);
+    let response = exchange(&sandbox, "AbCdEf");
+    assert_eq!(response.status, 400);
+    assert_eq!(response.body, r#"{"error":"invalid_grant","error_description":"Invalid authorization code: AbCdEf"}"#);
     let code = code(&sandbox, "write");
     assert_eq!(exchange(&sandbox, &code).status, 200);
     exchange(&sandbox, &code).assert_error(400, "invalid_grant", &format!("Invalid authorization code: {code}"));
 }
 
 #[test]
-fn a_redirect_uri_that_differs_or_is_left_out_burns_the_code() {
+fn another_or_no_redirect_uri_uses_up_the_code() {
     let sandbox = start();
     for redirect in ["&redirect_uri=https%3A%2F%2Fexample.com%2F", "&redirect_uri=", ""] {
         let code = code(&sandbox, "write");
-        let answer = ask(&sandbox, &format!("grant_type=authorization_code&code={code}{redirect}"));
-        assert_eq!(answer.status, 400);
-        assert_eq!(answer.body, r#"{"error":"invalid_grant","error_description":"Redirect URI mismatch."}"#);
+        let response = request_tokens(&sandbox, &format!("grant_type=authorization_code&code={code}{redirect}"));
+        assert_eq!(response.status, 400);
+        assert_eq!(response.body, r#"{"error":"invalid_grant","error_description":"Redirect URI mismatch."}"#);
         exchange(&sandbox, &code).assert_error(400, "invalid_grant", &format!("Invalid authorization code: {code}"));
     }
 }
@@ -202,18 +205,18 @@ fn an_unknown_refresh_token() {
     let sandbox = start();
     refresh(&sandbox, "a:1", "").assert_error(400, "invalid_grant", "Invalid refresh token: a:1");
     for query in ["grant_type=refresh_token", "grant_type=refresh_token&refresh_token="] {
-        ask(&sandbox, query).assert_error(400, "invalid_request", "refresh_token parameter not provided");
+        request_tokens(&sandbox, query).assert_error(400, "invalid_request", "refresh_token parameter not provided");
     }
 }
 
 #[test]
-fn another_clients_refresh_token_is_refused_and_survives() {
+fn the_refresh_token_of_another_client_is_rejected_and_stays_valid() {
     let sandbox = with_other(|_| {});
     let refresh_token = log_in(&sandbox, "write").text("refresh_token");
     let query = format!("grant_type=refresh_token&refresh_token={refresh_token}");
-    let answer = token(&sandbox, Some(&basic("other", "other")), &query);
+    let response = token(&sandbox, Some(&basic("other", "other")), &query);
     let words = format!("Wrong client for this refresh token: {refresh_token}");
-    answer.assert_error(400, "invalid_grant", &words);
+    response.assert_error(400, "invalid_grant", &words);
     assert_eq!(refresh(&sandbox, &refresh_token, "").status, 200);
 }
 
@@ -221,10 +224,10 @@ fn another_clients_refresh_token_is_refused_and_survives() {
 fn a_wider_scope_at_refresh() {
     let sandbox = start();
     let tokens = log_in(&sandbox, "read");
-    let answer = refresh(&sandbox, &tokens.text("refresh_token"), "write");
-    assert_eq!(answer.status, 400);
+    let response = refresh(&sandbox, &tokens.text("refresh_token"), "write");
+    assert_eq!(response.status, 400);
     assert_eq!(
-        answer.body,
+        response.body,
         r#"{"error":"invalid_scope","error_description":"Unable to narrow the scope of the client authentication to [write].","scope":"read"}"#
     );
 }
@@ -236,33 +239,33 @@ fn query_and_form_are_merged_and_the_query_comes_first() {
     let headers = [("Authorization", authorization.as_str()), FORM];
     let code = code(&sandbox, "write");
     let body = format!("grant_type=wrong&code={code}&redirect_uri={}", encode(REDIRECT));
-    let answer = send(&sandbox, "POST", "/oauth/token?grant_type=authorization_code", &headers, &body);
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let response = send(&sandbox, "POST", "/oauth/token?grant_type=authorization_code", &headers, &body);
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 #[test]
 fn a_json_body_is_ignored() {
     let authorization = basic(ID, SECRET);
     let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
-    let answer = send(&start(), "POST", "/oauth/token", &headers, r#"{"grant_type":"refresh_token"}"#);
-    answer.assert_error(400, "invalid_request", "Missing grant type");
+    let response = send(&start(), "POST", "/oauth/token", &headers, r#"{"grant_type":"refresh_token"}"#);
+    response.assert_error(400, "invalid_request", "Missing grant type");
 }
 
 #[test]
-fn errors_are_xml_for_those_who_want_xml() {
+fn errors_are_xml_if_the_client_accepts_xml() {
     let authorization = basic(ID, SECRET);
     let headers = [("Authorization", authorization.as_str()), ("Accept", "application/xml")];
-    let answer = send(&start(), "POST", "/oauth/token?grant_type=%3Cx%3E", &headers, "");
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.header("content-type"), Some("application/xml;charset=UTF-8"));
+    let response = send(&start(), "POST", "/oauth/token?grant_type=%3Cx%3E", &headers, "");
+    assert_eq!(response.status, 400);
+    assert_eq!(response.header("content-type"), Some("application/xml;charset=UTF-8"));
     let words = "<error_description>Unsupported grant type: &lt;x&gt;</error_description>";
-    assert_eq!(answer.body, format!("<oauth><error>unsupported_grant_type</error>{words}</oauth>"));
+    assert_eq!(response.body, format!("<oauth><error>unsupported_grant_type</error>{words}</oauth>"));
 }
 
 #[test]
 fn html_alone_is_not_acceptable() {
-    let answer = send(&start(), "POST", "/oauth/token", &[("Accept", "text/html")], "");
-    assert_eq!((answer.status, answer.body.as_str()), (406, ""));
+    let response = send(&start(), "POST", "/oauth/token", &[("Accept", "text/html")], "");
+    assert_eq!((response.status, response.body.as_str()), (406, ""));
 }
 
 #[test]
@@ -270,7 +273,7 @@ fn a_client_without_the_refresh_grant_gets_no_refresh_token() {
     let sandbox = with_other(|other| other.grants = vec!["authorization_code".into()]);
     let code = code_at(&page_of(&sandbox, "other", "write", REDIRECT));
     let query = format!("grant_type=authorization_code&code={code}&redirect_uri={}", encode(REDIRECT));
-    let answer = token(&sandbox, Some(&basic("other", "other")), &query);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(answer.json().get("refresh_token").is_none(), "{answer:?}");
+    let response = token(&sandbox, Some(&basic("other", "other")), &query);
+    assert_eq!(response.status, 200, "{response:?}");
+    assert!(response.json().get("refresh_token").is_none(), "{response:?}");
 }

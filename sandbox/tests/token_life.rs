@@ -1,4 +1,4 @@
-//! How tokens live: who shares a pair, what a refresh and a login do to it, and what time does.
+//! The lifetime of tokens: shared pairs, and the effects of logins, refreshes and time.
 
 mod common;
 
@@ -12,19 +12,19 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const LIFETIME: Duration = Duration::from_secs(43_200);
 
 #[track_caller]
-fn assert_lives(sandbox: &cmauth_sandbox::Sandbox, token: &str) {
-    let answer = with_token(sandbox, "GET", "/rest/v2.0/users/self", token);
-    assert_eq!(answer.status, 200, "{answer:?}");
+fn assert_valid(sandbox: &cmauth_sandbox::Sandbox, token: &str) {
+    let response = with_token(sandbox, "GET", "/rest/v2.0/users/self", token);
+    assert_eq!(response.status, 200, "{response:?}");
 }
 
 #[track_caller]
 fn assert_unknown(sandbox: &cmauth_sandbox::Sandbox, token: &str) {
-    let answer = with_token(sandbox, "GET", "/rest/v2.0/users/self", token);
-    answer.assert_error(401, "invalid_token", &format!("Invalid access token: {token}"));
+    let response = with_token(sandbox, "GET", "/rest/v2.0/users/self", token);
+    response.assert_error(401, "invalid_token", &format!("Invalid access token: {token}"));
 }
 
 #[test]
-fn a_second_login_shares_the_pair_and_tells_the_time_left() {
+fn a_second_login_returns_the_same_pair_with_its_remaining_lifetime() {
     let sandbox = start();
     let first = log_in(&sandbox, "write");
     sandbox.advance(HOUR);
@@ -43,7 +43,7 @@ fn another_scope_or_user_or_client_has_its_own_pair() {
     let code = code_at(&page_of(&sandbox, "other", "write", REDIRECT));
     let query = format!("grant_type=authorization_code&code={code}&redirect_uri={}", encode(REDIRECT));
     assert_ne!(token(&sandbox, Some(&basic("other", "other")), &query).text("access_token"), first);
-    assert_lives(&sandbox, &first);
+    assert_valid(&sandbox, &first);
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn each_user_has_a_pair_and_a_zone() {
     assert!(tokens.text("refresh_token").ends_with(":10004"), "{tokens:?}");
     let refreshed = refresh(&sandbox, &tokens.text("refresh_token"), "");
     assert!(refreshed.text("access_token").ends_with(":10004"), "{refreshed:?}");
-    assert_lives(&sandbox, &first);
+    assert_valid(&sandbox, &first);
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn a_refresh_deletes_the_old_access_token_at_once() {
     let first = log_in(&sandbox, "write");
     let second = refresh(&sandbox, &first.text("refresh_token"), "");
     assert_unknown(&sandbox, &first.text("access_token"));
-    assert_lives(&sandbox, &second.text("access_token"));
-    // A login now finds the refreshed one.
+    assert_valid(&sandbox, &second.text("access_token"));
+    // A login now returns the refreshed token.
     assert_eq!(log_in(&sandbox, "write").text("access_token"), second.text("access_token"));
 }
 
@@ -115,7 +115,7 @@ fn a_refresh_works_after_the_access_token_expired() {
     sandbox.advance(LIFETIME * 100);
     let refreshed = refresh(&sandbox, &tokens.text("refresh_token"), "");
     assert_eq!(refreshed.status, 200, "{refreshed:?}");
-    assert_lives(&sandbox, &refreshed.text("access_token"));
+    assert_valid(&sandbox, &refreshed.text("access_token"));
 }
 
 #[test]
@@ -123,12 +123,12 @@ fn an_expired_refresh_token_is_a_401_and_then_unknown() {
     let sandbox = start_with(|options| options.refresh_token_lifetime = LIFETIME * 2);
     let refresh_token = log_in(&sandbox, "write").text("refresh_token");
     sandbox.advance(LIFETIME * 2);
-    let answer = refresh(&sandbox, &refresh_token, "");
+    let response = refresh(&sandbox, &refresh_token, "");
     let words = format!("Invalid refresh token (expired): {refresh_token}");
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.body, format!(r#"{{"error":"invalid_token","error_description":"{words}"}}"#));
+    assert_eq!(response.status, 401);
+    assert_eq!(response.body, format!(r#"{{"error":"invalid_token","error_description":"{words}"}}"#));
     let challenge = format!(r#"Bearer error="invalid_token", error_description="{words}""#);
-    assert_eq!(answer.header("www-authenticate"), Some(challenge.as_str()));
+    assert_eq!(response.header("www-authenticate"), Some(challenge.as_str()));
     let again = refresh(&sandbox, &refresh_token, "");
     again.assert_error(400, "invalid_grant", &format!("Invalid refresh token: {refresh_token}"));
 }
@@ -144,7 +144,7 @@ fn a_login_replaces_an_expired_refresh_token() {
 }
 
 #[test]
-fn a_lifetime_of_one_second_says_zero() {
+fn a_lifetime_of_one_second_gives_an_expires_in_of_zero() {
     let sandbox = start_with(|options| options.access_token_lifetime = Duration::from_secs(1));
     assert_eq!(log_in(&sandbox, "write").json()["expires_in"], 0);
 }
@@ -155,19 +155,19 @@ fn a_token_that_never_expires_has_no_expires_in() {
     let tokens = log_in(&sandbox, "write");
     assert!(tokens.json().get("expires_in").is_none(), "{tokens:?}");
     sandbox.advance(LIFETIME * 1_000);
-    assert_lives(&sandbox, &tokens.text("access_token"));
+    assert_valid(&sandbox, &tokens.text("access_token"));
 }
 
 #[test]
-fn one_installations_logout_logs_out_the_other() {
+fn a_logout_ends_the_login_of_every_installation() {
     let sandbox = start();
     let one = log_in(&sandbox, "write");
     let other = log_in(&sandbox, "write");
     assert_eq!(log_out(&sandbox, &one.text("access_token")).status, 200);
     assert_unknown(&sandbox, &other.text("access_token"));
     let refresh_token = other.text("refresh_token");
-    let answer = refresh(&sandbox, &refresh_token, "");
-    answer.assert_error(400, "invalid_grant", &format!("Invalid refresh token: {refresh_token}"));
+    let response = refresh(&sandbox, &refresh_token, "");
+    response.assert_error(400, "invalid_grant", &format!("Invalid refresh token: {refresh_token}"));
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
             "With https the handshake fails and nothing was sent. With http the request is on its way.",
         ),
         Kind::Handshake => ("The TLS handshake", "Nothing was sent."),
-        Kind::Answer => (
+        Kind::Response => (
             "The way of the answer",
             "The server has done what it was asked for; its answer is lost or cannot be read. A code is burned, a logout is \
              done, and a refresh token is still good (unless the server gives a new one with each refresh, which the \
@@ -60,8 +60,8 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
             "The server has done what it was asked for and says it wrongly. What cannot be used is refused; what is only \
              for information is left out. A logout's answer has no fields.",
         ),
-        Kind::Instead => ("Answers that are no tokens", "Errors of the server, and of what stands between."),
-        Kind::Kept => (
+        Kind::Canned => ("Answers that are no tokens", "Errors of the server, and of what stands between."),
+        Kind::Idle => (
             "Between two calls",
             "The call before was good, and its connection was kept. Nobody notices, also with `max_retries` 0; an \
              exchange has a fresh connection anyway.",

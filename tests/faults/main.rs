@@ -97,7 +97,7 @@ fn wanted(fault: Fault, tls: bool) -> Wants {
         F::FractionExpiresIn | F::TextExpiresIn | F::WordExpiresIn => GOOD,
         F::NoScope | F::NumberScope | F::CrLfInScope => GOOD,
         _ if fault.kind() == Kind::Edit => but_logout(fix(Status::Protocol)),
-        _ if fault.kind() == Kind::Kept => GOOD,
+        _ if fault.kind() == Kind::Idle => GOOD,
 
         F::Status204 | F::Html200 | F::Empty200 | F::JsonNull | F::JsonArray | F::JsonNumber => {
             but_logout(fix(Status::Protocol))
@@ -236,7 +236,7 @@ fn call(place: &Place, fault: Fault, call: Call, retries: u32) -> Outcome {
     let code = place.code();
     let client = place.client(retries);
     let mut warmed = None;
-    if fault.kind() == Kind::Kept {
+    if fault.kind() == Kind::Idle {
         place.sandbox.set_faults(&[fault.once()]).unwrap();
         warmed = Some(client.refresh(refresh).unwrap());
         thread::sleep(Duration::from_millis(100));
@@ -391,7 +391,7 @@ fn an_exchange_is_never_sent_twice_and_a_burned_code_is_never_said_to_be_worth_a
 
 #[test]
 fn a_kept_connection_that_ended_is_never_the_caller_s_problem_and_never_carries_an_exchange() {
-    let faults = || Fault::ALL.iter().copied().filter(|fault| fault.kind() == Kind::Kept);
+    let faults = || Fault::ALL.iter().copied().filter(|fault| fault.kind() == Kind::Idle);
     for place in Place::both() {
         for (fault, one) in faults().flat_map(|fault| CALLS.map(|one| (fault, one))) {
             if !place.has(fault) {

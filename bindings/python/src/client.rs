@@ -1,4 +1,4 @@
-//! `cmauth.Client`, and its three calls as functions for scripts.
+//! `cmauth.Client`, and functions for scripts that make one call.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,30 +12,31 @@ use crate::login::Login;
 use crate::tokens::Tokens;
 use crate::{errors, text};
 
-/// Talks to the server for one API key (id and secret, from https://dealer.cameramanager.com).
+/// A client for one API key: an id and a secret, from https://dealer.cameramanager.com.
 ///
-/// Immutable; make one and share it between threads, for it keeps connections open. It
-/// remembers no user. Its calls block until they return or raise `Error`, other threads
-/// running meanwhile; Ctrl-C ends one within 100 ms. Processes can inherit it by fork, or get it
-/// as a pickle, which holds the secret.
+/// A client is immutable and stores no user. It keeps connections open, so make one and share it
+/// between threads. Its calls block, but other threads run meanwhile. Ctrl-C ends a call within
+/// 100 ms. A failure raises `Error`. Other processes can inherit the client by fork, or get it as
+/// a pickle, which contains the secret.
 ///
-/// client_secret: `None` on a machine that must not hold it, such as an operator's workstation:
-///     the client can begin logins, for a machine that has it to finish (`Login.to_json`).
+/// client_secret: `None` on a machine that must not have it, such as an operator's workstation.
+///     Such a client can begin logins; a machine with the secret finishes them (`Login.to_json`).
 ///
-/// Options, `None` standing for the default:
+/// Options, with `None` for the default:
 ///
-/// base_url: the server, https (http only to this machine, for tests); `DEFAULT_BASE_URL`.
-/// scope: what to ask for: "write" (default), "read", or several joined by spaces.
-/// timeout: seconds that a whole call may take, retries included; 30.
-/// connect_timeout: seconds that making one connection may take, TLS included; 10.
-/// ca_file: a PEM file with the certificates to trust in place of the system's.
-/// add_ca_files: PEM files with certificates to trust beside those.
-/// proxy: `None`: from the environment (HTTPS_, ALL_, NO_PROXY, as in curl), "": none, else a URL.
-/// user_agent: your product and its version, added after `libcmauth/x.y.z`.
-/// max_retries: how often a refresh or logout is sent again after a passing failure; 2.
-/// params_in_body: send token requests as a form and not in the query; `False`.
+/// base_url: the server; https, or http on this machine for tests. Default: `DEFAULT_BASE_URL`.
+/// scope: the scope to request: "write" (default), "read", or several separated by spaces.
+/// timeout: the time limit of a call with its retries, in seconds. Default: 30.
+/// connect_timeout: the time limit of one connection with its TLS handshake. Default: 10.
+/// ca_file: a PEM file with the certificates to trust instead of the system's.
+/// add_ca_files: PEM files with certificates to trust in addition.
+/// proxy: the URL of a proxy, or "" for none. Default: the environment decides, as in curl
+///     (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+/// user_agent: your product and its version, which follow `libcmauth/x.y.z`.
+/// max_retries: how often a refresh or logout is retried after a temporary failure. Default: 2.
+/// params_in_body: sends token requests as a form, not in the query. Default: `False`.
 ///
-/// A value that cannot be raises `FixError`, which names it. Sends nothing.
+/// An unusable value raises `FixError` with its name. Making a client sends nothing.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct Client {
     pub(crate) core: cmauth::Client,
@@ -45,7 +46,7 @@ pub(crate) struct Client {
     base_url: String,
     /// For pickles.
     client_secret: Option<cmauth::Secret>,
-    /// The options that were given, for pickles.
+    /// The options from the caller, for pickles.
     options: Py<PyDict>,
 }
 
@@ -140,11 +141,11 @@ impl Client {
         })
     }
 
-    /// Turns the code of a redirect into tokens.
+    /// Exchanges the code of a redirect for tokens.
     ///
-    /// `redirect_uri` is the one the login page was opened with, to the byte. `Login.finish` does
-    /// this too, and checks the redirect's state before; use this where you check for yourself.
-    /// Raises `LoginError` where the code is no longer good: it is used up by its first use.
+    /// `redirect_uri` must be exactly the one of the login page. `Login.finish` does the same and
+    /// also checks the state of the redirect; use this method if you check the state yourself.
+    /// Raises `LoginError` if the code is not valid any more. A code can be used once.
     fn exchange_code(
         &self,
         py: Python<'_>,
@@ -156,9 +157,9 @@ impl Client {
         errors::call(py, || self.core.exchange_code(code.expose(), redirect_uri.expose())).map(Tokens)
     }
 
-    /// Gets a new access token. The old one ends at once: keep what comes back.
+    /// Gets a new access token. The old one ends at once, so store the new tokens.
     ///
-    /// Raises `LoginError` where the refresh token is no longer good.
+    /// Raises `LoginError` if the refresh token is not valid any more.
     fn refresh(&self, py: Python<'_>, refresh_token: &Bound<'_, PyString>) -> PyResult<Tokens> {
         let refresh_token = text("refresh_token", refresh_token)?;
         errors::call(py, || self.core.refresh(refresh_token.expose())).map(Tokens)
@@ -166,49 +167,49 @@ impl Client {
 
     /// Ends the access token and its refresh token.
     ///
-    /// Raises `RefreshError` where the access token is unknown or expired; an expired one leaves
-    /// the refresh token alive: refresh, then log out.
+    /// Raises `RefreshError` if the access token is unknown or expired. The refresh token of an
+    /// expired one stays valid: refresh, then log out.
     fn logout(&self, py: Python<'_>, access_token: &Bound<'_, PyString>) -> PyResult<()> {
         let access_token = text("access_token", access_token)?;
         errors::call(py, || self.core.logout(access_token.expose()))
     }
 
-    /// Ends the calls under way on this client, and every later one, with `CancelledError`.
+    /// Ends the calls in progress on this client, and all later ones, with `CancelledError`.
     ///
-    /// From any thread, for a program that must stop; there is no way back but a new client.
+    /// Call it from any thread when the program must stop. A cancelled client stays cancelled.
     fn cancel(&self) {
         self.core.cancel();
     }
 
-    /// Begins a login that will come back to `redirect_uri`. Sends nothing.
+    /// Begins a login that redirects to `redirect_uri`. Sends nothing.
     ///
-    /// Raises `FixError` where that does not begin with http:// or https://.
+    /// Raises `FixError` if that does not begin with http:// or https://.
     fn begin_login(&self, redirect_uri: &Bound<'_, PyString>) -> PyResult<Login> {
         let py = redirect_uri.py();
         let redirect_uri = text("redirect_uri", redirect_uri)?;
         errors::call(py, || cmauth::Login::new(&self.core, redirect_uri.expose())).map(Login::plain)
     }
 
-    /// Begins a login that will come back to this machine, and listens for it.
+    /// Begins a login that redirects to this machine, and listens for it on 127.0.0.1.
     ///
-    /// Open its `url` in the browser, then call its `wait`. It listens on 127.0.0.1 only.
+    /// Open its `url` in the browser, then call its `wait`.
     ///
-    /// port: 0 takes a free one; a key with a registered redirect URI may need that one's.
+    /// port: 0 for a free one. An API key with a registered redirect URI may need the port of that.
     ///
-    /// Raises `FixError` where the port cannot be had.
+    /// Raises `FixError` if the port is not available.
     #[pyo3(signature = (port=0))]
     fn listen(&self, py: Python<'_>, port: u16) -> PyResult<Login> {
         errors::call(py, || cmauth::Loopback::listen(&self.core, port)).map(Login::listening)
     }
 
-    /// A whole login on this machine: opens the browser, waits for it to come back, finishes.
+    /// Does a whole login: opens the browser, waits for the redirect, and returns the tokens.
     ///
-    /// timeout: seconds that the user may take.
+    /// timeout: how long the user may take, in seconds.
     /// port: as for `listen`.
-    /// message: the words on the page that the browser shows after a login.
-    /// show: called with the URL of the page, in place of opening a browser: `show=print`.
+    /// message: the text of the page that the browser shows after the login.
+    /// show: called with the URL of the login page instead of opening a browser: `show=print`.
     ///
-    /// Raises `LoginError` where the user said no, `RetryError` where the time was up.
+    /// Raises `LoginError` if the user denied the access, `RetryError` after the timeout.
     #[pyo3(signature = (*, timeout=300.0, port=0, message=None, show=None))]
     fn login(
         &self,
@@ -227,7 +228,7 @@ impl Client {
             None => {
                 let browser = py.import("webbrowser")?.call_method1("open", (login.url(),))?;
                 if !browser.is_truthy()? {
-                    let problem = "no browser can be opened here; give show=print, and open the page yourself";
+                    let problem = "no browser can be opened; pass show=print, and open the page yourself";
                     return Err(errors::to_python(py, &cmauth::bindings::invalid_argument("show", problem)));
                 }
             }
@@ -235,7 +236,7 @@ impl Client {
         login.wait(py, timeout)
     }
 
-    /// What a pickle makes a client from.
+    /// The arguments with which a pickle makes the client.
     fn __getnewargs_ex__<'py>(&self, py: Python<'py>) -> ((String, Option<String>), Bound<'py, PyDict>) {
         let secret = self.client_secret.as_ref().map(|secret| secret.expose().to_owned());
         ((self.client_id.clone(), secret), self.options.bind(py).clone())
@@ -245,7 +246,7 @@ impl Client {
         slf
     }
 
-    /// Ends what is under way, as `cancel` does.
+    /// Ends the calls in progress, as `cancel` does.
     fn __exit__(&self, _kind: &Bound<'_, PyAny>, _error: &Bound<'_, PyAny>, _traceback: &Bound<'_, PyAny>) {
         self.core.cancel();
     }

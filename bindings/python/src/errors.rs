@@ -1,7 +1,7 @@
-//! From the core's errors to Python's exceptions: the one place that runs the core's calls and raises what they return, or
-//! what a signal handler raised meanwhile: Ctrl-C.
+//! Runs calls of the core, and raises their errors as Python exceptions. If a signal handler raises an exception during a
+//! call, as after Ctrl-C, it ends the call and raises that exception.
 //!
-//! The exceptions themselves are Python classes, in `python/cmauth/_errors.py`.
+//! The exceptions are Python classes, in `python/cmauth/_errors.py`.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
-/// Runs a call of the core, other Python threads running meanwhile. A panic of the core becomes
-/// `cmauth.InternalError`, with its place in the source and nothing else.
+/// Runs a call of the core, while other Python threads run. A panic of the core becomes `cmauth.InternalError` with the
+/// position in the source and nothing else.
 pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
     crate::logging::prepare(py);
     let result = run(py, call);
@@ -22,7 +22,7 @@ pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Err
     result?.map_err(|error| to_python(py, &error))
 }
 
-/// Runs it, and raises what a signal handler raised meanwhile.
+/// Runs a call. If a signal handler raises an exception meanwhile, raises that.
 fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<Result<T, Error>> {
     let result = if is_main_thread(py)? {
         let (result, raised) = py.detach(|| {
@@ -32,8 +32,8 @@ fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) 
                 if handlers.borrow().is_some() {
                     return true;
                 }
-                // A handler may call the library in its turn, which asks here too. Nobody can interrupt any more while
-                // the interpreter ends.
+                // A handler may itself call the library, and so this closure. While the interpreter shuts down, nothing
+                // can be interrupted.
                 let failed = Python::try_attach(|py| py.check_signals().err()).flatten();
                 let stop = failed.is_some();
                 if stop {
@@ -51,27 +51,28 @@ fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) 
     } else {
         py.detach(|| catch_panic(call))
     };
-    raise_kept()?;
+    raise_interrupt()?;
     Ok(result.and_then(|result| result))
 }
 
 thread_local! {
-    /// What ended a method of a store or a callback, and is to end the program's call, too: `KeyboardInterrupt`, `SystemExit`.
-    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// An exception such as `KeyboardInterrupt` or `SystemExit` of a store or a callback. It must end the call, too.
+    static INTERRUPT: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// Keeps what is no `Exception` and so no failure of a store, to be raised by the call under way on this thread.
-pub(crate) fn keep_if_it_ends_the_program(py: Python<'_>, error: &PyErr) -> bool {
+/// Keeps an exception that is not an `Exception`, so not a failure of the store. The call in progress on this thread raises
+/// it.
+pub(crate) fn keep_interrupt(py: Python<'_>, error: &PyErr) -> bool {
     let ends = !error.is_instance_of::<pyo3::exceptions::PyException>(py);
     if ends {
-        RAISED.set(Some(error.clone_ref(py)));
+        INTERRUPT.set(Some(error.clone_ref(py)));
     }
     ends
 }
 
-/// Raises what was kept.
-pub(crate) fn raise_kept() -> PyResult<()> {
-    RAISED.take().map_or(Ok(()), Err)
+/// Raises the exception that `keep_interrupt` has kept.
+pub(crate) fn raise_interrupt() -> PyResult<()> {
+    INTERRUPT.take().map_or(Ok(()), Err)
 }
 
 /// Whether this is the thread in which Python runs signal handlers.
@@ -110,12 +111,12 @@ fn exception(py: Python<'_>, status: Status, advice: Advice, message: &str, deta
     }
 }
 
-/// The core's statuses, by which a test checks `cmauth.Status`.
+/// The statuses of the core. A test compares `cmauth.Status` with them.
 pub(crate) fn statuses() -> Vec<(&'static str, i32)> {
     Status::ALL.iter().map(|status| (status.name(), *status as i32)).collect()
 }
 
-/// The core's advices, by which a test checks `cmauth.Advice`.
+/// The advices of the core. A test compares `cmauth.Advice` with them.
 pub(crate) fn advices() -> Vec<(String, i32)> {
     Advice::ALL.iter().map(|advice| (format!("{advice:?}"), *advice as i32)).collect()
 }

@@ -1,8 +1,8 @@
 //! The CameraManager login for Python: the private module `cmauth._cmauth`, over the safe Rust API.
 //!
-//! Each file holds what Python sees of one idea of the core. The package `python/cmauth` re-exports it and defines what
-//! is better said in Python: the enumerations, the exceptions and the types of options. `_cmauth.pyi` repeats the
-//! signatures and docs of this crate for editors and type checkers; tests keep the two equal.
+//! Each file defines the Python classes of one part of the core. The package `python/cmauth` re-exports them, and defines in
+//! Python the enumerations, the exceptions and the type of the options. `_cmauth.pyi` repeats the signatures and docs of this
+//! crate for editors and type checkers; a test compares the two.
 
 mod client;
 mod errors;
@@ -16,7 +16,7 @@ use std::alloc::System;
 use pyo3::prelude::*;
 use zeroizing_alloc::ZeroAlloc;
 
-// A request and its answer pass through buffers of the HTTP and TLS libraries, which know nothing of secrets.
+// Requests and responses pass through buffers of the HTTP and TLS libraries, which do not wipe secrets.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
@@ -42,8 +42,8 @@ mod _cmauth {
     }
 }
 
-/// A text of Python's as the core takes it. It may be secret, so the copy made here is wiped, and a text that is no
-/// UTF-8 (a lone surrogate) is named but not shown, as Python's own `UnicodeEncodeError` would.
+/// Converts a Python string for the core. The string may be secret, so this copy is wiped. If the string is not valid
+/// UTF-8 (it has a lone surrogate), the error has its name only; Python's `UnicodeEncodeError` would show the string.
 fn text(name: &str, value: &Bound<'_, pyo3::types::PyString>) -> PyResult<cmauth::Secret> {
     match value.extract::<String>() {
         Ok(text) => Ok(cmauth::Secret::new(text)),

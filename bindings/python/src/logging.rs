@@ -1,10 +1,10 @@
-//! The core's lines in Python's `logging`, under the logger `cmauth`. Nothing in them is secret.
+//! Forwards the log lines of the core to the logger `cmauth` of Python's `logging`. They contain no secrets.
 //!
-//! A program that does not use `logging` pays for none of it: whether it does, and from which level, is looked up when a
-//! call begins, with the interpreter at hand anyway.
+//! Each call looks up first whether the program uses `logging`, and from which level. A program without `logging` pays
+//! nothing.
 //!
-//! A thread of the library itself never enters the interpreter: before Python 3.14 the interpreter ends such a thread by
-//! force when it ends itself, and with it the process. Its lines wait for a thread of the program.
+//! Background threads of the library never enter the interpreter: before Python 3.14, the interpreter kills such a thread
+//! when it shuts down, which aborts the process. Their lines wait until a thread of the program delivers them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,15 @@ use pyo3::types::PyDict;
 
 static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
-/// So many lines of the library's threads wait at most; the oldest are dropped.
-const MOST_WAITING: usize = 256;
+/// How many lines of background threads wait at most. Older ones are dropped.
+const MAX_WAITING: usize = 256;
 
-/// Lines of the library's threads.
+/// Lines of background threads.
 static WAITING: Mutex<VecDeque<Line>> = Mutex::new(VecDeque::new());
-static SOME_WAIT: AtomicBool = AtomicBool::new(false);
+static ANY_WAITING: AtomicBool = AtomicBool::new(false);
 
 struct Line {
-    /// In the child of a fork, its parent's lines are not its own.
+    /// The process that wrote the line. The child of a fork must not log the lines of its parent.
     process: u32,
     at: SystemTime,
     thread: String,
@@ -51,14 +51,14 @@ impl Log for Bridge {
         if let Some(name) = thread.name().filter(|name| name.starts_with("cmauth-")) {
             return keep(name, record);
         }
-        // Nobody listens any more while the interpreter ends.
+        // This does nothing while the interpreter shuts down.
         let _ = Python::try_attach(|py| {
             let Some(logger) = LOGGER.get(py) else { return };
             deliver(py);
-            let told = logger
+            let logged = logger
                 .bind(py)
                 .call_method1(intern!(py, "log"), (number(record.level()), "%s", record.args().to_string()));
-            if let Err(error) = told {
+            if let Err(error) = logged {
                 error.write_unraisable(py, None);
             }
         });
@@ -67,20 +67,20 @@ impl Log for Bridge {
     fn flush(&self) {}
 }
 
-/// Keeps a line of a thread of the library.
+/// Keeps a line of a background thread.
 fn keep(thread: &str, record: &Record<'_>) {
     let (level, text) = (record.level(), record.args().to_string());
     let line = Line { process: std::process::id(), at: SystemTime::now(), thread: thread.to_owned(), level, text };
     let Some(mut waiting) = lock() else { return };
-    if waiting.len() == MOST_WAITING {
+    if waiting.len() == MAX_WAITING {
         waiting.pop_front();
     }
     waiting.push_back(line);
-    SOME_WAIT.store(true, Ordering::Release);
+    ANY_WAITING.store(true, Ordering::Release);
 }
 
-/// The lines that wait. `None` in the child of a fork if a thread of its parent, which does not exist here, has the lock:
-/// else it is held for a moment only.
+/// Locks the waiting lines. Threads hold this lock for a moment only, so this gives up after 100 tries: in the child of a
+/// fork, a thread that exists only in the parent can hold it for ever.
 fn lock() -> Option<MutexGuard<'static, VecDeque<Line>>> {
     (0..100).find_map(|_| {
         let lock = WAITING.try_lock().ok();
@@ -91,23 +91,23 @@ fn lock() -> Option<MutexGuard<'static, VecDeque<Line>>> {
     })
 }
 
-/// Hands the lines of the library's threads to `logging`, with the time at which each was said.
+/// Passes the lines of background threads to `logging`, each with the time at which it was written.
 pub(crate) fn deliver(py: Python<'_>) {
-    // Read first: threads that only ask for tokens write nothing that they share.
-    if !SOME_WAIT.load(Ordering::Relaxed) || !SOME_WAIT.swap(false, Ordering::Acquire) {
+    // A read comes first, so that threads which only read tokens do not write to shared memory.
+    if !ANY_WAITING.load(Ordering::Relaxed) || !ANY_WAITING.swap(false, Ordering::Acquire) {
         return;
     }
-    // A handler may call the library, and log, in its turn.
+    // A handler may itself call the library and log.
     let lines = lock().map(|mut waiting| std::mem::take(&mut *waiting)).unwrap_or_default();
     let Some(logger) = LOGGER.get(py) else { return };
     for line in lines.into_iter().filter(|line| line.process == std::process::id()) {
-        if let Err(error) = tell(logger.bind(py), line) {
+        if let Err(error) = write(logger.bind(py), line) {
             error.write_unraisable(py, None);
         }
     }
 }
 
-fn tell(logger: &Bound<'_, PyAny>, line: Line) -> PyResult<()> {
+fn write(logger: &Bound<'_, PyAny>, line: Line) -> PyResult<()> {
     let py = logger.py();
     let level = number(line.level);
     if !logger.call_method1(intern!(py, "isEnabledFor"), (level,))?.is_truthy()? {
@@ -123,7 +123,7 @@ fn tell(logger: &Bound<'_, PyAny>, line: Line) -> PyResult<()> {
     Ok(())
 }
 
-/// Asks `logging` from which level on lines are wanted.
+/// Takes the log level from `logging`.
 pub(crate) fn prepare(py: Python<'_>) {
     deliver(py);
     if let Ok(level) = wanted(py) {
@@ -135,13 +135,13 @@ fn wanted(py: Python<'_>) -> PyResult<LevelFilter> {
     let logger = match LOGGER.get(py) {
         Some(logger) => logger.bind(py).clone(),
         None => {
-            // A program that has not imported it listens to nobody.
+            // A program that has not imported it wants no lines.
             let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?.cast_into::<PyDict>()?;
             let Some(logging) = modules.get_item(intern!(py, "logging"))? else {
                 return Ok(LevelFilter::Off);
             };
             let logger = logging.call_method1(intern!(py, "getLogger"), ("cmauth",))?;
-            // Else `logging` prints warnings of a program that did not ask for any.
+            // Without a handler, `logging` would print warnings to standard error.
             logger.call_method1("addHandler", (logging.call_method0("NullHandler")?,))?;
             static INSTALL: Once = Once::new();
             INSTALL.call_once(|| _ = log::set_logger(&Bridge));
@@ -157,7 +157,7 @@ fn wanted(py: Python<'_>) -> PyResult<LevelFilter> {
         .map_or(LevelFilter::Off, |level| level.to_level_filter()))
 }
 
-/// Python's number of a level.
+/// The number of a level in Python.
 fn number(level: Level) -> i64 {
     match level {
         Level::Error => 40,

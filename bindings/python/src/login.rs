@@ -10,10 +10,10 @@ use crate::client::Client;
 use crate::tokens::Tokens;
 use crate::{errors, text};
 
-/// One login under way, made by `Client.begin_login` or `Client.listen`.
+/// A login in progress, made by `Client.begin_login` or `Client.listen`.
 ///
-/// It is used up by the first exchange that was sent; after a mismatch or an earlier failure it
-/// stays open.
+/// The first exchange that is sent uses the login up. After a redirect of another login, or an
+/// earlier failure, the login stays open.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct Login(Kind);
 
@@ -52,32 +52,33 @@ impl Login {
 
 #[pymethods]
 impl Login {
-    /// The page to open in the user's browser, which must follow redirects.
+    /// The login page to open in the user's browser, which must follow redirects.
     #[getter]
     pub(crate) fn url(&self) -> &str {
         self.core().url()
     }
 
-    /// Checks the URL that the browser came back to, and exchanges its code for tokens.
+    /// Checks the URL of the redirect, and exchanges its code for tokens.
     ///
-    /// Raises `LoginError` where the redirect belongs to another login or the user said no,
-    /// `FixError` where there is no code in it or the login is finished already; else what
-    /// `Client.exchange_code` raises.
+    /// Raises `LoginError` if the redirect belongs to another login or the user denied the access.
+    /// Raises `FixError` if it has no code or the login is finished already. Otherwise raises the
+    /// errors of `Client.exchange_code`.
     fn finish(&self, redirected_url: &Bound<'_, PyString>) -> PyResult<Tokens> {
         let py = redirected_url.py();
         let redirected_url = text("redirected_url", redirected_url)?;
         errors::call(py, || self.core().finish(redirected_url.expose())).map(Tokens)
     }
 
-    /// Waits until the browser comes back to a login that listens, and finishes it.
+    /// Waits for the redirect of a login that listens, and finishes the login.
     ///
-    /// The browser is shown a page that says how it went. Whatever else comes to the port is
-    /// answered with 400, and the wait goes on; then the port is closed.
+    /// The browser shows a page with the result. Other requests to the port get 400, and the wait
+    /// goes on. A finished login closes the port.
     ///
-    /// timeout: seconds that the browser may take; the exchange has the client's time after it.
+    /// timeout: how long the browser may take, in seconds. The exchange has the client's timeout in
+    ///     addition.
     ///
-    /// Raises `RetryError` where nobody came, after which it can wait again, `CancelledError`
-    /// after `cancel`; else what `finish` raises.
+    /// Raises `RetryError` after the timeout; you can then wait again. Raises `CancelledError`
+    /// after `cancel`. Otherwise raises the errors of `finish`.
     #[pyo3(signature = (timeout=300.0))]
     pub(crate) fn wait(&self, py: Python<'_>, timeout: f64) -> PyResult<Tokens> {
         let loopback = self.loopback(py)?;
@@ -87,37 +88,37 @@ impl Login {
         errors::call(py, || loopback.wait(timeout)).map(Tokens)
     }
 
-    /// Ends `wait`, from another thread, within 100 ms.
+    /// Ends `wait` within 100 ms. Call it from another thread.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         self.loopback(py)?.cancel();
         Ok(())
     }
 
-    /// The words on the page that the browser shows after a login that listens.
+    /// Sets the text of the page that the browser shows after a login that listens.
     pub(crate) fn set_message(&self, message: &Bound<'_, PyString>) -> PyResult<()> {
         self.loopback(message.py())?.set_message(text("message", message)?.expose());
         Ok(())
     }
 
-    /// Whether `url` is the redirect of a login like this one.
+    /// Whether `url` is the redirect URI of this login with a code or an error.
     ///
-    /// For a browser inside the product, to know when to stop showing pages and call `finish`,
-    /// which checks the rest.
+    /// An embedded browser needs this to know when the login is over. Then call `finish`, which
+    /// also checks the state.
     fn is_redirect(&self, url: &Bound<'_, PyString>) -> PyResult<bool> {
         Ok(self.core().is_redirect(text("url", url)?.expose()))
     }
 
     /// The login as JSON, for another process or machine to finish within an hour.
     ///
-    /// The API key's secret is not in it; what is there is as secret as a password.
+    /// It does not contain the secret of the API key, but it is as secret as a password.
     fn to_json<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         PyString::new(py, self.core().to_json().expose())
     }
 
-    /// A login from what `to_json` returned elsewhere, to finish it here.
+    /// Makes a login from the text that `to_json` returned, to finish it here.
     ///
-    /// Raises `FixError` where it is something else, or of another key or server than `client`,
-    /// `LoginError` where it began more than an hour ago.
+    /// Raises `FixError` if it is another text, or of another API key or server than `client`.
+    /// Raises `LoginError` if the login began more than an hour ago.
     #[staticmethod]
     fn from_json(client: &Bound<'_, Client>, json: &Bound<'_, PyString>) -> PyResult<Login> {
         let py = json.py();

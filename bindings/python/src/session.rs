@@ -1,4 +1,4 @@
-//! `cmauth.Session` and its stores: `MemoryStore`, `FileStore`, and whatever follows the protocol `cmauth.Store`.
+//! `cmauth.Session` and its stores: `MemoryStore`, `FileStore`, and objects that implement the protocol `cmauth.Store`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use crate::client::Client;
 use crate::tokens::Tokens;
 use crate::{errors, text};
 
-/// One logged-in user, asked by any thread of any process for a token that is valid now.
+/// A logged-in user. It gives all threads and processes a valid access token.
 ///
-/// It keeps its tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
-/// `Store`. It begins with the ones that are there, or with nobody logged in until `start`.
-/// Threads share one session; processes and machines share a user by sharing a store.
-/// Raises `RetryError` where the store cannot be read. If what it has is damaged, or of another
-/// API key or server, nobody is logged in: `health` has the `FixError` that every call but
-/// `forget` raises, and `forget` gives it up.
+/// It keeps the tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
+/// `Store`. It begins with the tokens in the store. Without any, nobody is logged in until
+/// `start`. Threads share one session. Processes and machines share a store.
+///
+/// Raises `RetryError` if the store cannot be read. If its content is damaged, or of another API
+/// key or server, nobody is logged in: `health` has a `FixError`, which every call except
+/// `forget` raises, and `forget` clears the store.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct Session(cmauth::Session);
 
@@ -41,77 +42,79 @@ impl Session {
 
     /// Begins with the tokens of a login. They are in the store when this returns.
     ///
-    /// Raises `RetryError` where the store could not be locked or written, `FixError` where what it
-    /// has is damaged or of another API key or server and would be lost: the session is as before,
-    /// and the tokens are still good for another try.
+    /// Raises `RetryError` if the store cannot be locked or written. Raises `FixError` if the store
+    /// has content that is damaged, or of another API key or server; `forget` deletes it. After an
+    /// error, the session is unchanged and the tokens are still valid, so you can try again.
     fn start(&self, py: Python<'_>, tokens: &Bound<'_, Tokens>) -> PyResult<()> {
         let tokens = &tokens.get().0;
         errors::call(py, || self.0.start(tokens))
     }
 
-    /// Tokens that are valid now. Refreshes them when they are about to end, once for all.
+    /// Returns valid tokens. Refreshes them shortly before they expire, once for all callers.
     ///
-    /// Where that fails while the tokens at hand have not ended, gives those; the failure shows
-    /// in `health`. Raises `LoginError` where nobody is logged in or the server ended the login.
-    /// With a `MemoryStore` or `FileStore`, who can have tokens that have not ended waits for newer
-    /// ones for a second at most. After a failure the server is left alone: later calls for
-    /// tokens that have ended, or were rejected, raise the same error at once until `retry_after`
-    /// has passed.
+    /// If a refresh fails before the tokens have expired, this returns them, and `health` has the
+    /// failure. Raises `LoginError` if nobody is logged in or the server ended the login.
+    ///
+    /// With a `MemoryStore` or `FileStore`, a caller whose tokens have not expired waits for a
+    /// refresh for at most a second. After a failure, the session pauses: until `retry_after` has
+    /// passed, it raises the same error at once if the tokens have expired or were rejected.
     fn tokens(&self, py: Python<'_>) -> PyResult<Tokens> {
         crate::logging::deliver(py);
         let tokens = self.0.tokens_at_hand();
-        errors::raise_kept()?;
+        errors::raise_interrupt()?;
         if let Some(tokens) = tokens {
             return Ok(Tokens(tokens));
         }
         errors::call(py, || self.0.tokens()).map(Tokens)
     }
 
-    /// The tokens, if they are valid now and nothing need be done, else `None`; never blocks.
+    /// The tokens, if they are valid and need no refresh now, else `None`. Never blocks.
     fn tokens_at_hand(&self, py: Python<'_>) -> PyResult<Option<Tokens>> {
         crate::logging::deliver(py);
         let tokens = self.0.tokens_at_hand().map(Tokens);
-        errors::raise_kept().map(|()| tokens)
+        errors::raise_interrupt().map(|()| tokens)
     }
 
-    /// Other tokens, after the API answered 401 to these: refreshed once for all who ask.
+    /// Returns other tokens after the API responded 401. Refreshes once for all callers.
     ///
-    /// Not after a 403, which other tokens would get too. Raises what `tokens` does; the rejected
-    /// ones are not given again. Tokens that came after rejected ones, and are younger than 15 s
-    /// (up to 10 minutes, if that goes on), are not refreshed again: `RetryError` with the status
-    /// `TOKEN_REJECTED`, and `retry_after`.
+    /// Do not call it after a 403, which other tokens would get too. It raises the errors of
+    /// `tokens`, and the session does not return the rejected tokens again.
+    ///
+    /// Tokens that replaced rejected ones are not refreshed before they are 15 s old (up to 10
+    /// minutes, if the API goes on rejecting tokens). Until then, this raises `RetryError` with the
+    /// status `TOKEN_REJECTED` and `retry_after`.
     fn rejected(&self, py: Python<'_>, tokens: &Bound<'_, Tokens>) -> PyResult<Tokens> {
         let tokens = &tokens.get().0;
         errors::call(py, || self.0.rejected(tokens)).map(Tokens)
     }
 
-    /// Ends the login at the server, for all who share it, and here.
+    /// Ends the login at the server, for all who share it, and clears the store.
     ///
-    /// `True`: the server confirmed it. `False`: it was gone already. Raises where the server
-    /// could not be told: all is as before, so try again, or `forget`.
+    /// Returns `True` if the server confirmed it, `False` if the login had ended already. Raises an
+    /// error and changes nothing if the server cannot be told; then try again, or call `forget`.
     fn logout(&self, py: Python<'_>) -> PyResult<bool> {
         Ok(errors::call(py, || self.0.logout())? == LoggedOut::Confirmed)
     }
 
-    /// Forgets the tokens here and in the store; the server is not told.
+    /// Deletes the tokens here and in the store, without telling the server.
     ///
-    /// Clears a store whose content is damaged, or of another API key or server, too.
+    /// It also clears a store whose content is damaged, or of another API key or server.
     fn forget(&self, py: Python<'_>) -> PyResult<()> {
         errors::call(py, || self.0.forget())
     }
 
-    /// Calls `callback` with the generation after each change: other tokens, or none any more.
+    /// Calls `callback` with the generation after each change: new tokens, or none any more.
     ///
-    /// So that streams that live long can reconnect. It is called in the thread that noticed,
-    /// within a call of the session, which it may call in its turn. The generation is another
-    /// number after each change; of two calls at once either may come first. `None`: nobody is
-    /// told any more.
+    /// Long-lived streams can then reconnect. The session calls it in the thread that noticed the
+    /// change, within a call of the session. The callback may call the session. The generation
+    /// differs after each change. Two concurrent calls can come in any order. `None` removes the
+    /// callback.
     fn on_change(&self, callback: Option<Py<PyAny>>) {
         self.0.on_change(move |generation| {
             let Some(callback) = &callback else { return };
             Python::attach(|py| {
                 if let Err(error) = callback.bind(py).call1((generation,))
-                    && !errors::keep_if_it_ends_the_program(py, &error)
+                    && !errors::keep_interrupt(py, &error)
                 {
                     error.write_unraisable(py, Some(callback.bind(py)));
                 }
@@ -119,7 +122,7 @@ impl Session {
         });
     }
 
-    /// How the session is, as known here; asks nobody.
+    /// The state of the session, as far as this process knows. Sends nothing.
     fn health(&self, py: Python<'_>) -> Health {
         crate::logging::deliver(py);
         Health(self.0.health())
@@ -130,49 +133,49 @@ impl Session {
     }
 }
 
-/// How a session is. Holds no secret.
+/// The state of a session. Contains no secret.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct Health(cmauth::Health);
 
 #[pymethods]
 impl Health {
-    /// Whether there are tokens, as far as is known here.
+    /// Whether there are tokens, as far as this process knows.
     #[getter]
     fn logged_in(&self) -> bool {
         self.0.logged_in
     }
 
-    /// The number of the tokens: another one after each change.
+    /// The number of the present tokens. It differs after each change.
     #[getter]
     fn generation(&self) -> u64 {
         self.0.generation
     }
 
-    /// When the access token ends, in Unix seconds; `None`: never, or nobody is logged in.
+    /// When the access token expires, in Unix seconds. `None`: never, or nobody is logged in.
     #[getter]
     fn expires_at(&self) -> Option<i64> {
         self.0.expires_at
     }
 
-    /// When a refresh is tried next, in Unix seconds; `None`: never, or nobody is logged in.
+    /// When the next refresh is due, in Unix seconds. `None`: never, or nobody is logged in.
     #[getter]
     fn next_refresh(&self) -> Option<i64> {
         self.0.next_refresh
     }
 
-    /// Failures since the last success.
+    /// The number of failures since the last success.
     #[getter]
     fn failures(&self) -> u32 {
         self.0.failures
     }
 
-    /// The last of the failures in a row, or what is wrong with the content of the store.
+    /// The last of these failures, or the error in the content of the store.
     #[getter]
     fn last_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         self.0.last_error.as_ref().map(|error| errors::to_python(py, error).into_value(py).into_any())
     }
 
-    /// Whether the store has the tokens. If it refused them, saving is tried again.
+    /// Whether the store has the tokens. If saving them failed, the session tries again.
     #[getter]
     fn saved(&self) -> bool {
         self.0.saved
@@ -194,7 +197,7 @@ fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
-/// Keeps a session for as long as the process lives.
+/// Keeps a session in memory, until the process ends.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct MemoryStore(Arc<cmauth::MemoryStore>);
 
@@ -213,13 +216,13 @@ impl MemoryStore {
 
 /// Keeps a session in one file, which only its owner can read, for all processes of a machine.
 ///
-/// Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`. A process that is
-/// killed, or a machine that loses power, leaves the old session or the new one. A file that
-/// others can read is refused. What is wrong with the path is raised when a session is opened.
+/// Beside `path`, it uses `path.lock`, which stays, and `path.tmp` while it writes. If a process
+/// is killed, or the machine loses power, the file has the old session or the new one. The store
+/// rejects a file that other users can read. Opening a session raises errors of the path.
 ///
-/// A relative path counts from the working directory of this moment. Of a symbolic link, the
-/// target is written and locked. A child of `os.fork` does not inherit the lock. No other code of
-/// the process may open and close `path.lock`, which would release it.
+/// A relative path counts from the working directory at the time of this call. For a symbolic
+/// link, the store writes and locks the target. A child of `os.fork` does not inherit the lock.
+/// Other code of the process must not open and close `path.lock`, which would release the lock.
 #[pyclass(module = "cmauth", frozen)]
 pub(crate) struct FileStore(Arc<cmauth::FileStore>);
 
@@ -235,7 +238,7 @@ impl FileStore {
     }
 }
 
-/// An object that follows the protocol `cmauth.Store`.
+/// An object that implements the protocol `cmauth.Store`.
 struct PythonStore(Py<PyAny>);
 
 impl Store for PythonStore {
@@ -275,7 +278,7 @@ impl Store for PythonStore {
         Python::attach(|py| {
             let store = self.0.bind(py);
             if let Err(error) = store.call_method0(intern!(py, "unlock"))
-                && !errors::keep_if_it_ends_the_program(py, &error)
+                && !errors::keep_interrupt(py, &error)
             {
                 error.write_unraisable(py, Some(store));
             }
@@ -285,7 +288,7 @@ impl Store for PythonStore {
     fn generation(&self) -> Result<u64, StoreError> {
         Python::attach(|py| {
             let method = self.0.bind(py).getattr_opt(intern!(py, "generation"));
-            // Most stores need none, and may have an attribute of their own by that name.
+            // The method is optional. A store may also have another attribute of that name.
             let method = method.map(|method| method.filter(|method| method.is_callable()));
             let generation = method.and_then(|method| method.map_or(Ok(0), |method| method.call0()?.extract()));
             generation.map_err(|error| failed(py, &error))
@@ -293,9 +296,9 @@ impl Store for PythonStore {
     }
 }
 
-/// What a store raised. The core hides the tokens in its text.
+/// Converts an exception of a store. The core redacts tokens in its text.
 fn failed(py: Python<'_>, error: &PyErr) -> StoreError {
-    errors::keep_if_it_ends_the_program(py, error);
+    errors::keep_interrupt(py, error);
     let kind = error.get_type(py);
     let stale = py
         .import(intern!(py, "cmauth._stores"))

@@ -5,10 +5,10 @@ use pyo3::types::PyString;
 
 use crate::{errors, text};
 
-/// What the server gave, and until when. Immutable; a refresh gives new ones.
+/// The tokens of a user, and when they expire. Immutable; a refresh returns new ones.
 ///
-/// Its `repr` hides both tokens. Two are equal when all they hold is. A pickle of it holds both
-/// tokens, as `to_json` does: as secret as a password.
+/// The `repr` hides both tokens. Objects with the same content are equal. A pickle contains both
+/// tokens, as `to_json` does: it is as secret as a password.
 #[pyclass(module = "cmauth", frozen, eq)]
 #[derive(PartialEq)]
 pub(crate) struct Tokens(pub(crate) cmauth::Tokens);
@@ -21,46 +21,46 @@ impl Tokens {
         self.0.access_token().expose()
     }
 
-    /// The token for `Client.refresh`, where the server gave one. Secret.
+    /// The token for `Client.refresh`, if the server sent one. Secret.
     ///
-    /// It works until the user logs out.
+    /// It is valid until the user logs out.
     #[getter]
     fn refresh_token(&self) -> Option<&str> {
         self.0.refresh_token().map(cmauth::Secret::expose)
     }
 
-    /// How to use the access token: "bearer", in the server's spelling.
+    /// The type of the access token: "bearer", in the spelling of the server.
     #[getter]
     fn token_type(&self) -> &str {
         self.0.token_type()
     }
 
-    /// What the tokens allow, as the server said it: "write", "read write".
+    /// The scope that the server granted: "write", "read write".
     #[getter]
     fn scope(&self) -> Option<&str> {
         self.0.scope()
     }
 
-    /// When the access token ends, in Unix seconds; `None`: never.
+    /// When the access token expires, in Unix seconds. `None`: never.
     #[getter]
     fn expires_at(&self) -> Option<i64> {
         self.0.expires_at()
     }
 
-    /// Seconds left now, at least 0; `None`: it never expires.
+    /// The remaining lifetime in seconds, at least 0. `None`: it never expires.
     #[getter]
     fn expires_in(&self) -> Option<i64> {
         self.0.expires_in()
     }
 
-    /// The tokens as JSON, for the application to keep: as secret as the tokens in it.
+    /// The tokens as JSON, for the application to store. As secret as the tokens themselves.
     fn to_json<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         PyString::new(py, self.0.to_json().expose())
     }
 
-    /// Tokens from what `to_json` returned. Keys it does not know are passed over.
+    /// Makes tokens from the text that `to_json` returned. Ignores unknown keys.
     ///
-    /// Raises `FixError` where it is something else.
+    /// Raises `FixError` if it is another text.
     #[staticmethod]
     fn from_json(json: &Bound<'_, PyString>) -> PyResult<Tokens> {
         let py = json.py();
@@ -74,7 +74,7 @@ impl Tokens {
     }
 
     fn __repr__(&self) -> String {
-        // A server may repeat a token where it does not belong.
+        // A server could repeat a token in one of these fields.
         let secrets = [Some(self.0.access_token()), self.0.refresh_token()];
         let plain = |text: &str| {
             let hide = |text: String, secret: &cmauth::Secret| text.replace(secret.expose(), "[redacted]");

@@ -1,4 +1,4 @@
-//! Faults in what an answer says: answers given in place of the server's own, and changes to a good one.
+//! Faults in the content of a response: canned responses in place of the server's own, and changes to a good one.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,28 +14,29 @@ use crate::http::Received;
 const JSON: &str = "application/json;charset=UTF-8";
 const HTML: &str = "text/html;charset=UTF-8";
 
-/// The answer that a request gets without being looked at; it may be echoed.
-pub(crate) fn instead(fault: Fault, request: &Received) -> Response<Bytes> {
-    let sent = Sent::of(request);
+/// The canned response to a request. Some responses echo the request.
+pub(crate) fn canned(fault: Fault, request: &Received) -> Response<Bytes> {
+    let echo = Echo::of(request);
     let oauth = |status, error: &str, description: String| {
-        let mut answer = answer(status, JSON, json!({"error": error, "error_description": description}).to_string());
-        no_store(&mut answer);
+        let mut response =
+            response(status, JSON, json!({"error": error, "error_description": description}).to_string());
+        no_store(&mut response);
         if status == 401 {
             let words = format!("Bearer error=\"{error}\", error_description=\"{description}\"");
             if let Ok(value) = HeaderValue::from_str(&words) {
-                answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
             }
         }
-        answer
+        response
     };
     let scope = |status, error: &str, description: &str, scope: &str| {
         let body = json!({"error": error, "error_description": description, "scope": scope});
-        answer(status, JSON, body.to_string())
+        response(status, JSON, body.to_string())
     };
     let page = |status, words: &str| {
         let body =
             format!("<!DOCTYPE html><html><head><title>{words}</title></head><body><h1>{words}</h1></body></html>");
-        answer(status, HTML, body)
+        response(status, HTML, body)
     };
     match fault {
         Fault::Status300 => redirect(300, request),
@@ -71,11 +72,11 @@ pub(crate) fn instead(fault: Fault, request: &Received) -> Response<Bytes> {
         Fault::Html502 => page(502, "502 Bad Gateway"),
         Fault::Html503 => page(503, "Down for maintenance"),
         Fault::Empty200 => bare(200),
-        Fault::JsonNull => answer(200, JSON, "null"),
-        Fault::JsonArray => answer(200, JSON, "[1,2,3]"),
-        Fault::JsonNumber => answer(200, JSON, "43199"),
-        Fault::JsonNest => answer(200, JSON, "[".repeat(10_000)),
-        Fault::Error200 => oauth(200, "invalid_grant", format!("Invalid refresh token: {}", sent.secret)),
+        Fault::JsonNull => response(200, JSON, "null"),
+        Fault::JsonArray => response(200, JSON, "[1,2,3]"),
+        Fault::JsonNumber => response(200, JSON, "43199"),
+        Fault::JsonNest => response(200, JSON, "[".repeat(10_000)),
+        Fault::Error200 => oauth(200, "invalid_grant", format!("Invalid refresh token: {}", echo.secret)),
         Fault::NoCredentials => {
             oauth(401, "unauthorized", "Full authentication is required to access this resource".into())
         }
@@ -83,62 +84,62 @@ pub(crate) fn instead(fault: Fault, request: &Received) -> Response<Bytes> {
         Fault::ClientDiffers => {
             oauth(401, "invalid_client", "Given client ID does not match authenticated client".into())
         }
-        Fault::GrantNotAllowed => oauth(401, "invalid_client", format!("Unauthorized grant type: {}", sent.grant_type)),
+        Fault::GrantNotAllowed => oauth(401, "invalid_client", format!("Unauthorized grant type: {}", echo.grant_type)),
         Fault::OtherClientsCode => oauth(401, "invalid_client", "Client ID mismatch".into()),
         Fault::MethodNotAllowed => {
-            let mut answer = oauth(405, "method_not_allowed", "Request method 'GET' not supported".into());
-            answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-            answer
+            let mut response = oauth(405, "method_not_allowed", "Request method 'GET' not supported".into());
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+            response
         }
         Fault::NoGrantType => oauth(400, "invalid_request", "Missing grant type".into()),
         Fault::UnknownGrantType => oauth(400, "unsupported_grant_type", "Unsupported grant type: x".into()),
         Fault::UnknownScope => scope(400, "invalid_scope", "Invalid scope: x", "read write"),
         Fault::NoCode => oauth(400, "invalid_request", "An authorization code must be supplied.".into()),
-        Fault::UnknownCode => oauth(400, "invalid_grant", format!("Invalid authorization code: {}", sent.secret)),
+        Fault::UnknownCode => oauth(400, "invalid_grant", format!("Invalid authorization code: {}", echo.secret)),
         Fault::RedirectMismatch => oauth(400, "invalid_grant", "Redirect URI mismatch.".into()),
-        Fault::UnknownRefreshToken => oauth(400, "invalid_grant", format!("Invalid refresh token: {}", sent.secret)),
+        Fault::UnknownRefreshToken => oauth(400, "invalid_grant", format!("Invalid refresh token: {}", echo.secret)),
         Fault::ExpiredRefreshToken => {
-            oauth(401, "invalid_token", format!("Invalid refresh token (expired): {}", sent.secret))
+            oauth(401, "invalid_token", format!("Invalid refresh token (expired): {}", echo.secret))
         }
         Fault::OtherClientsRefreshToken => {
-            oauth(400, "invalid_grant", format!("Wrong client for this refresh token: {}", sent.secret))
+            oauth(400, "invalid_grant", format!("Wrong client for this refresh token: {}", echo.secret))
         }
         Fault::WiderScope => {
             let words = "Unable to narrow the scope of the client authentication to [write].";
             scope(400, "invalid_scope", words, "read")
         }
         Fault::ServerError => oauth(500, "server_error", "Internal Server Error".into()),
-        Fault::UnknownAccessToken => oauth(401, "invalid_token", format!("Invalid access token: {}", sent.secret)),
-        Fault::ExpiredAccessToken => oauth(401, "invalid_token", format!("Access token expired: {}", sent.secret)),
+        Fault::UnknownAccessToken => oauth(401, "invalid_token", format!("Invalid access token: {}", echo.secret)),
+        Fault::ExpiredAccessToken => oauth(401, "invalid_token", format!("Access token expired: {}", echo.secret)),
         Fault::ScopeTooSmall => scope(403, "insufficient_scope", "Insufficient scope for this resource", "write"),
         Fault::Forbidden => oauth(403, "access_denied", "Access is denied".into()),
         Fault::Container401 => {
             let path = request.target.split('?').next();
             let words = "Bad credentials";
             let body = json!({"timestamp": 1_700_000_000_000_u64, "status": 401, "error": "Unauthorized", "message": words, "path": path});
-            answer(401, JSON, body.to_string())
+            response(401, JSON, body.to_string())
         }
-        Fault::Rest406 => answer(406, JSON, r#"{"code":406,"title":"Not Acceptable","detail":"No such form"}"#),
-        Fault::Rest500 => answer(500, JSON, r#"{"code":500,"title":"Internal Server Error"}"#),
+        Fault::Rest406 => response(406, JSON, r#"{"code":406,"title":"Not Acceptable","detail":"No such form"}"#),
+        Fault::Rest500 => response(500, JSON, r#"{"code":500,"title":"Internal Server Error"}"#),
         Fault::Xml400 => {
-            let words = format!("Invalid authorization code: {}", sent.secret);
+            let words = format!("Invalid authorization code: {}", echo.secret);
             let body =
                 format!("<oauth><error>invalid_grant</error><error_description>{words}</error_description></oauth>");
-            answer(400, "application/xml;charset=UTF-8", body)
+            response(400, "application/xml;charset=UTF-8", body)
         }
         Fault::Echo400 => {
             let all = format!("{} {} {:?}", request.method, request.target, request.headers);
-            let html = sent.secret.replace('&', "&amp;").replace(':', "&#58;");
+            let html = echo.secret.replace('&', "&amp;").replace(':', "&#58;");
             let words =
-                format!("{} / {} / {} / {html} / a\r\nb\0c / {all}", sent.secret, sent.credentials, sent.client_secret);
+                format!("{} / {} / {} / {html} / a\r\nb\0c / {all}", echo.secret, echo.credentials, echo.client_secret);
             oauth(400, "invalid_request", words)
         }
-        Fault::ErrorOfWrongTypes => answer(400, JSON, r#"{"error":["invalid_grant"],"error_description":{"a":1}}"#),
-        other => unreachable!("{other} is none of these"),
+        Fault::ErrorOfWrongTypes => response(400, JSON, r#"{"error":["invalid_grant"],"error_description":{"a":1}}"#),
+        other => unreachable!("{other} has no canned response"),
     }
 }
 
-/// A good token answer, changed; any other answer as it is.
+/// Changes a good token response. Any other response stays as it is.
 pub(crate) fn edit(fault: Fault, good: Response<Bytes>) -> Response<Bytes> {
     let read: Option<Map<String, Value>> =
         if good.status() == StatusCode::OK { serde_json::from_slice(good.body()).ok() } else { None };
@@ -174,7 +175,7 @@ pub(crate) fn edit(fault: Fault, good: Response<Bytes>) -> Response<Bytes> {
 
 fn change(fault: Fault, fields: &mut Map<String, Value>) {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let with = |key: &str, end: &str| Some(Value::from(text(key) + end));
+    let append = |key: &str, end: &str| Some(Value::from(text(key) + end));
     let line = "\r\nX-Injected: yes";
     let (key, value) = match fault {
         Fault::NoAccessToken => ("access_token", None),
@@ -182,16 +183,16 @@ fn change(fault: Fault, fields: &mut Map<String, Value>) {
         Fault::NullAccessToken => ("access_token", Some(Value::Null)),
         Fault::NumberAccessToken => ("access_token", Some(5.into())),
         Fault::ObjectAccessToken => ("access_token", Some(json!({"value": text("access_token")}))),
-        Fault::NulInAccessToken => ("access_token", with("access_token", "\0")),
-        Fault::CrLfInAccessToken => ("access_token", with("access_token", line)),
-        Fault::SpaceInAccessToken => ("access_token", with("access_token", " x")),
-        Fault::NonAsciiAccessToken => ("access_token", with("access_token", "é")),
+        Fault::NulInAccessToken => ("access_token", append("access_token", "\0")),
+        Fault::CrLfInAccessToken => ("access_token", append("access_token", line)),
+        Fault::SpaceInAccessToken => ("access_token", append("access_token", " x")),
+        Fault::NonAsciiAccessToken => ("access_token", append("access_token", "é")),
         Fault::NoRefreshToken => ("refresh_token", None),
         Fault::EmptyRefreshToken => ("refresh_token", Some("".into())),
         Fault::NullRefreshToken => ("refresh_token", Some(Value::Null)),
         Fault::NumberRefreshToken => ("refresh_token", Some(5.into())),
-        Fault::NulInRefreshToken => ("refresh_token", with("refresh_token", "\0")),
-        Fault::CrLfInRefreshToken => ("refresh_token", with("refresh_token", line)),
+        Fault::NulInRefreshToken => ("refresh_token", append("refresh_token", "\0")),
+        Fault::CrLfInRefreshToken => ("refresh_token", append("refresh_token", line)),
         Fault::NoTokenType => ("token_type", None),
         Fault::OtherTokenType => ("token_type", Some("mac".into())),
         Fault::NumberTokenType => ("token_type", Some(5.into())),
@@ -205,7 +206,7 @@ fn change(fault: Fault, fields: &mut Map<String, Value>) {
         Fault::WordExpiresIn => ("expires_in", Some("soon".into())),
         Fault::NoScope => ("scope", None),
         Fault::NumberScope => ("scope", Some(5.into())),
-        Fault::CrLfInScope => ("scope", with("scope", line)),
+        Fault::CrLfInScope => ("scope", append("scope", line)),
         Fault::ExtraFields => ("more", Some(json!([null, true, 1.5, "text", {"a": []}]))),
         other => unreachable!("{other} changes nothing"),
     };
@@ -215,18 +216,18 @@ fn change(fault: Fault, fields: &mut Map<String, Value>) {
     };
 }
 
-/// What a request carried, to be echoed.
-struct Sent {
+/// The parts of a request that responses echo.
+struct Echo {
     /// The code, the refresh token or the access token.
     secret: String,
     grant_type: String,
-    /// What follows the scheme of `Authorization`.
+    /// The part of the `Authorization` header after its scheme.
     credentials: String,
     client_secret: String,
 }
 
-impl Sent {
-    fn of(request: &Received) -> Sent {
+impl Echo {
+    fn of(request: &Received) -> Echo {
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
         let params: Vec<(String, String)> = [query, &request.body]
             .iter()
@@ -239,44 +240,44 @@ impl Sent {
         let decoded = BASE64_STANDARD.decode(&credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let client_secret = decoded.and_then(|text| Some(text.split_once(':')?.1.to_owned())).unwrap_or_default();
         let secret = param("code").or_else(|| param("refresh_token")).unwrap_or_else(|| credentials.clone());
-        Sent { secret, grant_type: param("grant_type").unwrap_or_default(), credentials, client_secret }
+        Echo { secret, grant_type: param("grant_type").unwrap_or_default(), credentials, client_secret }
     }
 }
 
-fn answer(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = StatusCode::from_u16(status).expect("from 100 to 999");
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+fn response(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = StatusCode::from_u16(status).expect("from 100 to 999");
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
 fn bare(status: u16) -> Response<Bytes> {
-    let mut answer = answer(status, JSON, "");
-    answer.headers_mut().clear();
-    answer
+    let mut response = response(status, JSON, "");
+    response.headers_mut().clear();
+    response
 }
 
 fn redirect(status: u16, request: &Received) -> Response<Bytes> {
-    let mut answer = bare(status);
+    let mut response = bare(status);
     if let Ok(value) = HeaderValue::from_str(&request.target) {
-        answer.headers_mut().insert(header::LOCATION, value);
+        response.headers_mut().insert(header::LOCATION, value);
     }
-    answer
+    response
 }
 
 fn retry_after(status: u16, value: &str) -> Response<Bytes> {
-    let mut answer = bare(status);
-    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_str(value).expect("digits or a date"));
-    answer
+    let mut response = bare(status);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_str(value).expect("digits or a date"));
+    response
 }
 
-fn no_store(answer: &mut Response<Bytes>) {
-    let headers: &mut HeaderMap = answer.headers_mut();
+fn no_store(response: &mut Response<Bytes>) {
+    let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
-/// A moment as HTTP writes it (RFC 9110, section 5.6.7).
+/// A time in the format of HTTP (RFC 9110, section 5.6.7).
 fn http_date(moment: SystemTime) -> String {
     let at = time::OffsetDateTime::from(moment);
     let (day, month) = (at.weekday().to_string(), at.month().to_string());
@@ -290,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_http() {
+    fn dates_have_the_format_of_http() {
         assert_eq!(
             http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777)),
             "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_of_these_kinds_has_its_answer() {
+    fn every_canned_response_and_every_edit_exists() {
         use crate::faults::Kind;
         let request = Received {
             method: "POST".into(),
@@ -307,7 +308,7 @@ mod tests {
             body: String::new(),
         };
         let good = || {
-            answer(
+            response(
                 200,
                 JSON,
                 r#"{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":1,"scope":"write"}"#,
@@ -315,7 +316,7 @@ mod tests {
         };
         for &fault in Fault::ALL {
             match fault.kind() {
-                Kind::Instead => _ = instead(fault, &request),
+                Kind::Canned => _ = canned(fault, &request),
                 Kind::Edit => assert_ne!(format!("{:?}", edit(fault, good())), format!("{:?}", good()), "{fault}"),
                 _ => {}
             }

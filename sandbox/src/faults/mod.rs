@@ -1,14 +1,14 @@
-//! Faults on purpose: which there are (`fault`), when one is due (`script`), and how each is done: on the listening
-//! socket (`gate`), on the bare connection (`raw`), or in what an answer says (`content`).
+//! Fault injection: the list of faults (`fault`), the queue of those that are due (`queue`), and their effects: on the
+//! listening socket (`listener`), on the bytes of a connection (`raw`), or on the content of a response (`content`).
 //!
-//! `accept` asks the script at each connection and each request.
+//! `accept` asks the queue at each connection and each request.
 
 pub(crate) mod content;
 mod fault;
-pub(crate) mod gate;
+pub(crate) mod listener;
+mod queue;
 pub(crate) mod raw;
-mod script;
 
 pub use fault::{Fault, Kind, UnknownFault};
-pub use script::Planned;
-pub(crate) use script::{Script, Wanted};
+pub use queue::Planned;
+pub(crate) use queue::{FaultQueue, FaultsBody};

@@ -1,8 +1,8 @@
-//! `/oauth/authorize`: from the link that a program opens to the redirect that ends in it.
+//! `/oauth/authorize`: from the link that a program opens to the redirect that comes back to it.
 //!
-//! After Spring's `AuthorizationEndpoint`: login first; then the client and the redirect URI, whose errors are pages,
-//! for there is nowhere safe to send the browser; then response type and scope, whose errors are redirected; then
-//! approval.
+//! The order is that of Spring's `AuthorizationEndpoint`. The user logs in first. The server then checks the client and the
+//! redirect URI; their errors are pages, because there is no safe URI to redirect to. It then checks the response type and
+//! the scope; it redirects their errors. The user approves last.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use super::sessions::set_cookie;
 use super::{Shared, pages};
 use crate::oauth_error::{Kind, OAuthError};
 use crate::random;
-use crate::state::{self, Asked};
+use crate::state::{self, AuthorizationRequest};
 
-/// All but the unreserved characters of RFC 3986: whatever bytes a `state` has, they come back.
+/// All characters except the unreserved ones of RFC 3986, so any bytes of a `state` come back.
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Why a request is refused, and how that may be told.
-enum Refusal {
-    /// On a page: there is nowhere safe to send the browser.
+/// Error of a request, and where the server may show it.
+enum Rejection {
+    /// On a page, because there is no safe URI to redirect to.
     Page(OAuthError),
-    /// At the redirect URI.
+    /// At the redirect URI. This is the URL of the redirect.
     Redirect(String),
 }
 
-/// `GET`: a program's link.
-pub(super) async fn ask(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
+/// `GET`: the link of a program.
+pub(super) async fn get(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
     start(&shared, &headers, &Params::read(&uri, &headers, b""))
 }
 
-/// `POST`: a program's form, or the answer to the approval page.
-pub(super) async fn ask_or_decide(
+/// `POST`: the form of a program, or the decision on the approval page.
+pub(super) async fn post(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
     headers: HeaderMap,
@@ -52,24 +52,24 @@ fn start(shared: &Shared, headers: &HeaderMap, params: &Params) -> Response<Body
     let mut sessions = shared.sessions();
     let (id, session) = sessions.find_or_make(headers);
     let Some(user) = session.user.clone() else {
-        session.wanted = Some(params.to_query());
-        let mut answer = pages::redirect("/login");
-        answer.headers_mut().insert(header::SET_COOKIE, set_cookie(&id, shared.tls));
-        return answer;
+        session.pending_query = Some(params.to_query());
+        let mut response = pages::redirect("/login");
+        response.headers_mut().insert(header::SET_COOKIE, set_cookie(&id, shared.tls));
+        return response;
     };
     let echo = params.get("state");
     let mut state = shared.state();
-    match examine(&state, params) {
-        Err(Refusal::Page(error)) => error_page(&error),
-        Err(Refusal::Redirect(target)) => pages::redirect(&target),
-        Ok(asked) if state.is_approved(&user, &asked) => {
-            let target = asked.redirect_uri.clone();
-            pages::redirect(&success(&target, &state.make_code(&user, asked), echo))
+    match check(&state, params) {
+        Err(Rejection::Page(error)) => error_page(&error),
+        Err(Rejection::Redirect(target)) => pages::redirect(&target),
+        Ok(request) if state.is_approved(&user, &request) => {
+            let target = request.redirect_uri.clone();
+            pages::redirect(&success(&target, &state.make_code(&user, request), echo))
         }
-        Ok(asked) => {
+        Ok(request) => {
             let id = random::id();
-            let page = pages::approval(&id, &user, &asked);
-            session.asked.insert(id, (asked, echo.map(str::to_owned)));
+            let page = pages::approval(&id, &user, &request);
+            session.approvals.insert(id, (request, echo.map(str::to_owned)));
             page
         }
     }
@@ -78,40 +78,40 @@ fn start(shared: &Shared, headers: &HeaderMap, params: &Params) -> Response<Body
 fn decide(shared: &Shared, headers: &HeaderMap, params: &Params, approved: bool) -> Response<Body> {
     let mut sessions = shared.sessions();
     let found = sessions.find(headers).and_then(|(_, session)| {
-        let (asked, echo) = session.asked.remove(params.get("request")?)?;
-        Some((session.user.clone()?, asked, echo))
+        let (request, echo) = session.approvals.remove(params.get("request")?)?;
+        Some((session.user.clone()?, request, echo))
     });
-    let Some((user, asked, echo)) = found else {
+    let Some((user, request, echo)) = found else {
         let words = "Cannot approve uninitialized authorization request.";
         return error_page(&OAuthError::new(Kind::InvalidRequest, words));
     };
     if !approved {
         let error = OAuthError::new(Kind::AccessDenied, "User denied access");
-        return pages::redirect(&failure(&asked.redirect_uri, &error, echo.as_deref()));
+        return pages::redirect(&failure(&request.redirect_uri, &error, echo.as_deref()));
     }
     let mut state = shared.state();
-    state.approve(&user, &asked);
-    let target = asked.redirect_uri.clone();
-    pages::redirect(&success(&target, &state.make_code(&user, asked), echo.as_deref()))
+    state.approve(&user, &request);
+    let target = request.redirect_uri.clone();
+    pages::redirect(&success(&target, &state.make_code(&user, request), echo.as_deref()))
 }
 
-fn examine(state: &state::State, params: &Params) -> Result<Asked, Refusal> {
+fn check(state: &state::State, params: &Params) -> Result<AuthorizationRequest, Rejection> {
     let echo = params.get("state");
     let client = params.get("client_id").and_then(|id| state.client(id));
     let Some(client) = client else {
-        return Err(Refusal::Page(OAuthError::new(Kind::InvalidClient, "Bad client credentials")));
+        return Err(Rejection::Page(OAuthError::new(Kind::InvalidClient, "Bad client credentials")));
     };
     let sent = params.get("redirect_uri");
-    let redirect_uri = state.redirect_uri(client, sent).map_err(Refusal::Page)?;
-    let refuse = |error: &OAuthError| Refusal::Redirect(failure(&redirect_uri, error, echo));
+    let redirect_uri = state.redirect_uri(client, sent).map_err(Rejection::Page)?;
+    let reject = |error: &OAuthError| Rejection::Redirect(failure(&redirect_uri, error, echo));
 
     let response_type = params.get("response_type").unwrap_or_default();
     if !response_type.split_whitespace().any(|name| name == "code") {
         let words = format!("Unsupported response types: [{}]", response_type.replace(' ', ", "));
-        return Err(refuse(&OAuthError::new(Kind::UnsupportedResponseType, words)));
+        return Err(reject(&OAuthError::new(Kind::UnsupportedResponseType, words)));
     }
-    let scope = state.scope(client, params.get("scope")).map_err(|error| refuse(&error))?;
-    Ok(Asked { client: client.id.clone(), scope, redirect_uri, redirect_uri_was_sent: sent.is_some() })
+    let scope = state.scope(client, params.get("scope")).map_err(|error| reject(&error))?;
+    Ok(AuthorizationRequest { client: client.id.clone(), scope, redirect_uri, redirect_uri_was_sent: sent.is_some() })
 }
 
 fn error_page(error: &OAuthError) -> Response<Body> {
@@ -132,8 +132,7 @@ fn failure(redirect_uri: &str, error: &OAuthError, echo: Option<&str>) -> String
     with_query(redirect_uri, &pairs)
 }
 
-/// The redirect URI with more query: what it has stays, an empty path becomes `/` (as every browser shows it), and a
-/// fragment stays at the end.
+/// Adds to the query of a redirect URI. An empty path becomes `/`, as in browsers; a fragment stays at the end.
 fn with_query(redirect_uri: &str, pairs: &[(&str, &str)]) -> String {
     let (rest, fragment) = match redirect_uri.split_once('#') {
         Some((rest, fragment)) => (rest, format!("#{fragment}")),
@@ -148,7 +147,7 @@ fn with_query(redirect_uri: &str, pairs: &[(&str, &str)]) -> String {
     let mut all: Vec<String> = query.filter(|query| !query.is_empty()).map(str::to_owned).into_iter().collect();
     all.extend(pairs.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE))));
     let target = format!("{base}{slash}?{}{fragment}", all.join("&"));
-    // The redirect URI can be beyond ASCII, a header cannot.
+    // A redirect URI can contain characters beyond ASCII; a header cannot.
     utf8_percent_encode(&target, CONTROLS).to_string()
 }
 

@@ -1,4 +1,4 @@
-//! `/login`: the login page, and who passes it. Also the front page, where a login without a request ends.
+//! `/login`: the login page. Also the front page, which follows a login without an authorization request.
 
 use std::sync::Arc;
 
@@ -47,9 +47,10 @@ pub(super) async fn submit(
         return pages::login(StatusCode::OK, &session.csrf, name, Some(words));
     }
     session.user = Some(name.to_owned());
-    let target = session.wanted.take().map_or_else(|| "/".to_owned(), |query| format!("/oauth/authorize?{query}"));
+    let target =
+        session.pending_query.take().map_or_else(|| "/".to_owned(), |query| format!("/oauth/authorize?{query}"));
     let id = sessions.rename(&id);
-    let mut answer = pages::redirect(&target);
-    answer.headers_mut().insert(header::SET_COOKIE, set_cookie(&id, shared.tls));
-    answer
+    let mut response = pages::redirect(&target);
+    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&id, shared.tls));
+    response
 }

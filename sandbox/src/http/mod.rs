@@ -1,15 +1,15 @@
-//! The server's HTTP side: what is at which path, and what all requests have in common.
+//! The HTTP side of the server: the routes, and the handling that all requests share.
 //!
-//! Called by `accept` with each request. Each file below serves one group of paths: it reads the request, asks `state`,
-//! and writes the answer.
+//! `accept` calls it with each request. Each file below serves one group of paths: it reads the request, calls `state`, and
+//! writes the response.
 
-mod answer;
 mod authorize;
 mod control;
 mod login;
 mod pages;
 mod params;
 mod resource;
+mod response;
 mod sessions;
 mod token;
 
@@ -29,7 +29,7 @@ use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::faults::Script;
+use crate::faults::FaultQueue;
 use crate::options::Options;
 use crate::state::State;
 use sessions::Sessions;
@@ -39,25 +39,25 @@ use sessions::Sessions;
 pub struct Received {
     /// `GET`, `POST`, …
     pub method: String,
-    /// Path and query, as they came.
+    /// Path and query, unchanged.
     pub target: String,
-    /// The headers in the order of their arrival; names in lower case, values that are not UTF-8 repaired.
+    /// The headers in their order. Names are in lower case; invalid UTF-8 in values is replaced.
     pub headers: Vec<(String, String)>,
-    /// The whole body; bytes that are not UTF-8 repaired.
+    /// The whole body. Invalid UTF-8 is replaced.
     pub body: String,
 }
 
 impl Received {
-    /// The first value of a header; its name in lower case.
+    /// The first value of a header. `name` must be in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// What all connections share.
+/// The data that all connections share.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    pub(crate) faults: Script,
+    pub(crate) faults: FaultQueue,
     connections: AtomicUsize,
     tls: bool,
     state: Mutex<State>,
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &Options, faults: Script) -> Shared {
+    pub(crate) fn new(options: &Options, faults: FaultQueue) -> Shared {
         Shared {
             clock: Clock::start(),
             faults,
@@ -86,7 +86,7 @@ impl Shared {
         self.connections.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// How many connections were accepted so far.
+    /// How many connections the server has accepted.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
@@ -110,7 +110,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(login::front_page))
         .route("/login", get(login::show).post(login::submit))
-        .route("/oauth/authorize", get(authorize::ask).post(authorize::ask_or_decide))
+        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
         .route("/oauth/token", any(token::token))
         .route("/rest/{*path}", any(resource::resource))
         .merge(control_routes())
@@ -118,7 +118,7 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .with_state(Arc::clone(shared))
 }
 
-/// The handles for tests alone.
+/// The routes of the control API alone.
 pub(crate) fn control_router(shared: &Arc<Shared>) -> Router {
     control_routes().fallback(|| async { pages::not_found() }).with_state(Arc::clone(shared))
 }
@@ -132,12 +132,12 @@ fn control_routes() -> Router<Arc<Shared>> {
         .route("/sandbox/requests", get(control::list_requests).delete(control::clear_requests))
 }
 
-/// Whether a request is for the handles: those are not recorded, and no fault is for them.
+/// Whether a request is for the control API. Such requests are not recorded, and faults do not affect them.
 pub(crate) fn is_control(request: &Request<Incoming>) -> bool {
     request.uri().path().starts_with("/sandbox/")
 }
 
-/// Reads the request whole and records it, to be answered by a fault.
+/// Reads the whole request and records it. A fault responds to it.
 pub(crate) async fn record(shared: &Shared, request: Request<Incoming>) -> Received {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -146,12 +146,12 @@ pub(crate) async fn record(shared: &Shared, request: Request<Incoming>) -> Recei
     received
 }
 
-/// Reads the request whole, records it, and has it answered.
-pub(crate) async fn answer(router: Router, shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
+/// Reads the whole request, records it, and responds to it.
+pub(crate) async fn respond(router: Router, shared: Arc<Shared>, request: Request<Incoming>) -> Response<Body> {
     let is_control = is_control(&request);
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
-        // Nobody is left to read this.
+        // The client is gone and does not read this.
         return StatusCode::BAD_REQUEST.into_response();
     };
     let body: Bytes = body.to_bytes();
@@ -160,7 +160,7 @@ pub(crate) async fn answer(router: Router, shared: Arc<Shared>, request: Request
     }
     let request = Request::from_parts(head, Body::from(body));
     match TowerToHyperService::new(router).call(request).await {
-        Ok(answer) => answer,
+        Ok(response) => response,
         Err(never) => match never {},
     }
 }

@@ -1,24 +1,24 @@
-//! The pages a person sees: plain HTML for keyboard, screen reader, small screen and dark room; no script, nothing
-//! loaded from elsewhere. All that is not ours is escaped.
+//! The pages for users: plain HTML that works with a keyboard, a screen reader, a small screen and a dark theme. They have
+//! no scripts and load nothing. Text from requests is escaped.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 
-use super::answer::{self, escape};
-use crate::state::Asked;
+use super::response::{self, escape};
+use crate::state::AuthorizationRequest;
 
 const STYLE: &str = include_str!("pages.css");
 
 /// A 302. The target must be ASCII without control characters.
 pub(super) fn redirect(target: &str) -> Response<Body> {
-    let mut answer = answer::status(StatusCode::FOUND);
+    let mut response = response::status(StatusCode::FOUND);
     let target = HeaderValue::from_str(target).expect("targets are percent-encoded");
-    answer.headers_mut().insert(header::LOCATION, target);
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    response.headers_mut().insert(header::LOCATION, target);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
-/// The login page; `alert` says what was wrong with the last try.
+/// The login page. `alert` is the error of the last attempt.
 pub(super) fn login(status: StatusCode, csrf: &str, name: &str, alert: Option<&str>) -> Response<Body> {
     let (alert, mark) = match alert {
         Some(words) => (
@@ -27,7 +27,7 @@ pub(super) fn login(status: StatusCode, csrf: &str, name: &str, alert: Option<&s
         ),
         None => (String::new(), ""),
     };
-    // After a failure the name is known already: on to the password.
+    // After an error the name is filled in, so the password gets the focus.
     let (focus_name, focus_password) = if name.is_empty() { (" autofocus", "") } else { ("", " autofocus") };
     let (csrf, name) = (escape(csrf), escape(name));
     let body = format!(
@@ -44,21 +44,21 @@ pub(super) fn login(status: StatusCode, csrf: &str, name: &str, alert: Option<&s
     page(status, "Log in", &body)
 }
 
-/// The approval page. `id` comes back with the answer and finds the request again.
-pub(super) fn approval(id: &str, user: &str, asked: &Asked) -> Response<Body> {
+/// The approval page. Its form sends `id` back, which identifies the request.
+pub(super) fn approval(id: &str, user: &str, request: &AuthorizationRequest) -> Response<Body> {
     let meaning = |scope: &String| match scope.as_str() {
         "read" => "<li>see your cameras and recordings (<code>read</code>)</li>".to_owned(),
         "write" => "<li>change your cameras and settings (<code>write</code>)</li>".to_owned(),
         other => format!("<li><code>{}</code></li>", escape(other)),
     };
-    let scopes: String = asked.scope.iter().map(meaning).collect();
-    let (id, user, client) = (escape(id), escape(user), escape(&asked.client));
-    let redirect_uri = escape(&asked.redirect_uri);
+    let scopes: String = request.scope.iter().map(meaning).collect();
+    let (id, user, client) = (escape(id), escape(user), escape(&request.client));
+    let redirect_uri = escape(&request.redirect_uri);
     let body = format!(
         r#"<h1>Allow {client} to use your account?</h1>
 <p>It will be able to:</p>
 <ul>{scopes}</ul>
-<p class="quiet">You are logged in as <strong>{user}</strong>. Either way you go back to {redirect_uri}.</p>
+<p class="quiet">You are logged in as <strong>{user}</strong>. Both buttons lead back to {redirect_uri}.</p>
 <form method="post" action="/oauth/authorize">
 <input type="hidden" name="request" value="{id}">
 <div class="buttons"><button type="submit" name="user_oauth_approval" value="true">Approve</button>
@@ -68,32 +68,32 @@ pub(super) fn approval(id: &str, user: &str, asked: &Asked) -> Response<Body> {
     page(StatusCode::OK, "Approve", &body)
 }
 
-/// What cannot be told to the program, because there is no safe way back to it.
+/// An error page, for an error that the server cannot redirect to the program.
 pub(super) fn error(status: StatusCode, error: &str, description: &str) -> Response<Body> {
     let (error, description) = (escape(error), escape(description));
     let body = format!(
-        r#"<h1>This login cannot go on</h1>
+        r#"<h1>This login cannot continue</h1>
 <p role="alert">{description}</p>
-<p class="quiet">The program that opened this page made a mistake: <code>{error}</code>. It is not told, because its
-address is not known for sure.</p>"#
+<p class="quiet">The program that opened this page sent a request with an error: <code>{error}</code>. The server cannot
+redirect you back to the program, because its address is not known.</p>"#
     );
     page(status, "OAuth error", &body)
 }
 
-/// What is here, for somebody who looks.
+/// The front page.
 pub(super) fn front() -> Response<Body> {
     let body = r#"<h1>cmauth-sandbox</h1>
-<p>A stand-in for the CameraManager login server, for tests.</p>
+<p>A mock CameraManager login server, for tests.</p>
 <dl>
 <dt>Login page</dt><dd><code>/oauth/authorize</code></dd>
 <dt>Tokens</dt><dd><code>/oauth/token</code></dd>
 <dt>Resources</dt><dd><code>/rest/v2.0/users/self</code><br><code>/rest/v2.4/cameras</code></dd>
-<dt>For tests</dt><dd><code>/sandbox/clock</code><br><code>/sandbox/requests</code></dd>
+<dt>Control API</dt><dd><code>/sandbox/clock</code><br><code>/sandbox/requests</code></dd>
 </dl>"#;
     page(StatusCode::OK, "Front page", body)
 }
 
-/// No such path.
+/// The page for an unknown path.
 pub(super) fn not_found() -> Response<Body> {
     page(StatusCode::NOT_FOUND, "Not found", "<h1>Nothing here</h1>\n<p>This path does not exist.</p>")
 }
@@ -118,12 +118,12 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {
 </html>
 "#
     );
-    let mut answer = answer::with_body(status, "text/html;charset=UTF-8", text);
-    let headers = answer.headers_mut();
+    let mut response = response::with_body(status, "text/html;charset=UTF-8", text);
+    let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // No `form-action`: browsers apply it to the redirect after a form too, which goes to the program.
+    // No `form-action`, because browsers also apply it to the redirect after a form, which leads to the program.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    answer
+    response
 }

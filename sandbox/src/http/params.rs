@@ -1,12 +1,12 @@
-//! The parameters of a request: its query and its form body in one list, the query first, as a servlet sees them.
+//! The parameters of a request: those of its query, then those of its form body, as in a servlet.
 
 use axum::http::{HeaderMap, Uri, header};
 
-/// Names and values, decoded. The first of a name counts.
+/// Decoded names and values. The first value of a name counts.
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Reads the query and, where the headers say it is a form, the body. Any other body is ignored.
+    /// Reads the query, and the body if its type is that of a form.
     pub(crate) fn read(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Params {
         let mut all = decode(uri.query().unwrap_or_default().as_bytes());
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -21,7 +21,7 @@ impl Params {
         self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// All of them as a query.
+    /// All parameters as a query.
     pub(crate) fn to_query(&self) -> String {
         form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }

@@ -1,6 +1,6 @@
-//! `/rest/…`: the protected resources, in the shape of the vendor's REST API, and the logout among them.
+//! `/rest/…`: protected resources in the format of the vendor's REST API, and the logout.
 //!
-//! The token is looked at before the path, as a resource server does: an unknown path without a token is a 401.
+//! As in a resource server, the check of the token comes before the path: an unknown path without a token gives 401.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::Shared;
-use super::answer::{self, Endpoint, Form};
+use super::response::{self, Endpoint, Format};
 use super::token::strip_scheme;
 use crate::oauth_error::{Kind, OAuthError};
 use crate::state::Grant;
 
-/// The cameras of each zone: what a small shop has.
-const CAMERA_NAMES: [&str; 3] = ["Entrance", "Counter", "Stockroom"];
+/// The cameras of each zone.
+const CAMERA_NAMES: [&str; 3] = ["Listener", "Counter", "Stockroom"];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,16 +50,16 @@ pub(super) async fn resource(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<Body> {
-    let form = Form::of(&headers);
-    let answered = authenticate(&shared, &headers).and_then(|(token, grant)| {
-        // The resources speak JSON only; the errors of the token check above can be XML.
-        if form != Form::Json {
+    let format = Format::of(&headers);
+    let served = authenticate(&shared, &headers).and_then(|(token, grant)| {
+        // The resources support JSON only. The errors of the token check above can be XML.
+        if format != Format::Json {
             let detail = "Could not find acceptable representation";
-            return Ok(answer::rest_error(StatusCode::NOT_ACCEPTABLE, Some(detail)));
+            return Ok(response::rest_error(StatusCode::NOT_ACCEPTABLE, Some(detail)));
         }
         serve(&shared, &method, uri.path(), &token, &grant)
     });
-    answered.unwrap_or_else(|error| answer::oauth_error(&error, Endpoint::Resource, form))
+    served.unwrap_or_else(|error| response::oauth_error(&error, Endpoint::Resource, format))
 }
 
 fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<(String, Grant), OAuthError> {
@@ -82,21 +82,21 @@ fn serve(
     match (method.as_str(), parts.as_slice()) {
         ("DELETE", ["v2.0", "users", "self", "tokens", "current"]) => {
             shared.state().log_out(token);
-            Ok(answer::status(StatusCode::OK))
+            Ok(response::status(StatusCode::OK))
         }
         ("GET", ["v2.0", "users", "self"]) => {
             need(grant, &["read", "write"])?;
-            Ok(answer::plain_json(&user(grant, shared.state().zone(&grant.user))))
+            Ok(response::plain_json(&user(grant, shared.state().zone(&grant.user))))
         }
         ("GET", ["v2.4", "cameras"]) => {
             need(grant, &["read", "write"])?;
-            Ok(answer::plain_json(&cameras_of(shared.state().zone(&grant.user)).collect::<Vec<_>>()))
+            Ok(response::plain_json(&cameras_of(shared.state().zone(&grant.user)).collect::<Vec<_>>()))
         }
         ("GET", ["v2.4", "cameras", id]) => {
             need(grant, &["read", "write"])?;
             camera(shared, id, grant)
         }
-        // Changes nothing: it is here because it needs the scope write.
+        // This changes nothing. It exists because it needs the scope write.
         ("PUT", ["v2.4", "cameras", id]) => {
             need(grant, &["write"])?;
             camera(shared, id, grant)
@@ -104,13 +104,13 @@ fn serve(
         (_, ["v2.0", "users", "self"] | ["v2.0", "users", "self", "tokens", "current"])
         | (_, ["v2.4", "cameras"] | ["v2.4", "cameras", _]) => {
             let detail = format!("Request method '{method}' not supported");
-            Ok(answer::rest_error(StatusCode::METHOD_NOT_ALLOWED, Some(&detail)))
+            Ok(response::rest_error(StatusCode::METHOD_NOT_ALLOWED, Some(&detail)))
         }
-        _ => Ok(answer::rest_error(StatusCode::NOT_FOUND, Some("No such resource"))),
+        _ => Ok(response::rest_error(StatusCode::NOT_FOUND, Some("No such resource"))),
     }
 }
 
-/// Any one of these scopes will do.
+/// The grant needs one of these scopes.
 fn need(grant: &Grant, scopes: &[&str]) -> Result<(), OAuthError> {
     if scopes.iter().any(|scope| grant.scope.contains(*scope)) {
         return Ok(());
@@ -141,19 +141,19 @@ fn cameras_of(zone: u32) -> impl Iterator<Item = CameraBody> {
         enabled: true,
         online: true,
         recording: true,
-        // 00:00:5E:00:53 is set aside for documentation.
+        // The prefix 00:00:5E:00:53 is reserved for documentation.
         ethernet_mac_address: format!("00:00:5E:00:53:{:02X}", camera_id % 256),
     })
 }
 
-/// One camera: the user's own, somebody else's (403), or none (404).
+/// One camera of the user. 403 for a camera of another user, 404 for an unknown id.
 fn camera(shared: &Shared, id: &str, grant: &Grant) -> Result<Response<Body>, OAuthError> {
     let state = shared.state();
     let own = state.zone(&grant.user);
     let found = state.zones().flat_map(cameras_of).find(|camera| camera.camera_id.to_string() == id);
     match found {
-        Some(camera) if camera.zone_id == own => Ok(answer::plain_json(&camera)),
+        Some(camera) if camera.zone_id == own => Ok(response::plain_json(&camera)),
         Some(_) => Err(OAuthError::new(Kind::AccessDenied, "Access is denied")),
-        None => Ok(answer::rest_error(StatusCode::NOT_FOUND, Some("No such camera"))),
+        None => Ok(response::rest_error(StatusCode::NOT_FOUND, Some("No such camera"))),
     }
 }

@@ -1,29 +1,29 @@
-//! What the server remembers of each browser: who is logged in, and what they were doing. Held together by one cookie.
+//! The sessions of browsers, each identified by a cookie: the logged-in user, and the requests in progress.
 
 use std::collections::HashMap;
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::random;
-use crate::state::Asked;
+use crate::state::AuthorizationRequest;
 
-/// The servlet container's usual name for it.
+/// The usual name in servlet containers.
 const COOKIE: &str = "JSESSIONID";
 
 #[derive(Default)]
 pub(crate) struct Sessions(HashMap<String, Session>);
 
-/// One browser.
+/// The session of a browser.
 pub(super) struct Session {
-    /// Who logged in.
+    /// The logged-in user.
     pub(super) user: Option<String>,
-    /// Proves that a login form came from here.
+    /// The hidden value that a login form must send back.
     pub(super) csrf: String,
-    /// The query of the authorize request that led to the login page.
-    pub(super) wanted: Option<String>,
-    /// The approval pages shown and not yet answered, by the id hidden in each, with the `state` to give back. Several:
-    /// a browser has several tabs.
-    pub(super) asked: HashMap<String, (Asked, Option<String>)>,
+    /// The query of the authorization request that led to the login page.
+    pub(super) pending_query: Option<String>,
+    /// The approval pages that are open, by the id hidden in each, with the `state` of the request. A browser can have
+    /// several tabs.
+    pub(super) approvals: HashMap<String, (AuthorizationRequest, Option<String>)>,
 }
 
 impl Sessions {
@@ -38,12 +38,12 @@ impl Sessions {
     pub(super) fn find_or_make(&mut self, headers: &HeaderMap) -> (String, &mut Session) {
         let known = cookie(headers).filter(|id| self.0.contains_key(*id));
         let id = known.map_or_else(random::id, str::to_owned);
-        let fresh = || Session { user: None, csrf: random::id(), wanted: None, asked: HashMap::new() };
-        let session = self.0.entry(id.clone()).or_insert_with(fresh);
+        let new = || Session { user: None, csrf: random::id(), pending_query: None, approvals: HashMap::new() };
+        let session = self.0.entry(id.clone()).or_insert_with(new);
         (id, session)
     }
 
-    /// Gives a session another id, as at a login: an id that somebody planted before it is worth nothing after it.
+    /// Changes the id of a session, as at a login. An id that an attacker set before the login is then invalid.
     pub(super) fn rename(&mut self, id: &str) -> String {
         let new = random::id();
         if let Some(session) = self.0.remove(id) {
@@ -53,7 +53,7 @@ impl Sessions {
     }
 }
 
-/// The `Set-Cookie` that hands out this session.
+/// The `Set-Cookie` header of a session.
 pub(super) fn set_cookie(id: &str, tls: bool) -> HeaderValue {
     let secure = if tls { "; Secure" } else { "" };
     let text = format!("{COOKIE}={id}; Path=/; HttpOnly; SameSite=Lax{secure}");

@@ -1,6 +1,6 @@
-//! `/oauth/token`: a code or a refresh token comes in, tokens go out.
+//! `/oauth/token`: exchanges a code or a refresh token for tokens.
 //!
-//! The client proves itself first, then the method is looked at, and all else is `state`'s.
+//! It checks the credentials of the client first, then the method. `state` does the rest.
 
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Serialize;
 
 use super::Shared;
-use super::answer::{self, Endpoint, Form};
 use super::params::Params;
+use super::response::{self, Endpoint, Format};
 use crate::oauth_error::{Kind, OAuthError};
 use crate::state::{Issued, TokenRequest};
 
-/// The answer, its keys in the order of the guide.
+/// The response, with its keys in the order of the guide.
 #[derive(Serialize)]
 pub(super) struct TokenBody {
     access_token: String,
@@ -48,12 +48,12 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let form = Form::of(&headers);
+    let format = Format::of(&headers);
     match issue(&shared, &method, &uri, &headers, &body) {
-        // The work is done by now: an answer that the client does not accept has burned its code all the same.
-        Ok(_) if form == Form::None => answer::not_acceptable(),
-        Ok(issued) => answer::fresh_json(&TokenBody::from(issued)),
-        Err(error) => answer::oauth_error(&error, Endpoint::Token, form),
+        // The code is used up, even if the client does not accept the format of the response.
+        Ok(_) if format == Format::None => response::not_acceptable(),
+        Ok(issued) => response::fresh_json(&TokenBody::from(issued)),
+        Err(error) => response::oauth_error(&error, Endpoint::Token, format),
     }
 }
 
@@ -79,7 +79,7 @@ fn issue(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
     state.token(&id, request, now)
 }
 
-/// The id and the secret: UTF-8, apart at the first `:`, nothing URL-decoded.
+/// The id and the secret: UTF-8, separated by the first `:`, not URL-decoded.
 fn basic(headers: &HeaderMap) -> Result<(String, String), OAuthError> {
     let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(encoded) = strip_scheme(header, "basic ") else {
@@ -92,7 +92,7 @@ fn basic(headers: &HeaderMap) -> Result<(String, String), OAuthError> {
     Ok((id.to_owned(), secret.to_owned()))
 }
 
-/// What follows the scheme of an `Authorization` header; the scheme in lower case with its space.
+/// The part of an `Authorization` header after its scheme. `scheme` is in lower case and ends with a space.
 pub(super) fn strip_scheme<'a>(header: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = header.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)

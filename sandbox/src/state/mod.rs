@@ -1,8 +1,8 @@
-//! What the server knows: clients, users, approvals, codes and tokens, and the rules between them.
+//! The state of the server: clients, users, approvals, codes and tokens, and their rules.
 //!
-//! The rules are those of Spring Security OAuth 2 (`TokenEndpoint`, `AuthorizationCodeTokenGranter`,
-//! `DefaultRedirectResolver`), in its order of checks. No HTTP in here: `http` reads requests into these types and
-//! writes the answers. Time is handed in, so that every rule can be tested without waiting.
+//! The rules and the order of checks are those of Spring Security OAuth 2 (`TokenEndpoint`,
+//! `AuthorizationCodeTokenGranter`, `DefaultRedirectResolver`). This module knows no HTTP: `http` reads requests into these
+//! types and writes the responses. Callers pass the time, so tests of a rule need not wait.
 
 mod tokens;
 
@@ -18,7 +18,7 @@ use crate::random;
 use tokens::Tokens;
 pub(crate) use tokens::{Grant, Issued};
 
-/// The zone of the guide's user: the number behind the `:` of a token.
+/// The zone of the guide's user: the number after the `:` of a token.
 const FIRST_ZONE: u32 = 10_003;
 
 /// Scopes, sorted as Spring sorts them.
@@ -27,22 +27,22 @@ pub(crate) type Scope = BTreeSet<String>;
 pub(crate) struct State {
     clients: Vec<Client>,
     users: Vec<Account>,
-    /// What each user has allowed each client, scope by scope.
+    /// A user, a client, and a scope that the user allowed the client.
     approvals: HashSet<(String, String, String)>,
     codes: HashMap<String, Code>,
     tokens: Tokens,
 }
 
-/// What an authorization code stands for.
+/// The data of an authorization code.
 struct Code {
     grant: Grant,
-    /// Where the code was sent.
+    /// The redirect URI to which the code was sent.
     redirect_uri: String,
-    /// The request named its redirect URI, so the exchange has to name the same one.
+    /// Whether the authorization request named its redirect URI. Then the exchange must name the same one.
     redirect_uri_was_sent: bool,
 }
 
-/// The parameters of a request to the token endpoint; `None` where one was not sent.
+/// The parameters of a request to the token endpoint. `None`: not sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct TokenRequest<'a> {
     pub(crate) client_id: Option<&'a str>,
@@ -53,9 +53,9 @@ pub(crate) struct TokenRequest<'a> {
     pub(crate) refresh_token: Option<&'a str>,
 }
 
-/// An authorize request that was found good, waiting for the user's word.
+/// A valid authorization request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct AuthorizationRequest {
     pub(crate) client: String,
     pub(crate) scope: Scope,
     pub(crate) redirect_uri: String,
@@ -85,41 +85,46 @@ impl State {
         self.users.iter().any(|user| user.name == name && user.password == password)
     }
 
-    /// The user's zone; each user has one.
+    /// The user's zone. Each user has another one.
     pub(crate) fn zone(&self, user: &str) -> u32 {
-        let place = self.users.iter().position(|known| known.name == user).unwrap_or(0);
-        FIRST_ZONE + u32::try_from(place).expect("fewer users than that")
+        let index = self.users.iter().position(|known| known.name == user).unwrap_or(0);
+        FIRST_ZONE + u32::try_from(index).expect("fewer users than that")
     }
 
-    /// All zones that have a user.
+    /// The zones of all users.
     pub(crate) fn zones(&self) -> impl Iterator<Item = u32> {
         (FIRST_ZONE..).take(self.users.len())
     }
 
-    /// Where to send the user of this client. An error here must not be redirected anywhere.
-    pub(crate) fn redirect_uri(&self, client: &Client, asked: Option<&str>) -> Result<String, OAuthError> {
+    /// The redirect URI of a request. An error must go to a page, because there is no safe URI to redirect to.
+    pub(crate) fn redirect_uri(&self, client: &Client, requested: Option<&str>) -> Result<String, OAuthError> {
         if !may_use(client, "authorization_code") {
             let words = "A redirect_uri can only be used by implicit or authorization_code grant types.";
             return Err(OAuthError::new(Kind::InvalidGrant, words));
         }
-        match (asked, client.redirect_uris.as_slice()) {
+        match (requested, client.redirect_uris.as_slice()) {
             (None, [only]) => Ok(only.clone()),
             (None, []) => Err(OAuthError::new(
                 Kind::InvalidRequest,
                 "A redirectUri must be either supplied or preconfigured in the ClientDetails",
             )),
-            (Some(asked), []) if is_http_url(asked) => Ok(asked.to_owned()),
-            (Some(asked), registered) if registered.iter().any(|uri| matches(uri, asked)) => Ok(asked.to_owned()),
-            (asked, _) => Err(OAuthError::new(
+            (Some(requested), []) if is_http_url(requested) => Ok(requested.to_owned()),
+            (Some(requested), registered) if registered.iter().any(|uri| matches(uri, requested)) => {
+                Ok(requested.to_owned())
+            }
+            (requested, _) => Err(OAuthError::new(
                 Kind::InvalidGrant,
-                format!("Invalid redirect: {} does not match one of the registered values.", asked.unwrap_or("null")),
+                format!(
+                    "Invalid redirect: {} does not match one of the registered values.",
+                    requested.unwrap_or("null")
+                ),
             )),
         }
     }
 
-    /// The scopes meant by a request: the client's own where it names none.
-    pub(crate) fn scope(&self, client: &Client, asked: Option<&str>) -> Result<Scope, OAuthError> {
-        let mut scope = parse_scope(asked);
+    /// The scopes of a request. Without any, those of the client.
+    pub(crate) fn scope(&self, client: &Client, requested: Option<&str>) -> Result<Scope, OAuthError> {
+        let mut scope = parse_scope(requested);
         if scope.is_empty() {
             scope.extend(client.scopes.iter().cloned());
         }
@@ -136,39 +141,40 @@ impl State {
         Ok(scope)
     }
 
-    /// Whether this user allowed this client all of these scopes before.
-    pub(crate) fn is_approved(&self, user: &str, asked: &Asked) -> bool {
-        let key = |scope: &String| (user.to_owned(), asked.client.clone(), scope.clone());
-        asked.scope.iter().all(|scope| self.approvals.contains(&key(scope)))
+    /// Whether the user has already allowed the client all scopes of the request.
+    pub(crate) fn is_approved(&self, user: &str, request: &AuthorizationRequest) -> bool {
+        let key = |scope: &String| (user.to_owned(), request.client.clone(), scope.clone());
+        request.scope.iter().all(|scope| self.approvals.contains(&key(scope)))
     }
 
-    /// Remembers that the user allowed this.
-    pub(crate) fn approve(&mut self, user: &str, asked: &Asked) {
-        for scope in &asked.scope {
-            self.approvals.insert((user.to_owned(), asked.client.clone(), scope.clone()));
+    /// Stores the user's approval.
+    pub(crate) fn approve(&mut self, user: &str, request: &AuthorizationRequest) {
+        for scope in &request.scope {
+            self.approvals.insert((user.to_owned(), request.client.clone(), scope.clone()));
         }
     }
 
-    /// A fresh code for what the user allowed. It has no expiry.
-    pub(crate) fn make_code(&mut self, user: &str, asked: Asked) -> String {
-        let grant = Grant { user: user.to_owned(), client: asked.client, scope: asked.scope };
+    /// A new code for an approved request. It never expires.
+    pub(crate) fn make_code(&mut self, user: &str, request: AuthorizationRequest) -> String {
+        let grant = Grant { user: user.to_owned(), client: request.client, scope: request.scope };
         let code = random::code();
         self.codes.insert(
             code.clone(),
-            Code { grant, redirect_uri: asked.redirect_uri, redirect_uri_was_sent: asked.redirect_uri_was_sent },
+            Code { grant, redirect_uri: request.redirect_uri, redirect_uri_was_sent: request.redirect_uri_was_sent },
         );
         code
     }
 
-    /// A code for the first user at the first client, as if they had just allowed `scope`.
+    /// A code as if the first user had just allowed the first client `scope`.
     pub(crate) fn make_first_code(&mut self, redirect_uri: &str, scope: &str) -> String {
         let (user, client) = (self.users[0].name.clone(), self.clients[0].id.clone());
         let scope = parse_scope(Some(scope));
-        let asked = Asked { client, scope, redirect_uri: redirect_uri.to_owned(), redirect_uri_was_sent: true };
-        self.make_code(&user, asked)
+        let request =
+            AuthorizationRequest { client, scope, redirect_uri: redirect_uri.to_owned(), redirect_uri_was_sent: true };
+        self.make_code(&user, request)
     }
 
-    /// The token endpoint, for a client that has proved who it is.
+    /// The token endpoint, for an authenticated client.
     pub(crate) fn token(
         &mut self,
         client_id: &str,
@@ -179,14 +185,14 @@ impl State {
         let client = self.client(client_id).ok_or_else(bad_credentials)?.clone();
         match request.client_id {
             None => {}
-            // Where Spring also reads credentials from the parameters, it takes this for an id without its secret.
+            // Spring with form credentials takes this for an id without its secret.
             Some(given) if given == client_id => return Err(bad_credentials()),
             Some(_) => {
                 let words = "Given client ID does not match authenticated client";
                 return Err(OAuthError::new(Kind::InvalidClient, words));
             }
         }
-        // Checked even for a code, whose scope was settled when it was made.
+        // Spring checks this also for a code, whose scope is known already.
         self.scope(&client, request.scope)?;
         let grant_type = request.grant_type.filter(|name| !name.trim().is_empty());
         let Some(grant_type) = grant_type else {
@@ -212,14 +218,14 @@ impl State {
         }
     }
 
-    /// Whose token this is. An expired one is deleted by looking.
+    /// The grant of an access token. This deletes an expired token.
     pub(crate) fn check_access_token(&mut self, token: &str, now: Duration) -> Result<Grant, OAuthError> {
         self.tokens.check(token, now)
     }
 
-    /// The access tokens that live, as the token endpoint would answer them, those that end first first.
-    pub(crate) fn live_tokens(&self, now: Duration) -> Vec<Issued> {
-        self.tokens.live(now)
+    /// The valid access tokens, in the order in which they expire.
+    pub(crate) fn valid_tokens(&self, now: Duration) -> Vec<Issued> {
+        self.tokens.valid(now)
     }
 
     /// Deletes the access token and its refresh token.
@@ -227,7 +233,7 @@ impl State {
         self.tokens.log_out(access_token);
     }
 
-    /// The code goes first and the checks come after: any failure burns it.
+    /// Deletes the code before the checks, so a failed exchange uses it up.
     fn consume_code(&mut self, client_id: &str, request: TokenRequest<'_>) -> Result<Grant, OAuthError> {
         let Some(text) = request.code else {
             return Err(OAuthError::new(Kind::InvalidRequest, "An authorization code must be supplied."));
@@ -246,7 +252,7 @@ impl State {
     }
 }
 
-/// Scopes as Spring reads them: apart by white space or `+`.
+/// Scopes as Spring reads them: separated by white space or `+`.
 fn parse_scope(text: Option<&str>) -> Scope {
     let is_gap = |letter: char| letter.is_whitespace() || letter == '+';
     text.unwrap_or_default().split(is_gap).filter(|name| !name.is_empty()).map(str::to_owned).collect()
@@ -263,7 +269,7 @@ fn is_http_url(text: &str) -> bool {
         && !text.contains(|letter: char| letter.is_control() || letter.is_whitespace())
 }
 
-/// A registered redirect URI allows itself, and itself with a query.
-fn matches(registered: &str, asked: &str) -> bool {
-    asked.strip_prefix(registered).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
+/// A registered redirect URI allows the same URI, with or without a query after it.
+fn matches(registered: &str, requested: &str) -> bool {
+    requested.strip_prefix(registered).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
 }

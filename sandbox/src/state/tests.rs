@@ -1,4 +1,4 @@
-//! The rules to the instant, which cannot be hit over HTTP: exact expiry, and what is left behind by what.
+//! Rules that a test over HTTP cannot check: the exact instant of expiry, and which tokens remain.
 
 use std::time::Duration;
 
@@ -7,25 +7,25 @@ use super::*;
 const LIFETIME: Duration = Duration::from_secs(43_200);
 const START: Duration = Duration::ZERO;
 
-struct World {
+struct Server {
     state: State,
 }
 
-impl World {
-    fn new(change: impl FnOnce(&mut Options)) -> World {
+impl Server {
+    fn new(change: impl FnOnce(&mut Options)) -> Server {
         let mut options = Options { clients: vec![Client::new("app", "secret")], ..Options::default() };
         change(&mut options);
-        World { state: State::new(&options) }
+        Server { state: State::new(&options) }
     }
 
     fn code(&mut self, scope: &str) -> String {
-        let asked = Asked {
+        let request = AuthorizationRequest {
             client: "app".into(),
             scope: parse_scope(Some(scope)),
             redirect_uri: "http://h/".into(),
             redirect_uri_was_sent: true,
         };
-        self.state.make_code("demo", asked)
+        self.state.make_code("demo", request)
     }
 
     fn log_in(&mut self, scope: &str, now: Duration) -> Issued {
@@ -46,112 +46,112 @@ impl World {
         self.state.token("app", request, now)
     }
 
-    fn lives(&mut self, tokens: &Issued, now: Duration) -> bool {
+    fn is_valid(&mut self, tokens: &Issued, now: Duration) -> bool {
         self.state.check_access_token(&tokens.access_token, now).is_ok()
     }
 }
 
 #[test]
 fn expires_in_counts_whole_seconds_down_to_zero() {
-    let mut world = World::new(|_| {});
-    assert_eq!(world.log_in("write", START).expires_in, Some(43_199));
+    let mut server = Server::new(|_| {});
+    assert_eq!(server.log_in("write", START).expires_in, Some(43_199));
     let almost = LIFETIME - Duration::from_nanos(1);
-    assert_eq!(world.log_in("write", almost).expires_in, Some(0));
+    assert_eq!(server.log_in("write", almost).expires_in, Some(0));
 }
 
 #[test]
-fn a_token_lives_for_its_lifetime_and_not_an_instant_longer() {
-    let mut world = World::new(|_| {});
-    let tokens = world.log_in("write", START);
-    assert!(world.lives(&tokens, LIFETIME - Duration::from_nanos(1)));
-    assert!(!world.lives(&tokens, LIFETIME));
-    // The look deleted it: it is unknown now, even to an earlier time.
-    assert!(!world.lives(&tokens, START));
+fn a_token_expires_at_the_end_of_its_lifetime_to_the_nanosecond() {
+    let mut server = Server::new(|_| {});
+    let tokens = server.log_in("write", START);
+    assert!(server.is_valid(&tokens, LIFETIME - Duration::from_nanos(1)));
+    assert!(!server.is_valid(&tokens, LIFETIME));
+    // The check has deleted it, so it is unknown, even at an earlier time.
+    assert!(!server.is_valid(&tokens, START));
 }
 
 #[test]
-fn the_same_instant_decides_whether_a_login_shares_the_pair() {
-    let mut world = World::new(|_| {});
-    let first = world.log_in("write", START);
-    let shared = world.log_in("write", LIFETIME - Duration::from_nanos(1));
+fn a_login_returns_the_same_pair_until_the_instant_of_expiry() {
+    let mut server = Server::new(|_| {});
+    let first = server.log_in("write", START);
+    let shared = server.log_in("write", LIFETIME - Duration::from_nanos(1));
     assert_eq!(shared.access_token, first.access_token);
-    let fresh = world.log_in("write", LIFETIME);
+    let fresh = server.log_in("write", LIFETIME);
     assert_ne!(fresh.access_token, first.access_token);
     assert_eq!(fresh.refresh_token, first.refresh_token);
 }
 
 #[test]
 fn a_login_after_the_expired_token_was_used_starts_a_new_pair_beside_the_old_refresh_token() {
-    // Spring finds the refresh token through the access token, and that one is deleted.
-    let mut world = World::new(|_| {});
-    let first = world.log_in("write", START);
-    assert!(!world.lives(&first, LIFETIME));
-    let second = world.log_in("write", LIFETIME);
+    // Spring finds the refresh token by means of the access token, which is deleted.
+    let mut server = Server::new(|_| {});
+    let first = server.log_in("write", START);
+    assert!(!server.is_valid(&first, LIFETIME));
+    let second = server.log_in("write", LIFETIME);
     assert_ne!(second.refresh_token, first.refresh_token);
-    assert!(world.refresh(&first, "", LIFETIME).is_ok());
-    assert!(world.refresh(&second, "", LIFETIME).is_ok());
+    assert!(server.refresh(&first, "", LIFETIME).is_ok());
+    assert!(server.refresh(&second, "", LIFETIME).is_ok());
 }
 
 #[test]
-fn a_refresh_that_asks_for_too_much_leaves_the_tokens_alone() {
-    let mut world = World::new(|_| {});
-    let tokens = world.log_in("read", START);
-    assert_eq!(world.refresh(&tokens, "read write", START).unwrap_err().kind, Kind::InvalidScope);
-    assert!(world.lives(&tokens, START));
-    assert!(world.refresh(&tokens, "read", START).is_ok());
+fn a_refresh_with_a_wider_scope_changes_no_token() {
+    let mut server = Server::new(|_| {});
+    let tokens = server.log_in("read", START);
+    assert_eq!(server.refresh(&tokens, "read write", START).unwrap_err().kind, Kind::InvalidScope);
+    assert!(server.is_valid(&tokens, START));
+    assert!(server.refresh(&tokens, "read", START).is_ok());
 }
 
 #[test]
-fn an_expired_refresh_token_takes_its_access_token_along() {
-    let mut world = World::new(|options| options.refresh_token_lifetime = Duration::from_secs(1));
-    let tokens = world.log_in("write", START);
-    assert!(world.lives(&tokens, Duration::from_secs(1)));
-    assert_eq!(world.refresh(&tokens, "", Duration::from_secs(1)).unwrap_err().kind, Kind::InvalidToken);
-    assert!(!world.lives(&tokens, Duration::from_secs(1)));
-    assert_eq!(world.refresh(&tokens, "", Duration::from_secs(1)).unwrap_err().kind, Kind::InvalidGrant);
+fn an_expired_refresh_token_ends_its_access_token() {
+    let mut server = Server::new(|options| options.refresh_token_lifetime = Duration::from_secs(1));
+    let tokens = server.log_in("write", START);
+    assert!(server.is_valid(&tokens, Duration::from_secs(1)));
+    assert_eq!(server.refresh(&tokens, "", Duration::from_secs(1)).unwrap_err().kind, Kind::InvalidToken);
+    assert!(!server.is_valid(&tokens, Duration::from_secs(1)));
+    assert_eq!(server.refresh(&tokens, "", Duration::from_secs(1)).unwrap_err().kind, Kind::InvalidGrant);
 }
 
 #[test]
 fn a_login_with_the_narrowed_scope_finds_the_narrowed_token() {
-    let mut world = World::new(|_| {});
-    let wide = world.log_in("read write", START);
-    let narrow = world.refresh(&wide, "read", START).unwrap();
-    assert_eq!(world.log_in("read", START), narrow);
-    assert_ne!(world.log_in("read write", START).refresh_token, wide.refresh_token);
+    let mut server = Server::new(|_| {});
+    let wide = server.log_in("read write", START);
+    let narrow = server.refresh(&wide, "read", START).unwrap();
+    assert_eq!(server.log_in("read", START), narrow);
+    assert_ne!(server.log_in("read write", START).refresh_token, wide.refresh_token);
 }
 
 #[test]
 fn a_rotated_refresh_token_keeps_the_pair_usable() {
-    let mut world = World::new(|options| options.rotate_refresh_tokens = true);
-    let first = world.log_in("write", START);
-    let second = world.refresh(&first, "", START).unwrap();
-    assert!(!world.lives(&first, START) && world.lives(&second, START));
-    assert_eq!(world.log_in("write", START), second);
+    let mut server = Server::new(|options| options.rotate_refresh_tokens = true);
+    let first = server.log_in("write", START);
+    let second = server.refresh(&first, "", START).unwrap();
+    assert!(!server.is_valid(&first, START) && server.is_valid(&second, START));
+    assert_eq!(server.log_in("write", START), second);
 }
 
 #[test]
-fn approval_counts_scope_by_scope() {
-    let mut world = World::new(|_| {});
-    let asked = |scope: &str| Asked {
+fn each_scope_is_approved_separately() {
+    let mut server = Server::new(|_| {});
+    let request = |scope: &str| AuthorizationRequest {
         client: "app".into(),
         scope: parse_scope(Some(scope)),
         redirect_uri: "http://h/".into(),
         redirect_uri_was_sent: true,
     };
-    world.state.approve("demo", &asked("read"));
-    assert!(world.state.is_approved("demo", &asked("read")));
-    assert!(!world.state.is_approved("demo", &asked("read write")));
-    assert!(!world.state.is_approved("other", &asked("read")));
-    world.state.approve("demo", &asked("write"));
-    assert!(world.state.is_approved("demo", &asked("read write")));
+    server.state.approve("demo", &request("read"));
+    assert!(server.state.is_approved("demo", &request("read")));
+    assert!(!server.state.is_approved("demo", &request("read write")));
+    assert!(!server.state.is_approved("other", &request("read")));
+    server.state.approve("demo", &request("write"));
+    assert!(server.state.is_approved("demo", &request("read write")));
 }
 
 #[test]
-fn a_client_without_scopes_may_ask_for_any_but_not_for_none() {
-    let world = World::new(|options| options.clients[0].scopes.clear());
-    let client = world.state.client("app").unwrap();
-    assert_eq!(world.state.scope(client, Some("x+y z")).unwrap(), parse_scope(Some("x y z")));
-    assert_eq!(world.state.scope(client, None).unwrap_err().kind, Kind::InvalidScope);
+fn a_client_without_scopes_may_request_any_scope_but_not_none() {
+    let server = Server::new(|options| options.clients[0].scopes.clear());
+    let client = server.state.client("app").unwrap();
+    assert_eq!(server.state.scope(client, Some("x+y z")).unwrap(), parse_scope(Some("x y z")));
+    assert_eq!(server.state.scope(client, None).unwrap_err().kind, Kind::InvalidScope);
 }
 
 #[test]

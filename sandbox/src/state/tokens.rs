@@ -1,7 +1,7 @@
-//! Token pairs and how they live: the rules of Spring's `DefaultTokenServices`.
+//! The lifetime of tokens: the rules of Spring's `DefaultTokenServices`.
 //!
-//! One pair for each user, client and scope. A login while the access token lives gives the same pair again; a refresh
-//! ends the old access token at once; an expired one is deleted by the first use that finds it so.
+//! There is one pair of tokens for each user, client and scope. A login returns the same pair until the access token
+//! expires. A refresh ends the old access token at once. The first use of an expired access token deletes it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,11 +17,11 @@ pub(crate) struct Tokens {
     rotate: bool,
     access: HashMap<String, AccessToken>,
     refresh: HashMap<String, RefreshToken>,
-    /// The access token that a login with this grant finds.
+    /// The access token that a login with this grant returns.
     latest: HashMap<Grant, String>,
 }
 
-/// Who allowed what to whom. Also what a token pair is filed under.
+/// A user, a client, and the scope that the user allowed the client. The key of a pair of tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Grant {
     pub(crate) user: String,
@@ -29,13 +29,13 @@ pub(crate) struct Grant {
     pub(crate) scope: Scope,
 }
 
-/// What the token endpoint answers.
+/// The response of the token endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Issued {
     pub(crate) access_token: String,
-    /// Absent where the client may not refresh.
+    /// `None` if the client may not refresh.
     pub(crate) refresh_token: Option<String>,
-    /// Whole seconds left; absent where the token never expires.
+    /// The remaining lifetime in whole seconds. `None` if the token never expires.
     pub(crate) expires_in: Option<u64>,
     pub(crate) scope: String,
 }
@@ -54,7 +54,7 @@ struct RefreshToken {
 
 impl Tokens {
     pub(crate) fn new(options: &Options) -> Tokens {
-        // A lifetime of zero means none, as in Spring.
+        // As in Spring, zero means no limit.
         let limited = |lifetime: Duration| (!lifetime.is_zero()).then_some(lifetime);
         Tokens {
             access_token_lifetime: limited(options.access_token_lifetime),
@@ -66,7 +66,7 @@ impl Tokens {
         }
     }
 
-    /// The pair for this grant: the one that lives, or a new access token beside the refresh token there was.
+    /// The pair for this grant: the present one, or a new access token with the present refresh token.
     pub(crate) fn log_in(&mut self, grant: Grant, may_refresh: bool, zone: u32, now: Duration) -> Issued {
         let mut refresh_token = None;
         if let Some(text) = self.latest.get(&grant).cloned() {
@@ -77,7 +77,7 @@ impl Tokens {
             self.forget_access_token(&text);
             refresh_token = found.refresh_token;
         }
-        if let Some(text) = refresh_token.take_if(|text| self.refresh_token_is_dead(text, now)) {
+        if let Some(text) = refresh_token.take_if(|text| self.refresh_token_is_invalid(text, now)) {
             self.refresh.remove(&text);
         }
         if refresh_token.is_none() && may_refresh {
@@ -86,12 +86,12 @@ impl Tokens {
         self.make_access_token(grant, refresh_token, zone, now)
     }
 
-    /// The user who was given this refresh token.
+    /// The user of this refresh token.
     pub(crate) fn user_of(&self, refresh_token: &str) -> Option<&str> {
         self.refresh.get(refresh_token).map(|found| found.grant.user.as_str())
     }
 
-    /// A new access token for a refresh token; `scope` narrows it, or is empty.
+    /// A new access token for a refresh token. `scope` narrows its scope, unless it is empty.
     pub(crate) fn refresh(
         &mut self,
         client: &str,
@@ -115,7 +115,7 @@ impl Tokens {
         }
         let mut grant = found.grant.clone();
         if !scope.is_subset(&grant.scope) {
-            // Nothing is deleted here: Spring's transaction is rolled back for this error.
+            // Nothing is deleted: for this error, Spring rolls its transaction back.
             let names: Vec<&str> = scope.iter().map(String::as_str).collect();
             let words = format!("Unable to narrow the scope of the client authentication to [{}].", names.join(", "));
             return Err(OAuthError::new(Kind::InvalidScope, words).with_scope(join(&grant.scope)));
@@ -132,7 +132,7 @@ impl Tokens {
         Ok(self.make_access_token(grant, Some(refresh_token), zone, now))
     }
 
-    /// Whose token this is. The use that finds it expired deletes it; its refresh token stays.
+    /// The grant of an access token. This deletes an expired token; its refresh token stays.
     pub(crate) fn check(&mut self, text: &str, now: Duration) -> Result<Grant, OAuthError> {
         let Some(found) = self.access.get(text) else {
             return Err(OAuthError::new(Kind::InvalidToken, format!("Invalid access token: {text}")));
@@ -144,12 +144,12 @@ impl Tokens {
         Ok(found.grant.clone())
     }
 
-    /// The access tokens that live, those that end first first.
-    pub(crate) fn live(&self, now: Duration) -> Vec<Issued> {
-        let alive = self.access.iter().filter(|(_, token)| !is_past(token.expires, now));
-        let mut live: Vec<Issued> = alive.map(|(text, token)| issued(text.clone(), token, now)).collect();
-        live.sort_by_key(|token| token.expires_in.unwrap_or(u64::MAX));
-        live
+    /// The valid access tokens, in the order in which they expire.
+    pub(crate) fn valid(&self, now: Duration) -> Vec<Issued> {
+        let valid = self.access.iter().filter(|(_, token)| !is_past(token.expires, now));
+        let mut tokens: Vec<Issued> = valid.map(|(text, token)| issued(text.clone(), token, now)).collect();
+        tokens.sort_by_key(|token| token.expires_in.unwrap_or(u64::MAX));
+        tokens
     }
 
     /// Deletes an access token and its refresh token.
@@ -164,10 +164,10 @@ impl Tokens {
         let text = format!("{}:{zone}", random::uuid());
         let expires = self.access_token_lifetime.map(|lifetime| now.saturating_add(lifetime));
         let token = AccessToken { grant: grant.clone(), refresh_token, expires };
-        let answer = issued(text.clone(), &token, now);
+        let response = issued(text.clone(), &token, now);
         self.access.insert(text.clone(), token);
         self.latest.insert(grant, text);
-        answer
+        response
     }
 
     fn make_refresh_token(&mut self, grant: Grant, zone: u32, now: Duration) -> String {
@@ -177,7 +177,7 @@ impl Tokens {
         text
     }
 
-    fn refresh_token_is_dead(&self, text: &str, now: Duration) -> bool {
+    fn refresh_token_is_invalid(&self, text: &str, now: Duration) -> bool {
         self.refresh.get(text).is_none_or(|found| is_past(found.expires, now))
     }
 
@@ -201,7 +201,7 @@ impl Tokens {
 }
 
 fn issued(text: String, token: &AccessToken, now: Duration) -> Issued {
-    // Some time always passes before the answer is written, so a token of 43200 seconds says 43199.
+    // Some time passes before the response is written, so a lifetime of 43200 s becomes 43199.
     let moment = Duration::from_nanos(1);
     Issued {
         access_token: text,

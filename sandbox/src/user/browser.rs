@@ -1,4 +1,4 @@
-//! A browser without a window: HTTP/1.1 with a cookie jar for one origin, over plain sockets or TLS.
+//! A minimal browser: HTTP/1.1 with cookies for one origin, with or without TLS.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,15 +23,15 @@ pub(super) struct Browser {
     cookies: BTreeMap<String, String>,
 }
 
-/// What one request came to.
-pub(super) struct Answer {
+/// The response to one request.
+pub(super) struct Response {
     pub(super) status: u16,
-    /// Where a 3xx sends the browser, as an absolute URL.
+    /// The target of a redirect, as an absolute URL.
     pub(super) location: Option<String>,
     pub(super) body: String,
 }
 
-/// Scheme, host and port: what cookies and forms stay within.
+/// Scheme, host and port. Cookies and forms stay within one origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Origin {
     is_https: bool,
@@ -60,20 +60,20 @@ impl Browser {
         }
     }
 
-    pub(super) async fn get(&mut self, url: &str) -> Result<Answer, Error> {
+    pub(super) async fn get(&mut self, url: &str) -> Result<Response, Error> {
         self.send(Method::GET, url, None).await
     }
 
-    pub(super) async fn post(&mut self, url: &str, form: &str) -> Result<Answer, Error> {
+    pub(super) async fn post(&mut self, url: &str, form: &str) -> Result<Response, Error> {
         self.send(Method::POST, url, Some(form)).await
     }
 
-    async fn send(&mut self, method: Method, url: &str, form: Option<&str>) -> Result<Answer, Error> {
+    async fn send(&mut self, method: Method, url: &str, form: Option<&str>) -> Result<Response, Error> {
         let socket = TcpStream::connect((self.home.host.as_str(), self.home.port))
             .await
             .map_err(|error| Error::new(format!("{} cannot be reached: {error}", self.home.text())))?;
         let request = self.request(method, url, form)?;
-        let answer = match &self.tls {
+        let response = match &self.tls {
             None => exchange(socket, request).await,
             Some(tls) => {
                 let name =
@@ -83,14 +83,15 @@ impl Browser {
                 exchange(stream.map_err(failed)?, request).await
             }
         };
-        let (head, body) = answer.map_err(|error| Error::new(format!("{} broke off: {error}", self.home.text())))?;
+        let (head, body) =
+            response.map_err(|error| Error::new(format!("{} closed the connection: {error}", self.home.text())))?;
         for line in head.headers.get_all(header::SET_COOKIE) {
             let pair = line.to_str().ok().and_then(|line| line.split(';').next()?.split_once('='));
             self.cookies.extend(pair.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())));
         }
         let location = head.headers.get(header::LOCATION).filter(|_| head.status.is_redirection());
         let location = location.map(|url| self.resolve(&String::from_utf8_lossy(url.as_bytes())));
-        Ok(Answer { status: head.status.as_u16(), location, body })
+        Ok(Response { status: head.status.as_u16(), location, body })
     }
 
     fn request(&self, method: Method, url: &str, form: Option<&str>) -> Result<Request<Full<Bytes>>, Error> {
@@ -107,7 +108,7 @@ impl Browser {
             request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         }
         let body = Full::new(Bytes::from(form.unwrap_or_default().to_owned()));
-        request.body(body).map_err(|error| Error::new(format!("{url} is no usable URL: {error}")))
+        request.body(body).map_err(|error| Error::new(format!("unusable URL {url}: {error}")))
     }
 }
 
@@ -143,7 +144,7 @@ impl Origin {
     }
 }
 
-/// Path and query of an absolute URL, as they are sent.
+/// Path and query of an absolute URL.
 fn without_origin(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('#').next().unwrap_or_default();
@@ -155,7 +156,8 @@ fn without_origin(url: &str) -> String {
 }
 
 fn connector(ca_pem: Option<&str>) -> Result<TlsConnector, Error> {
-    let pem = ca_pem.ok_or_else(|| Error::new("an https sandbox needs the certificate authority it wrote at start"))?;
+    let pem = ca_pem
+        .ok_or_else(|| Error::new("https needs the certificate authority of the sandbox, which --ca-out writes"))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let added = certificate.map_err(|error| error.to_string());
@@ -171,13 +173,13 @@ fn connector(ca_pem: Option<&str>) -> Result<TlsConnector, Error> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// One request on one connection, which is closed after it.
+/// Sends one request on a connection, and closes it.
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
 ) -> hyper::Result<(hyper::http::response::Parts, String)> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Its failure is also the request's, which reports it.
+    // The request reports an error of the connection.
     tokio::spawn(connection);
     let (head, body) = sender.send_request(request).await?.into_parts();
     let body = body.collect().await?.to_bytes();

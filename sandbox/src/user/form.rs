@@ -1,9 +1,9 @@
-//! Just enough HTML for a scripted user: the first form of a page, its fields, and the words of an element.
+//! Reads HTML as far as the scripted user needs it: the first form of a page, its fields, and the text of an element.
 
-/// A form as a browser knows it.
+/// A form of a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Form {
-    /// Where it goes, as written.
+    /// The target of the form, as written.
     pub(super) action: String,
     /// The named inputs and their values, hidden ones included.
     inputs: Vec<(String, String)>,
@@ -36,7 +36,7 @@ impl Form {
         self.inputs.iter().any(|(input, _)| input == name) || self.buttons.iter().any(|button| button == name)
     }
 
-    /// The body to send: the inputs as they are, but for those given here; then the buttons given here.
+    /// The body to send: the inputs, with the values given here, then the buttons given here.
     pub(super) fn filled(&self, given: &[(&str, &str)]) -> String {
         let mut body = form_urlencoded::Serializer::new(String::new());
         for (name, value) in &self.inputs {
@@ -53,7 +53,7 @@ impl Form {
 }
 
 /// The text of the first element whose opening tag contains `mark`.
-pub(super) fn text_of(page: &str, mark: &str) -> Option<String> {
+pub(super) fn element_text(page: &str, mark: &str) -> Option<String> {
     let rest = &page[page.find(mark)?..];
     let text = rest.split_once('>')?.1.split('<').next()?;
     Some(unescape(text).split_whitespace().collect::<Vec<_>>().join(" "))
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hidden_fields_go_back_as_they_came() {
+    fn hidden_fields_are_sent_back_unchanged() {
         let page = r#"<p>x</p><form method="post" action="/a?b&amp;c"><input type="hidden" name="t" value="1 &quot;&amp;lt;">
             <input name="username"><button name="go" value="true">Go</button></form><form action="/other"></form>"#;
         let form = Form::find(page).unwrap();
@@ -85,8 +85,8 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_an_alert_are_found() {
+    fn the_text_of_an_alert_is_found() {
         let page = "<h1>Log in</h1><p role=\"alert\" id=\"a\">It&#39;s\n wrong.</p>";
-        assert_eq!(text_of(page, "role=\"alert\"").as_deref(), Some("It's wrong."));
+        assert_eq!(element_text(page, "role=\"alert\"").as_deref(), Some("It's wrong."));
     }
 }

@@ -1,7 +1,6 @@
-//! The scripted user: opens an authorize URL like a person with a browser, logs in, and presses approve or deny.
+//! The scripted user: opens an authorization URL, logs in, and presses Approve or Deny, as a person with a browser does.
 //!
-//! It goes through the real pages over real connections, reading the forms it is shown, and knows nothing else of the
-//! server.
+//! It uses the same pages as a person, over real connections, and reads their forms.
 
 mod browser;
 mod form;
@@ -12,31 +11,31 @@ use std::thread;
 use browser::Browser;
 use form::Form;
 
-/// More pages than any login has.
+/// No login has more pages.
 const MAX_PAGES: usize = 20;
 
-/// Who logs in, and what they say.
+/// The user who logs in, and the decision on the approval page.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// The name typed into the login page.
+    /// The name for the login page.
     pub name: String,
-    /// The password typed into the login page.
+    /// The password for the login page.
     pub password: String,
-    /// Whether approve or deny is pressed, should the approval page appear.
+    /// Whether the user presses Approve or Deny, if the approval page appears.
     pub approve: bool,
-    /// The certificate authority to trust (PEM): the only one. Needed for https, see
+    /// The only certificate authority to trust (PEM). https needs it; see
     /// [`Sandbox::ca_pem`](crate::Sandbox::ca_pem).
     pub ca_pem: Option<String>,
 }
 
 impl Default for User {
-    /// The sandbox' own user, demo, who approves.
+    /// The default user of the sandbox, demo, who approves.
     fn default() -> User {
         User { name: "demo".into(), password: "demo".into(), approve: true, ca_pem: None }
     }
 }
 
-/// Why the user did not arrive at the redirect, in a sentence.
+/// Why the login failed, in one sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(String);
 
@@ -54,13 +53,13 @@ impl Error {
     }
 }
 
-/// Logs in at `authorize_url` and returns the URL that the server sends the browser to at the end: the first that
-/// leaves the server's origin (scheme, host and port). That one is not opened.
+/// Logs in at `authorize_url`. Returns the URL of the first redirect that leaves the origin of the server (scheme, host
+/// and port), without opening it.
 ///
 /// # Errors
-/// The server cannot be reached, shows an error page, or refuses the password.
+/// The server cannot be reached, shows an error page, or rejects the password.
 pub fn log_in(authorize_url: &str, user: &User) -> Result<String, Error> {
-    // On a thread of its own, because a runtime cannot be started inside the caller's.
+    // On another thread, because the caller can be inside a runtime, and runtimes cannot be nested.
     thread::scope(|scope| {
         let work = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
@@ -72,44 +71,46 @@ pub fn log_in(authorize_url: &str, user: &User) -> Result<String, Error> {
 
 async fn walk(authorize_url: &str, user: &User) -> Result<String, Error> {
     let mut browser = Browser::new(authorize_url, user.ca_pem.as_deref())?;
-    let mut answer = browser.get(authorize_url).await?;
+    let mut response = browser.get(authorize_url).await?;
     let mut has_logged_in = false;
     for _ in 0..MAX_PAGES {
-        if let Some(target) = answer.location {
+        if let Some(target) = response.location {
             if !browser.is_at_home(&target) {
                 return Ok(target);
             }
-            answer = browser.get(&target).await?;
+            response = browser.get(&target).await?;
             continue;
         }
-        let page = &answer.body;
-        if answer.status >= 400 {
-            return Err(Error::new(format!("the server answered {}: {}", answer.status, words_of(page))));
+        let page = &response.body;
+        if response.status >= 400 {
+            return Err(Error::new(format!("the server responded with {}: {}", response.status, text_of(page))));
         }
         let Some(form) = Form::find(page) else {
-            return Err(Error::new(format!("the server showed a page without a form: {}", words_of(page))));
+            return Err(Error::new(format!("the server showed a page without a form: {}", text_of(page))));
         };
         let fields = if form.has("password") {
             if has_logged_in {
-                return Err(Error::new(format!("the login failed: {}", words_of(page))));
+                return Err(Error::new(format!("the login failed: {}", text_of(page))));
             }
             has_logged_in = true;
             form.filled(&[("username", &user.name), ("password", &user.password)])
         } else if form.has("user_oauth_approval") {
             form.filled(&[("user_oauth_approval", if user.approve { "true" } else { "false" })])
         } else {
-            return Err(Error::new(format!("the server showed a form nobody knows: {}", words_of(page))));
+            return Err(Error::new(format!("the server showed an unknown form: {}", text_of(page))));
         };
         let target = browser.resolve(&form.action);
         if !browser.is_at_home(&target) {
             return Err(Error::new(format!("the form would be sent to another server: {target}")));
         }
-        answer = browser.post(&target, &fields).await?;
+        response = browser.post(&target, &fields).await?;
     }
-    Err(Error::new("the server went on showing pages"))
+    Err(Error::new("the server showed too many pages"))
 }
 
-/// What a page says: its alert, else its heading.
-fn words_of(page: &str) -> String {
-    form::text_of(page, "role=\"alert\"").or_else(|| form::text_of(page, "<h1")).unwrap_or_else(|| "no words".into())
+/// The text of a page: its alert, else its heading.
+fn text_of(page: &str) -> String {
+    form::element_text(page, "role=\"alert\"")
+        .or_else(|| form::element_text(page, "<h1"))
+        .unwrap_or_else(|| "no text".into())
 }

@@ -1,4 +1,4 @@
-//! What the tests of this folder share: a bare HTTP client that shows everything, and the steps of the guide.
+//! Shared by the tests of this folder: a minimal HTTP client, and the steps of the vendor's guide.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
 
@@ -17,17 +17,17 @@ pub const SECRET: &str = "qwertyuiopasdfghjklzxcvbnm12345";
 pub const REDIRECT: &str = "https://example.com";
 pub const LOGOUT: &str = "/rest/v2.0/users/self/tokens/current";
 
-/// One answer, as it came.
+/// A response.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Answer {
-    /// Reads everything that the server sent until it closed.
-    pub fn parse(text: &str) -> Answer {
+impl Response {
+    /// Parses the bytes that the server sent before it closed the connection.
+    pub fn parse(text: &str) -> Response {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
         let mut lines = head.split("\r\n");
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -35,7 +35,7 @@ impl Answer {
             let (name, value) = line.split_once(':').unwrap();
             (name.to_ascii_lowercase(), value.trim().to_owned())
         };
-        Answer { status, headers: lines.map(header).collect(), body: body.to_owned() }
+        Response { status, headers: lines.map(header).collect(), body: body.to_owned() }
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -60,16 +60,16 @@ impl Answer {
 }
 
 /// Sends one request to a sandbox without TLS.
-pub fn send(sandbox: &Sandbox, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+pub fn send(sandbox: &Sandbox, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Response {
     let address = sandbox.url().strip_prefix("http://").expect("a sandbox without TLS");
     let mut socket = TcpStream::connect(address).unwrap();
     socket.write_all(request(method, target, address, headers, body).as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).unwrap();
-    Answer::parse(&String::from_utf8(answer).unwrap())
+    let mut response = Vec::new();
+    socket.read_to_end(&mut response).unwrap();
+    Response::parse(&String::from_utf8(response).unwrap())
 }
 
-/// The bytes of a request after which the server closes.
+/// The bytes of a request with `Connection: close`.
 pub fn request(method: &str, target: &str, host: &str, headers: &[(&str, &str)], body: &str) -> String {
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -89,7 +89,7 @@ pub fn basic(id: &str, secret: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{id}:{secret}")))
 }
 
-/// Step 2 of the guide for the guide's client: the page to open.
+/// Step 2 of the guide: the URL of the login page.
 pub fn page(sandbox: &Sandbox, scope: &str) -> String {
     page_of(sandbox, ID, scope, REDIRECT)
 }
@@ -99,7 +99,7 @@ pub fn page_of(sandbox: &Sandbox, id: &str, scope: &str, redirect_uri: &str) -> 
     format!("{url}/oauth/authorize?response_type=code&client_id={id}&scope={scope}&redirect_uri={redirect_uri}")
 }
 
-/// Step 3: the code that a login ends with.
+/// Step 3: the authorization code.
 pub fn code(sandbox: &Sandbox, scope: &str) -> String {
     code_at(&page(sandbox, scope))
 }
@@ -111,44 +111,47 @@ pub fn code_at(page: &str) -> String {
     code.unwrap_or_else(|| panic!("no code in {redirected}")).to_owned()
 }
 
-/// A request to the token endpoint, like the guide's: everything in the query, JSON wanted.
-pub fn token(sandbox: &Sandbox, authorization: Option<&str>, query: &str) -> Answer {
+/// A request to the token endpoint as in the guide: parameters in the query, `Accept` with JSON.
+pub fn token(sandbox: &Sandbox, authorization: Option<&str>, query: &str) -> Response {
     let mut headers = vec![("Accept", "application/json")];
     headers.extend(authorization.map(|value| ("Authorization", value)));
     send(sandbox, "POST", &format!("/oauth/token?{query}"), &headers, "")
 }
 
-/// The same, as the guide's client.
-pub fn ask(sandbox: &Sandbox, query: &str) -> Answer {
+/// The same with the API key of the guide.
+pub fn request_tokens(sandbox: &Sandbox, query: &str) -> Response {
     token(sandbox, Some(&basic(ID, SECRET)), query)
 }
 
 /// Step 4.
-pub fn exchange(sandbox: &Sandbox, code: &str) -> Answer {
-    ask(sandbox, &format!("grant_type=authorization_code&scope=read&code={code}&redirect_uri={}", encode(REDIRECT)))
+pub fn exchange(sandbox: &Sandbox, code: &str) -> Response {
+    request_tokens(
+        sandbox,
+        &format!("grant_type=authorization_code&scope=read&code={code}&redirect_uri={}", encode(REDIRECT)),
+    )
 }
 
 /// Steps 2 to 4.
-pub fn log_in(sandbox: &Sandbox, scope: &str) -> Answer {
-    let answer = exchange(sandbox, &code(sandbox, scope));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer
+pub fn log_in(sandbox: &Sandbox, scope: &str) -> Response {
+    let response = exchange(sandbox, &code(sandbox, scope));
+    assert_eq!(response.status, 200, "{response:?}");
+    response
 }
 
 /// Step 5; `scope` is left out when it is empty.
-pub fn refresh(sandbox: &Sandbox, refresh_token: &str, scope: &str) -> Answer {
+pub fn refresh(sandbox: &Sandbox, refresh_token: &str, scope: &str) -> Response {
     let scope = if scope.is_empty() { String::new() } else { format!("&scope={}", encode(scope)) };
-    ask(sandbox, &format!("grant_type=refresh_token{scope}&refresh_token={}", encode(refresh_token)))
+    request_tokens(sandbox, &format!("grant_type=refresh_token{scope}&refresh_token={}", encode(refresh_token)))
 }
 
 /// A request to a resource with a Bearer token.
-pub fn with_token(sandbox: &Sandbox, method: &str, path: &str, token: &str) -> Answer {
+pub fn with_token(sandbox: &Sandbox, method: &str, path: &str, token: &str) -> Response {
     let authorization = format!("Bearer {token}");
     send(sandbox, method, path, &[("Accept", "application/json"), ("Authorization", &authorization)], "")
 }
 
 /// Step 6.
-pub fn log_out(sandbox: &Sandbox, access_token: &str) -> Answer {
+pub fn log_out(sandbox: &Sandbox, access_token: &str) -> Response {
     with_token(sandbox, "DELETE", LOGOUT, access_token)
 }
 

@@ -3,33 +3,35 @@
     import cmauth
 
     client = cmauth.Client("my.api.key", "its secret")
-    tokens = client.login()                    # opens the browser, and waits for it
+    tokens = client.login()                    # opens the browser and waits for the redirect
 
-    login = client.begin_login("https://example.com")  # or by hand, for a web application
+    login = client.begin_login("https://example.com")  # or in two steps, for a web application
     print("open", login.url)
-    tokens = login.finish(input("where did the browser go? "))
+    tokens = login.finish(input("URL of the redirect: "))
 
-    # Use it: Authorization: Bearer {tokens.access_token}. When tokens.expires_in nears 0:
+    # Use the token: Authorization: Bearer {tokens.access_token}
+    # Refresh it before tokens.expires_in reaches 0:
     tokens = client.refresh(tokens.refresh_token)
     client.logout(tokens.access_token)
 
-A refresh ends the old access token at once, so refresh in one place and keep what comes back.
-A session does so, for all threads and processes that share its store:
+A refresh ends the old access token at once, so refresh in one place and store the new tokens.
+A session does this for all threads and processes that share its store:
 
     session = cmauth.Session(client, cmauth.FileStore("/var/lib/recorder/cameramanager"))
     session.start(tokens)                      # once, after the login
     requests.get(url, auth=cmauth.Auth(session))
 
-Every failure is a `cmauth.Error`, whose subclass says what to do:
+Every failure is a `cmauth.Error`. Its subclass says what to do:
 
     FixError        change something: the program, its settings, the network or the API key
     LoginError      send the user to the login page again
-    RefreshError    get a new access token, then do it again
+    RefreshError    get a new access token, then try again
     RetryError      try again later
-    InternalError   report it
+    InternalError   report the bug
     CancelledError  nothing: you called client.cancel()
 
-`exchange_code`, `refresh` and `logout` of this module do the same without a client, for scripts.
+Ctrl-C ends a call within 100 ms. Scripts that make one call can use the functions
+`exchange_code`, `refresh` and `logout` of this module, without a client.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Needs httpx, which a program without it need not have.
+    # Imported on demand, because httpx is optional.
     if name == "HttpxAuth":
         from cmauth._httpx import HttpxAuth
 

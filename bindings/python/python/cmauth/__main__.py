@@ -1,4 +1,4 @@
-"""`python -m cmauth`: the command, where it is not on the PATH."""
+"""`python -m cmauth`: runs the command if it is not on the PATH."""
 
 from cmauth._cli import main
 

@@ -1,4 +1,4 @@
-"""Signatures and docs of the Rust side, for editors and type checkers."""
+"""Signatures and docstrings of the Rust module, for editors and type checkers."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -35,30 +35,31 @@ _ADVICES: Final[list[tuple[str, int]]]
 
 @final
 class Client:
-    """Talks to the server for one API key (id and secret, from https://dealer.cameramanager.com).
+    """A client for one API key: an id and a secret, from https://dealer.cameramanager.com.
 
-    Immutable; make one and share it between threads, for it keeps connections open. It
-    remembers no user. Its calls block until they return or raise `Error`, other threads
-    running meanwhile; Ctrl-C ends one within 100 ms. Processes can inherit it by fork, or get it
-    as a pickle, which holds the secret.
+    A client is immutable and stores no user. It keeps connections open, so make one and share it
+    between threads. Its calls block, but other threads run meanwhile. Ctrl-C ends a call within
+    100 ms. A failure raises `Error`. Other processes can inherit the client by fork, or get it as
+    a pickle, which contains the secret.
 
-    client_secret: `None` on a machine that must not hold it, such as an operator's workstation:
-        the client can begin logins, for a machine that has it to finish (`Login.to_json`).
+    client_secret: `None` on a machine that must not have it, such as an operator's workstation.
+        Such a client can begin logins; a machine with the secret finishes them (`Login.to_json`).
 
-    Options, `None` standing for the default:
+    Options, with `None` for the default:
 
-    base_url: the server, https (http only to this machine, for tests); `DEFAULT_BASE_URL`.
-    scope: what to ask for: "write" (default), "read", or several joined by spaces.
-    timeout: seconds that a whole call may take, retries included; 30.
-    connect_timeout: seconds that making one connection may take, TLS included; 10.
-    ca_file: a PEM file with the certificates to trust in place of the system's.
-    add_ca_files: PEM files with certificates to trust beside those.
-    proxy: `None`: from the environment (HTTPS_, ALL_, NO_PROXY, as in curl), "": none, else a URL.
-    user_agent: your product and its version, added after `libcmauth/x.y.z`.
-    max_retries: how often a refresh or logout is sent again after a passing failure; 2.
-    params_in_body: send token requests as a form and not in the query; `False`.
+    base_url: the server; https, or http on this machine for tests. Default: `DEFAULT_BASE_URL`.
+    scope: the scope to request: "write" (default), "read", or several separated by spaces.
+    timeout: the time limit of a call with its retries, in seconds. Default: 30.
+    connect_timeout: the time limit of one connection with its TLS handshake. Default: 10.
+    ca_file: a PEM file with the certificates to trust instead of the system's.
+    add_ca_files: PEM files with certificates to trust in addition.
+    proxy: the URL of a proxy, or "" for none. Default: the environment decides, as in curl
+        (HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+    user_agent: your product and its version, which follow `libcmauth/x.y.z`.
+    max_retries: how often a refresh or logout is retried after a temporary failure. Default: 2.
+    params_in_body: sends token requests as a form, not in the query. Default: `False`.
 
-    A value that cannot be raises `FixError`, which names it. Sends nothing.
+    An unusable value raises `FixError` with its name. Making a client sends nothing.
     """
 
     def __new__(
@@ -78,27 +79,27 @@ class Client:
         params_in_body: bool = False,
     ) -> Self: ...
     def exchange_code(self, code: str, redirect_uri: str) -> Tokens:
-        """Turns the code of a redirect into tokens.
+        """Exchanges the code of a redirect for tokens.
 
-        `redirect_uri` is the one the login page was opened with, to the byte. `Login.finish` does
-        this too, and checks the redirect's state before; use this where you check for yourself.
-        Raises `LoginError` where the code is no longer good: it is used up by its first use.
+        `redirect_uri` must be exactly the one of the login page. `Login.finish` does the same and
+        also checks the state of the redirect; use this method if you check the state yourself.
+        Raises `LoginError` if the code is not valid any more. A code can be used once.
         """
     def refresh(self, refresh_token: str) -> Tokens:
-        """Gets a new access token. The old one ends at once: keep what comes back.
+        """Gets a new access token. The old one ends at once, so store the new tokens.
 
-        Raises `LoginError` where the refresh token is no longer good.
+        Raises `LoginError` if the refresh token is not valid any more.
         """
     def logout(self, access_token: str) -> None:
         """Ends the access token and its refresh token.
 
-        Raises `RefreshError` where the access token is unknown or expired; an expired one leaves
-        the refresh token alive: refresh, then log out.
+        Raises `RefreshError` if the access token is unknown or expired. The refresh token of an
+        expired one stays valid: refresh, then log out.
         """
     def cancel(self) -> None:
-        """Ends the calls under way on this client, and every later one, with `CancelledError`.
+        """Ends the calls in progress on this client, and all later ones, with `CancelledError`.
 
-        From any thread, for a program that must stop; there is no way back but a new client.
+        Call it from any thread when the program must stop. A cancelled client stays cancelled.
         """
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -108,18 +109,18 @@ class Client:
         _traceback: TracebackType | None,
     ) -> None: ...
     def begin_login(self, redirect_uri: str) -> Login:
-        """Begins a login that will come back to `redirect_uri`. Sends nothing.
+        """Begins a login that redirects to `redirect_uri`. Sends nothing.
 
-        Raises `FixError` where that does not begin with http:// or https://.
+        Raises `FixError` if that does not begin with http:// or https://.
         """
     def listen(self, port: int = 0) -> Login:
-        """Begins a login that will come back to this machine, and listens for it.
+        """Begins a login that redirects to this machine, and listens for it on 127.0.0.1.
 
-        Open its `url` in the browser, then call its `wait`. It listens on 127.0.0.1 only.
+        Open its `url` in the browser, then call its `wait`.
 
-        port: 0 takes a free one; a key with a registered redirect URI may need that one's.
+        port: 0 for a free one. An API key with a registered redirect URI may need the port of that.
 
-        Raises `FixError` where the port cannot be had.
+        Raises `FixError` if the port is not available.
         """
     def login(
         self,
@@ -129,75 +130,76 @@ class Client:
         message: str | None = None,
         show: Callable[[str], object] | None = None,
     ) -> Tokens:
-        """A whole login on this machine: opens the browser, waits for it to come back, finishes.
+        """Does a whole login: opens the browser, waits for the redirect, and returns the tokens.
 
-        timeout: seconds that the user may take.
+        timeout: how long the user may take, in seconds.
         port: as for `listen`.
-        message: the words on the page that the browser shows after a login.
-        show: called with the URL of the page, in place of opening a browser: `show=print`.
+        message: the text of the page that the browser shows after the login.
+        show: called with the URL of the login page instead of opening a browser: `show=print`.
 
-        Raises `LoginError` where the user said no, `RetryError` where the time was up.
+        Raises `LoginError` if the user denied the access, `RetryError` after the timeout.
         """
     def __getnewargs_ex__(self) -> tuple[tuple[str, str | None], dict[str, Any]]: ...
 
 @final
 class Login:
-    """One login under way, made by `Client.begin_login` or `Client.listen`.
+    """A login in progress, made by `Client.begin_login` or `Client.listen`.
 
-    It is used up by the first exchange that was sent; after a mismatch or an earlier failure it
-    stays open.
+    The first exchange that is sent uses the login up. After a redirect of another login, or an
+    earlier failure, the login stays open.
     """
 
     @property
     def url(self) -> str:
-        """The page to open in the user's browser, which must follow redirects."""
+        """The login page to open in the user's browser, which must follow redirects."""
     def finish(self, redirected_url: str) -> Tokens:
-        """Checks the URL that the browser came back to, and exchanges its code for tokens.
+        """Checks the URL of the redirect, and exchanges its code for tokens.
 
-        Raises `LoginError` where the redirect belongs to another login or the user said no,
-        `FixError` where there is no code in it or the login is finished already; else what
-        `Client.exchange_code` raises.
+        Raises `LoginError` if the redirect belongs to another login or the user denied the access.
+        Raises `FixError` if it has no code or the login is finished already. Otherwise raises the
+        errors of `Client.exchange_code`.
         """
     def wait(self, timeout: float = 300.0) -> Tokens:
-        """Waits until the browser comes back to a login that listens, and finishes it.
+        """Waits for the redirect of a login that listens, and finishes the login.
 
-        The browser is shown a page that says how it went. Whatever else comes to the port is
-        answered with 400, and the wait goes on; then the port is closed.
+        The browser shows a page with the result. Other requests to the port get 400, and the wait
+        goes on. A finished login closes the port.
 
-        timeout: seconds that the browser may take; the exchange has the client's time after it.
+        timeout: how long the browser may take, in seconds. The exchange has the client's timeout in
+            addition.
 
-        Raises `RetryError` where nobody came, after which it can wait again, `CancelledError`
-        after `cancel`; else what `finish` raises.
+        Raises `RetryError` after the timeout; you can then wait again. Raises `CancelledError`
+        after `cancel`. Otherwise raises the errors of `finish`.
         """
     def cancel(self) -> None:
-        """Ends `wait`, from another thread, within 100 ms."""
+        """Ends `wait` within 100 ms. Call it from another thread."""
     def set_message(self, message: str) -> None:
-        """The words on the page that the browser shows after a login that listens."""
+        """Sets the text of the page that the browser shows after a login that listens."""
     def to_json(self) -> str:
         """The login as JSON, for another process or machine to finish within an hour.
 
-        The API key's secret is not in it; what is there is as secret as a password.
+        It does not contain the secret of the API key, but it is as secret as a password.
         """
     @staticmethod
     def from_json(client: Client, json: str) -> Login:
-        """A login from what `to_json` returned elsewhere, to finish it here.
+        """Makes a login from the text that `to_json` returned, to finish it here.
 
-        Raises `FixError` where it is something else, or of another key or server than `client`,
-        `LoginError` where it began more than an hour ago.
+        Raises `FixError` if it is another text, or of another API key or server than `client`.
+        Raises `LoginError` if the login began more than an hour ago.
         """
     def is_redirect(self, url: str) -> bool:
-        """Whether `url` is the redirect of a login like this one.
+        """Whether `url` is the redirect URI of this login with a code or an error.
 
-        For a browser inside the product, to know when to stop showing pages and call `finish`,
-        which checks the rest.
+        An embedded browser needs this to know when the login is over. Then call `finish`, which
+        also checks the state.
         """
 
 @final
 class Tokens:
-    """What the server gave, and until when. Immutable; a refresh gives new ones.
+    """The tokens of a user, and when they expire. Immutable; a refresh returns new ones.
 
-    Its `repr` hides both tokens. Two are equal when all they hold is. A pickle of it holds both
-    tokens, as `to_json` does: as secret as a password.
+    The `repr` hides both tokens. Objects with the same content are equal. A pickle contains both
+    tokens, as `to_json` does: it is as secret as a password.
     """
 
     @property
@@ -205,124 +207,127 @@ class Tokens:
         """The token for the header `Authorization: Bearer …`. Opaque and secret."""
     @property
     def refresh_token(self) -> str | None:
-        """The token for `Client.refresh`, where the server gave one. Secret.
+        """The token for `Client.refresh`, if the server sent one. Secret.
 
-        It works until the user logs out.
+        It is valid until the user logs out.
         """
     @property
     def token_type(self) -> str:
-        """How to use the access token: "bearer", in the server's spelling."""
+        """The type of the access token: "bearer", in the spelling of the server."""
     @property
     def scope(self) -> str | None:
-        """What the tokens allow, as the server said it: "write", "read write"."""
+        """The scope that the server granted: "write", "read write"."""
     @property
     def expires_at(self) -> int | None:
-        """When the access token ends, in Unix seconds; `None`: never."""
+        """When the access token expires, in Unix seconds. `None`: never."""
     @property
     def expires_in(self) -> int | None:
-        """Seconds left now, at least 0; `None`: it never expires."""
+        """The remaining lifetime in seconds, at least 0. `None`: it never expires."""
     def to_json(self) -> str:
-        """The tokens as JSON, for the application to keep: as secret as the tokens in it."""
+        """The tokens as JSON, for the application to store. As secret as the tokens themselves."""
     @staticmethod
     def from_json(json: str) -> Tokens:
-        """Tokens from what `to_json` returned. Keys it does not know are passed over.
+        """Makes tokens from the text that `to_json` returned. Ignores unknown keys.
 
-        Raises `FixError` where it is something else.
+        Raises `FixError` if it is another text.
         """
     def __eq__(self, value: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
 @final
 class Session:
-    """One logged-in user, asked by any thread of any process for a token that is valid now.
+    """A logged-in user. It gives all threads and processes a valid access token.
 
-    It keeps its tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
-    `Store`. It begins with the ones that are there, or with nobody logged in until `start`.
-    Threads share one session; processes and machines share a user by sharing a store.
-    Raises `RetryError` where the store cannot be read. If what it has is damaged, or of another
-    API key or server, nobody is logged in: `health` has the `FixError` that every call but
-    `forget` raises, and `forget` gives it up.
+    It keeps the tokens in `store`: a `FileStore`, a `MemoryStore`, a `RedisStore` or another
+    `Store`. It begins with the tokens in the store. Without any, nobody is logged in until
+    `start`. Threads share one session. Processes and machines share a store.
+
+    Raises `RetryError` if the store cannot be read. If its content is damaged, or of another API
+    key or server, nobody is logged in: `health` has a `FixError`, which every call except
+    `forget` raises, and `forget` clears the store.
     """
 
     def __new__(cls, client: Client, store: MemoryStore | FileStore | _Store) -> Self: ...
     def start(self, tokens: Tokens) -> None:
         """Begins with the tokens of a login. They are in the store when this returns.
 
-        Raises `RetryError` where the store could not be locked or written, `FixError` where what it
-        has is damaged or of another API key or server and would be lost: the session is as before,
-        and the tokens are still good for another try.
+        Raises `RetryError` if the store cannot be locked or written. Raises `FixError` if the store
+        has content that is damaged, or of another API key or server; `forget` deletes it. After an
+        error, the session is unchanged and the tokens are still valid, so you can try again.
         """
     def tokens(self) -> Tokens:
-        """Tokens that are valid now. Refreshes them when they are about to end, once for all.
+        """Returns valid tokens. Refreshes them shortly before they expire, once for all callers.
 
-        Where that fails while the tokens at hand have not ended, gives those; the failure shows
-        in `health`. Raises `LoginError` where nobody is logged in or the server ended the login.
-        With a `MemoryStore` or `FileStore`, who can have tokens that have not ended waits for newer
-        ones for a second at most. After a failure the server is left alone: later calls for
-        tokens that have ended, or were rejected, raise the same error at once until `retry_after`
-        has passed.
+        If a refresh fails before the tokens have expired, this returns them, and `health` has the
+        failure. Raises `LoginError` if nobody is logged in or the server ended the login.
+
+        With a `MemoryStore` or `FileStore`, a caller whose tokens have not expired waits for a
+        refresh for at most a second. After a failure, the session pauses: until `retry_after` has
+        passed, it raises the same error at once if the tokens have expired or were rejected.
         """
     def tokens_at_hand(self) -> Tokens | None:
-        """The tokens, if they are valid now and nothing need be done, else `None`; never blocks."""
+        """The tokens, if they are valid and need no refresh now, else `None`. Never blocks."""
     def rejected(self, tokens: Tokens) -> Tokens:
-        """Other tokens, after the API answered 401 to these: refreshed once for all who ask.
+        """Returns other tokens after the API responded 401. Refreshes once for all callers.
 
-        Not after a 403, which other tokens would get too. Raises what `tokens` does; the rejected
-        ones are not given again. Tokens that came after rejected ones, and are younger than 15 s
-        (up to 10 minutes, if that goes on), are not refreshed again: `RetryError` with the status
-        `TOKEN_REJECTED`, and `retry_after`.
+        Do not call it after a 403, which other tokens would get too. It raises the errors of
+        `tokens`, and the session does not return the rejected tokens again.
+
+        Tokens that replaced rejected ones are not refreshed before they are 15 s old (up to 10
+        minutes, if the API goes on rejecting tokens). Until then, this raises `RetryError` with the
+        status `TOKEN_REJECTED` and `retry_after`.
         """
     def logout(self) -> bool:
-        """Ends the login at the server, for all who share it, and here.
+        """Ends the login at the server, for all who share it, and clears the store.
 
-        `True`: the server confirmed it. `False`: it was gone already. Raises where the server
-        could not be told: all is as before, so try again, or `forget`.
+        Returns `True` if the server confirmed it, `False` if the login had ended already. Raises an
+        error and changes nothing if the server cannot be told; then try again, or call `forget`.
         """
     def forget(self) -> None:
-        """Forgets the tokens here and in the store; the server is not told.
+        """Deletes the tokens here and in the store, without telling the server.
 
-        Clears a store whose content is damaged, or of another API key or server, too.
+        It also clears a store whose content is damaged, or of another API key or server.
         """
     def on_change(self, callback: Callable[[int], object] | None) -> None:
-        """Calls `callback` with the generation after each change: other tokens, or none any more.
+        """Calls `callback` with the generation after each change: new tokens, or none any more.
 
-        So that streams that live long can reconnect. It is called in the thread that noticed,
-        within a call of the session, which it may call in its turn. The generation is another
-        number after each change; of two calls at once either may come first. `None`: nobody is
-        told any more.
+        Long-lived streams can then reconnect. The session calls it in the thread that noticed the
+        change, within a call of the session. The callback may call the session. The generation
+        differs after each change. Two concurrent calls can come in any order. `None` removes the
+        callback.
         """
     def health(self) -> Health:
-        """How the session is, as known here; asks nobody."""
+        """The state of the session, as far as this process knows. Sends nothing."""
 
 @final
 class Health:
-    """How a session is. Holds no secret."""
+    """The state of a session. Contains no secret."""
 
     @property
     def logged_in(self) -> bool:
-        """Whether there are tokens, as far as is known here."""
+        """Whether there are tokens, as far as this process knows."""
     @property
     def generation(self) -> int:
-        """The number of the tokens: another one after each change."""
+        """The number of the present tokens. It differs after each change."""
     @property
     def expires_at(self) -> int | None:
-        """When the access token ends, in Unix seconds; `None`: never, or nobody is logged in."""
+        """When the access token expires, in Unix seconds. `None`: never, or nobody is logged in."""
     @property
     def next_refresh(self) -> int | None:
-        """When a refresh is tried next, in Unix seconds; `None`: never, or nobody is logged in."""
+        """When the next refresh is due, in Unix seconds. `None`: never, or nobody is logged in."""
     @property
     def failures(self) -> int:
-        """Failures since the last success."""
+        """The number of failures since the last success."""
     @property
     def last_error(self) -> Error | None:
-        """The last of the failures in a row, or what is wrong with the content of the store."""
+        """The last of these failures, or the error in the content of the store."""
     @property
     def saved(self) -> bool:
-        """Whether the store has the tokens. If it refused them, saving is tried again."""
+        """Whether the store has the tokens. If saving them failed, the session tries again."""
 
 @final
 class MemoryStore:
-    """Keeps a session for as long as the process lives."""
+    """Keeps a session in memory, until the process ends."""
 
     def __new__(cls) -> Self: ...
 
@@ -330,13 +335,13 @@ class MemoryStore:
 class FileStore:
     """Keeps a session in one file, which only its owner can read, for all processes of a machine.
 
-    Beside `path` stand `path.lock`, which stays, and for a moment `path.tmp`. A process that is
-    killed, or a machine that loses power, leaves the old session or the new one. A file that
-    others can read is refused. What is wrong with the path is raised when a session is opened.
+    Beside `path`, it uses `path.lock`, which stays, and `path.tmp` while it writes. If a process
+    is killed, or the machine loses power, the file has the old session or the new one. The store
+    rejects a file that other users can read. Opening a session raises errors of the path.
 
-    A relative path counts from the working directory of this moment. Of a symbolic link, the
-    target is written and locked. A child of `os.fork` does not inherit the lock. No other code of
-    the process may open and close `path.lock`, which would release it.
+    A relative path counts from the working directory at the time of this call. For a symbolic
+    link, the store writes and locks the target. A child of `os.fork` does not inherit the lock.
+    Other code of the process must not open and close `path.lock`, which would release the lock.
     """
 
     def __new__(cls, path: str | os.PathLike[str]) -> Self: ...

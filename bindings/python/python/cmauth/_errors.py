@@ -1,4 +1,4 @@
-"""The enumerations and exceptions of the package. The Rust side raises through `make` only."""
+"""The enumerations and exceptions of the package. The Rust module raises them with `make`."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import enum
 
 
 class Status(enum.IntEnum):
-    """What kind of failure it was. The numbers are those of the C library and never change.
+    """The kind of a failure. The numbers are those of the C library and never change.
 
-    INVALID_ARGUMENT: a parameter is malformed or impossible, or the login is already finished;
-        nothing was sent.
-    LOGIN_REQUIRED: the code or the refresh token is no longer good.
-    TOKEN_REJECTED: the access token is unknown or expired, or is too young for a session to
-        refresh it once more.
-    ACCESS_DENIED: the user said no, or the server answered 403.
-    CLIENT_REJECTED: the API key is wrong or may not do this.
-    REQUEST_REJECTED: the server refused the request for another reason.
+    INVALID_ARGUMENT: an argument is invalid, or the login is finished already. Nothing was sent.
+    LOGIN_REQUIRED: the code or the refresh token is not valid any more.
+    TOKEN_REJECTED: the access token is unknown or expired. From `Session.rejected`: the token is
+        too new to be refreshed again.
+    ACCESS_DENIED: the user denied the access, or the server responded 403.
+    CLIENT_REJECTED: the API key is wrong or lacks a permission.
+    REQUEST_REJECTED: the server rejected the request for another reason.
     STATE_MISMATCH: the redirect does not belong to this login, which stays open.
-    NETWORK: no name, no route, refused, reset, cut off, or the proxy failed.
+    NETWORK: no address, no route, a connection that was refused, reset or closed, or an error of
+        the proxy.
     TLS: the certificate or the handshake failed.
-    TIMEOUT: the time was up.
-    SERVER: the server has a problem, or too much to do (5xx or 429).
-    PROTOCOL: an answer that is not what the API promises.
+    TIMEOUT: the time limit was reached.
+    SERVER: the server has an error or is overloaded (5xx or 429).
+    PROTOCOL: the response does not follow the API.
     STORE: the store of a session could not be read, locked or written, or its content is damaged
         or of another API key or server.
     INTERNAL: a bug in this library.
@@ -46,7 +46,7 @@ class Status(enum.IntEnum):
 
 
 class Advice(enum.IntEnum):
-    """What to do about an error; `Error` has one subclass for each."""
+    """What to do about an error. Each advice has a subclass of `Error`."""
 
     NONE = 0
     FIX = 1
@@ -57,18 +57,18 @@ class Advice(enum.IntEnum):
 
 
 class Error(Exception):
-    """Why a call failed. Raised as one of the subclasses, which say what to do about it.
+    """A failure. Calls raise one of its subclasses, which say what to do about it.
 
-    Its text is one line that says what happened and what to do. Nothing in it is secret.
+    The text is one line that says what happened and what to do. It contains no secret.
 
-    status: what kind of failure it was.
-    advice: what to do, the same as the subclass says.
-    message: the text, as `str` gives it.
-    http_status: the HTTP status, where there was an answer.
-    oauth_error: the OAuth error code of the answer or the redirect: "invalid_grant".
-    oauth_description: what the server said about it; for people, never branch on it.
-    retry_after: how many seconds to wait before another try, as the server asked or as is left of
-        a session's pause.
+    status: the kind of the failure.
+    advice: what to do, as the subclass says.
+    message: the text, as from `str`.
+    http_status: the HTTP status, if there was a response.
+    oauth_error: the OAuth error code of the response or the redirect: "invalid_grant".
+    oauth_description: the server's description, for people. Never branch on it.
+    retry_after: how many seconds to wait before the next try: the time that the server requested,
+        or the rest of a session's pause.
     request_sent: whether a byte of the request may have reached the server.
     """
 
@@ -86,7 +86,7 @@ class Error(Exception):
 
 
 class FixError(Error):
-    """Somebody must change something: the program, its settings, the network or the API key."""
+    """Change something: the program, its settings, the network or the API key."""
 
     advice = Advice.FIX
 
@@ -98,25 +98,25 @@ class LoginError(Error):
 
 
 class RefreshError(Error):
-    """Get a new access token with the refresh token, then do it again."""
+    """Get a new access token with the refresh token, then try again."""
 
     advice = Advice.REFRESH
 
 
 class RetryError(Error):
-    """Try again later; after `retry_after` seconds where there is a time."""
+    """Try again later: after `retry_after` seconds, if it is set."""
 
     advice = Advice.RETRY
 
 
 class InternalError(Error):
-    """It is a bug in this library: report it with the message."""
+    """This is a bug in this library: report it with the message."""
 
     advice = Advice.REPORT
 
 
 class CancelledError(Error):
-    """Nothing is to be done: you asked for it with `Client.cancel`."""
+    """Do nothing: you called `Client.cancel`."""
 
     advice = Advice.NONE
 
@@ -132,6 +132,6 @@ def make(message: str, status: int, advice: int, **details: object) -> Error:
     return error
 
 
-# Tracebacks and documentation show them where users import them from.
+# Tracebacks and documentation show the module from which users import them.
 for _kind in (Status, Advice, Error, *Error.__subclasses__()):
     _kind.__module__ = "cmauth"

@@ -1,4 +1,4 @@
-"""Sessions for `httpx`. Imported on demand: a program without httpx need not have it."""
+"""Sessions for `httpx`. Imported on demand, because httpx is optional."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from cmauth._sessions import _bearer, _other
 class HttpxAuth(httpx.Auth):
     """A session as the `auth` of `httpx`: `httpx.get(url, auth=cmauth.HttpxAuth(session))`.
 
-    It adds the access token, and after one 401 sends the request again with another. Not after a
-    403. Where the session refuses to refresh again (`Session.rejected`), the 401 is the answer.
-    With `httpx.AsyncClient` on asyncio, what may wait is done in a thread.
+    It adds the access token to the request. After a 401, it sends the request once more with
+    another token. After a 403 it does not. If the session does not refresh again
+    (`Session.rejected`), the response is the 401. With `httpx.AsyncClient` on asyncio, calls that
+    can block run in a thread.
     """
 
     def __init__(self, session: Session) -> None:

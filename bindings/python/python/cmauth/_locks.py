@@ -1,10 +1,10 @@
-"""The locks of a `KeyringStore`: a file that at most one store of one process holds.
+"""The locks of a `KeyringStore`: at most one store of one process holds a lock.
 
-On Unix it is a record lock (`fcntl`), which belongs to the process: it ends with the process, and
-a forked child does not inherit it. Such a lock does not exclude other threads of the process, and
-closing any descriptor of the file releases it. So a table has what this process holds, by its
-process id, and a lock file that was opened stays open. Every step is one operation of a `dict`:
-there is no lock here that a fork could copy in its held state.
+On Unix, the lock between processes is a record lock (`fcntl`). It belongs to the process: it ends
+with the process, and a forked child does not inherit it. A record lock does not exclude other
+threads of the process, so a table lists the locks that this process holds. Closing any descriptor
+of the file releases the lock, so lock files stay open. Every step is one operation of a `dict`,
+because a fork could copy a `threading.Lock` in its locked state.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# What is held, by the process that holds it: a forked child does not hold what its parent does.
+# The locks that a process holds, by process id, because a forked child does not hold the locks of
+# its parent.
 _held: dict[tuple[object, ...], object] = {}
 # The open lock files, by device and inode.
 _files: dict[tuple[int, int], int] = {}
 
 
 class ProcessLock:
-    """A lock among the threads of a process, by name."""
+    """A lock between the threads of a process, by name."""
 
     def __init__(self, *name: object) -> None:
         self._name = name
@@ -37,7 +38,7 @@ class ProcessLock:
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:
-    """Of the working directory at this moment."""
+    """The path, relative to the present working directory."""
     # Imported on demand: most programs have no such lock.
     from pathlib import Path
 
@@ -48,7 +49,7 @@ if sys.platform == "win32":
     import msvcrt
 
     class LockFile:
-        """A lock among processes and threads, on a file. Here it belongs to the descriptor."""
+        """A lock between processes and threads, on a file. It belongs to the descriptor."""
 
         def __init__(self, path: str | os.PathLike[str]) -> None:
             self._path = _absolute(path)
@@ -76,7 +77,7 @@ else:
     import fcntl
 
     class LockFile:
-        """A lock among processes and threads, on a file."""
+        """A lock between processes and threads, on a file."""
 
         def __init__(self, path: str | os.PathLike[str]) -> None:
             self._path = _absolute(path)
@@ -85,7 +86,7 @@ else:
         def try_lock(self) -> bool:
             if self._taken is not None and self._taken[2] == os.getpid():
                 return False
-            # Again where somebody replaced the file meanwhile.
+            # Tries again if the file was replaced meanwhile.
             for _ in range(8):
                 key, file = self._open()
                 own = ProcessLock(*key)
@@ -106,7 +107,7 @@ else:
             return False
 
         def unlock(self) -> None:
-            # A forked child has a copy of its parent's, which holds nothing.
+            # In a forked child, this is a copy of the parent's lock, which holds nothing.
             if self._taken is None or self._taken[2] != os.getpid():
                 return
             own, file, _ = self._taken
@@ -128,6 +129,6 @@ else:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 found = os.fstat(file)
                 key = found.st_dev, found.st_ino
-                # Where another thread was faster, this descriptor stays open and unused.
+                # If another thread was faster, this descriptor stays open and unused.
                 file = _files.setdefault(key, file)
             return key, file

@@ -1,4 +1,4 @@
-"""The options of a client, as a type."""
+"""The type of the options of a client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypedDict
 
 
 class Options(TypedDict, total=False):
-    """The options of `Client`, for code that hands them on: `**options: Unpack[Options]`."""
+    """The options of `Client`, for code that passes them on: `**options: Unpack[Options]`."""
 
     base_url: str | None
     scope: str | None

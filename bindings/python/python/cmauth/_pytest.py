@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def cmauth_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A stand-in for the CameraManager server, for one test: a `cmauth.testing.Sandbox`."""
+    """A sandbox for one test: a `cmauth.testing.Sandbox`."""
     from cmauth.testing import Sandbox
 
     mark = request.node.get_closest_marker("cmauth_sandbox")

@@ -1,4 +1,4 @@
-"""Sessions where Python programs meet them: `requests`, and asyncio."""
+"""Sessions for `requests` and asyncio."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ _T = TypeVar("_T")
 class Auth:
     """A session as the `auth` of `requests`: `requests.get(url, auth=cmauth.Auth(session))`.
 
-    It adds the access token, and after one 401 sends the request again with another. Not after a
-    403. Where the session refuses to refresh again (`Session.rejected`), the 401 is the answer. The
-    token goes to the host that was asked, not to where it redirects.
+    It adds the access token to the request. After a 401, it sends the request once more with
+    another token. After a 403 it does not. If the session does not refresh again
+    (`Session.rejected`), the response is the 401. The token is not sent to another host after a
+    redirect.
     """
 
     def __init__(self, session: Session) -> None:
@@ -48,13 +49,13 @@ class Auth:
         if position is not None:
             body.seek(position)
         elif hasattr(body, "__next__"):
-            return response  # A stream that has been read cannot be sent again.
+            return response  # A stream can be read once, so it cannot be sent again.
         other = _other(self._session, tokens)
         if other is None:
             return response
         request = sent.copy()
         request.headers["Authorization"] = _bearer(other)
-        # The connection is free for the next request once the answer is read.
+        # Reading the response frees the connection for the next request.
         _ = response.content
         response.close()
         connection: Any = response.connection  # type: ignore[attr-defined,unused-ignore]
@@ -68,9 +69,9 @@ class Auth:
 
 
 class AsyncSession:
-    """A session for asyncio: what may wait is done in a thread, so that the loop runs on.
+    """A session for asyncio. Calls that can block run in a thread, so the event loop continues.
 
-    Tokens that are at hand are given at once.
+    If no refresh is due, `tokens` needs no thread.
     """
 
     def __init__(self, session: Session) -> None:
@@ -108,14 +109,14 @@ class AsyncSession:
 
 
 async def _in_thread(call: Callable[..., _T], *arguments: object) -> _T:
-    # Imported on demand: most programs have no event loop.
+    # Imported on demand, because most programs have no event loop.
     import asyncio
 
     return await asyncio.to_thread(call, *arguments)
 
 
 def _other(session: Session, rejected: Tokens) -> Tokens | None:
-    """Other tokens; `None` where they would be rejected like these, so that the 401 stands."""
+    """Other tokens. `None` if the session does not refresh again, so the response is the 401."""
     try:
         return session.rejected(rejected)
     except RetryError as error:

@@ -1,4 +1,4 @@
-"""Stores of a session that are best said in Python, and the protocol for others."""
+"""The stores of sessions that are written in Python, and the protocol for your own store."""
 
 from __future__ import annotations
 
@@ -15,47 +15,51 @@ if TYPE_CHECKING:
 
 
 class StaleError(Exception):
-    """What a store raises from `save` and `clear` where it has as new a record, or a newer one."""
+    """A store raises this from `save` and `clear` if its record is newer, or as new."""
 
 
 class Store(Protocol):
-    """Keeps the session of one user, for `Session`: what to write for a database of your own.
+    """The protocol of a store for `Session`, which keeps the session of one user.
 
-    A record is a text of a few hundred bytes, secret, for the tokens are in it. A session calls
-    `load` at any time, `save` and `clear` only while it has the lock, each in the thread that
-    called the session. Sessions in other processes are kept away by the lock alone: one that can
-    expire needs the generation, by which a holder that slept through its end is refused. What is
-    raised becomes a `RetryError` of the session; `KeyboardInterrupt` and its like stay as they
-    are. A store must not call the session that uses it. The timeout of a call does not end a
-    method of a store: give yours timeouts of its own.
+    Write a class with these methods to keep sessions in your own database. A record is a text of a
+    few hundred bytes. It is secret, because it contains the tokens.
 
-    A store that keeps the generation can have one more method, `generation() -> int`: that of the
-    last `save` or `clear`, or 0. A new login then gets a larger one, whatever the clocks of the
-    machines say. It is called with the lock held.
+    A session calls `load` at any time, and `save` and `clear` only while it holds the lock, in the
+    thread that called the session. The lock excludes sessions in other processes. If it can expire,
+    the store must compare generations, so that it rejects a `save` from a holder whose lock has
+    expired.
+
+    An exception of a store becomes a `RetryError` of the session, except exceptions such as
+    `KeyboardInterrupt`, which the session raises unchanged. A store must not call the session that
+    uses it. The timeout of a call does not interrupt a store, so set timeouts in the store.
+
+    A store that keeps the generation can have one more method, `generation() -> int`: the
+    generation of the last `save` or `clear`, or 0. A new login then gets a larger generation, even
+    if the clocks of the machines differ. The session calls it while it holds the lock.
     """
 
     def load(self) -> str | None:
-        """The record that was saved last, never half of one; `None` where there is none."""
+        """Returns the last record, never a part of one. `None` if there is none."""
 
     def save(self, record: str, generation: int, /) -> None:
-        """Keeps the record in place of the one before; raises `StaleError` if that is newer."""
+        """Replaces the record. Raises `StaleError` if the stored one is newer."""
 
     def clear(self, generation: int, /) -> None:
-        """Removes the record. A store that has generations keeps this one."""
+        """Removes the record. A store that tracks generations keeps this generation."""
 
     def try_lock(self, hold: float, /) -> bool:
-        """Takes the lock if it is free, at once, for at least `hold` seconds."""
+        """Takes the lock for at least `hold` seconds if it is free. Returns at once."""
 
     def unlock(self) -> None:
-        """Gives the lock back, in the thread that took it.
+        """Releases the lock. The session calls it in the thread that took the lock.
 
-        The lock may have expired, and another session that uses this object may hold it now: only
-        the lock that this thread took may be released.
+        The lock may have expired, and another session may have taken it. Release only the lock that
+        this thread took.
         """
 
 
-# Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The
-# same once more is no failure, for the answer to the first time can be lost.
+# Saves a record (ARGV 1; "" for none) with its generation (ARGV 2). Returns 0 if the stored one is
+# newer. The same save twice is no failure, because the reply to the first one can be lost.
 _SAVE = """
 local there = redis.call('HGET', KEYS[1], 'generation')
 local record = redis.call('HGET', KEYS[1], 'record') or ''
@@ -69,21 +73,21 @@ return 1
 class RedisStore:
     """Keeps a session in Redis, for several machines that share a user.
 
-    client: a `redis.Redis` of the package redis, with the time-outs that you want.
-    key: the hash that has the session; the lock is at `key` + ":lock".
+    client: a `redis.Redis` of the package redis, with timeouts as you need them.
+    key: the key of the hash with the session. The lock is at `key` + ":lock".
 
-    Programs in C share it by examples/c/redis_store.c.
+    Programs in C share the session with examples/c/redis_store.c.
 
-    The lock is redis-py's own, and expires if its holder dies. A holder that slept through its
-    end cannot overwrite newer tokens, for they have a larger generation.
+    The lock is the one of redis-py. It expires if its holder dies. A holder whose lock has expired
+    cannot overwrite newer tokens, because they have a larger generation.
     """
 
     def __init__(self, client: redis.Redis, key: str) -> None:
         self._client = client
         self._key = key
         self._save = client.register_script(_SAVE)
-        # The locks that each thread took, the last one last: a signal handler may call a session
-        # while another waits for the server.
+        # The locks of each thread, in the order in which it took them. A thread can have several: a
+        # signal handler can call a session while another one waits for the server.
         self._taken = threading.local()
 
     def load(self) -> str | None:
@@ -103,7 +107,7 @@ class RedisStore:
         return int(generation or 0)
 
     def try_lock(self, hold: float, /) -> bool:
-        # A new one has a token of its own, so that one that has expired releases nothing.
+        # Every lock has another token, so an expired one releases nothing.
         lock = self._client.lock(f"{self._key}:lock", timeout=hold, thread_local=False)
         locked = bool(lock.acquire(blocking=False))
         if locked:
@@ -114,7 +118,7 @@ class RedisStore:
         from redis.exceptions import LockError, RedisError
 
         locks = self._locks()
-        # If it cannot be given back, it has expired, or will.
+        # A lock that cannot be released has expired, or will expire.
         with contextlib.suppress(LockError, RedisError):
             if locks:
                 locks.pop().release()
@@ -130,10 +134,12 @@ class RedisStore:
 class KeyringStore:
     """Keeps a session in the keyring of the desktop or of the service's account.
 
-    service, user: under what the keyring has it; needs the package keyring.
-    lock_file: a file whose lock keeps other processes away. Without it, only stores of the same
-        item in this process are: enough for a program that runs once. No other code of the
-        process may open and close the file, which would release the lock.
+    It needs the package keyring.
+
+    service, user: the item of the keyring.
+    lock_file: a file whose lock excludes other processes. Without it, the store excludes only
+        stores of the same item in this process, which is enough for a program that runs once. Other
+        code of the process must not open and close the file, which would release the lock.
     """
 
     def __init__(

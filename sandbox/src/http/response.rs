@@ -1,4 +1,4 @@
-//! How answers of the API are written: OAuth errors, the REST API's own error shape, and what `Accept` asks for.
+//! Writes responses of the API: OAuth errors, errors of the REST API, and the format that `Accept` requests.
 //!
 //! Headers and bodies are those of Spring's `DefaultWebResponseExceptionTranslator` and `OAuth2AuthenticationEntryPoint`.
 
@@ -11,33 +11,33 @@ use crate::oauth_error::{Kind, OAuthError};
 const JSON: &str = "application/json;charset=UTF-8";
 const XML: &str = "application/xml;charset=UTF-8";
 
-/// Which part of the server answers; its `WWW-Authenticate` tells.
+/// The part of the server that responds. It decides the `WWW-Authenticate` header.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Token,
     Resource,
 }
 
-/// The forms an answer can take.
+/// The format of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum Format {
     Json,
     Xml,
-    /// The client accepts neither: 406, and nothing in it.
+    /// The client accepts neither: 406 without a body.
     None,
 }
 
-impl Form {
-    /// The first form that `Accept` allows, in its order of quality; JSON where it says nothing.
-    pub(crate) fn of(headers: &HeaderMap) -> Form {
+impl Format {
+    /// The first format in `Accept`, in the order of quality. Without `Accept`: JSON.
+    pub(crate) fn of(headers: &HeaderMap) -> Format {
         let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
         let mut wanted: Vec<(String, f32)> = lines.flat_map(|line| line.split(',')).filter_map(media_range).collect();
         if wanted.is_empty() {
-            return Form::Json;
+            return Format::Json;
         }
-        // A stable sort: ranges of the same quality keep their order.
+        // The sort is stable, so ranges of the same quality keep their order.
         wanted.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-        wanted.iter().find_map(|(range, _)| form_of(range)).unwrap_or(Form::None)
+        wanted.iter().find_map(|(range, _)| format_of(range)).unwrap_or(Format::None)
     }
 }
 
@@ -48,13 +48,13 @@ fn media_range(text: &str) -> Option<(String, f32)> {
     (quality > 0.0).then_some((range, quality))
 }
 
-fn form_of(range: &str) -> Option<Form> {
+fn format_of(range: &str) -> Option<Format> {
     match range {
-        "*/*" | "application/*" | "application/json" => Some(Form::Json),
-        "application/xml" | "text/xml" | "text/*" => Some(Form::Xml),
-        _ if range.starts_with("application/") && range.ends_with("+json") => Some(Form::Json),
+        "*/*" | "application/*" | "application/json" => Some(Format::Json),
+        "application/xml" | "text/xml" | "text/*" => Some(Format::Xml),
+        _ if range.starts_with("application/") && range.ends_with("+json") => Some(Format::Json),
         _ if range.starts_with("application/") && range.ends_with("+xml") && range != "application/xhtml+xml" => {
-            Some(Form::Xml)
+            Some(Format::Xml)
         }
         _ => None,
     }
@@ -68,26 +68,26 @@ struct OAuthBody<'a> {
     scope: Option<&'a str>,
 }
 
-/// An OAuth error with its status, headers and body.
-pub(crate) fn oauth_error(error: &OAuthError, endpoint: Endpoint, form: Form) -> Response<Body> {
+/// The response for an OAuth error.
+pub(crate) fn oauth_error(error: &OAuthError, endpoint: Endpoint, format: Format) -> Response<Body> {
     let status = StatusCode::from_u16(error.kind.status()).expect("the statuses are valid");
-    let mut answer = match form {
-        Form::Json => with_body(status, JSON, json(&body(error))),
-        Form::Xml => with_body(status, XML, xml(error)),
-        Form::None => not_acceptable(),
+    let mut response = match format {
+        Format::Json => with_body(status, JSON, json(&body(error))),
+        Format::Xml => with_body(status, XML, xml(error)),
+        Format::None => not_acceptable(),
     };
-    no_store(&mut answer);
+    no_store(&mut response);
     if status == StatusCode::UNAUTHORIZED || error.kind == Kind::InsufficientScope {
-        answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(error, endpoint));
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge(error, endpoint));
     }
-    answer
+    response
 }
 
-/// `value` as JSON that no cache keeps.
+/// `value` as JSON that caches must not store.
 pub(crate) fn fresh_json(value: &impl Serialize) -> Response<Body> {
-    let mut answer = with_body(StatusCode::OK, JSON, json(value));
-    no_store(&mut answer);
-    answer
+    let mut response = with_body(StatusCode::OK, JSON, json(value));
+    no_store(&mut response);
+    response
 }
 
 /// `value` as JSON.
@@ -95,7 +95,7 @@ pub(crate) fn plain_json(value: &impl Serialize) -> Response<Body> {
     with_body(StatusCode::OK, JSON, json(value))
 }
 
-/// The second error shape, that of the REST API: `{"code":…,"title":…,"detail":…}`.
+/// An error of the REST API: `{"code":…,"title":…,"detail":…}`.
 pub(crate) fn rest_error(status: StatusCode, detail: Option<&str>) -> Response<Body> {
     #[derive(Serialize)]
     struct RestBody<'a> {
@@ -108,29 +108,29 @@ pub(crate) fn rest_error(status: StatusCode, detail: Option<&str>) -> Response<B
     with_body(status, JSON, json(&RestBody { code: status.as_u16(), title, detail }))
 }
 
-/// 406, with nothing in it.
+/// 406 without a body.
 pub(crate) fn not_acceptable() -> Response<Body> {
     status(StatusCode::NOT_ACCEPTABLE)
 }
 
-/// A status, with nothing in it.
+/// A status without a body.
 pub(crate) fn status(status: StatusCode) -> Response<Body> {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = status;
-    answer
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
 }
 
-/// A status with a body of this type.
+/// A status with a body.
 pub(crate) fn with_body(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
 }
 
-fn no_store(answer: &mut Response<Body>) {
-    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+fn no_store(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
 }
 
 fn challenge(error: &OAuthError, endpoint: Endpoint) -> HeaderValue {
@@ -143,7 +143,7 @@ fn challenge(error: &OAuthError, endpoint: Endpoint) -> HeaderValue {
     if let Some(scope) = &error.scope {
         text.push_str(&format!(r#", scope="{scope}""#));
     }
-    // The description echoes what the client sent, which can be anything; a header cannot.
+    // The description echoes text of the client, which can contain characters that a header must not.
     let text: String = text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
     HeaderValue::from_bytes(text.as_bytes()).expect("no control characters are left")
 }
@@ -165,7 +165,7 @@ fn xml(error: &OAuthError) -> String {
     format!("<oauth>{text}</oauth>")
 }
 
-/// Makes text harmless inside HTML and XML, attributes included.
+/// Escapes text for HTML and XML, attributes included.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -185,23 +185,23 @@ pub(crate) fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn form(accept: &'static str) -> Form {
-        Form::of(&HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]))
+    fn format(accept: &'static str) -> Format {
+        Format::of(&HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]))
     }
 
     #[test]
-    fn accept_decides_the_form() {
-        assert_eq!(Form::of(&HeaderMap::new()), Form::Json);
-        assert_eq!(form("application/json"), Form::Json);
-        assert_eq!(form("text/html, */*;q=0.1"), Form::Json);
-        assert_eq!(form("application/xml"), Form::Xml);
-        assert_eq!(form("application/json;q=0.5, application/xml"), Form::Xml);
-        assert_eq!(form("text/html"), Form::None);
-        assert_eq!(form("application/json;q=0, text/html"), Form::None);
+    fn accept_decides_the_format() {
+        assert_eq!(Format::of(&HeaderMap::new()), Format::Json);
+        assert_eq!(format("application/json"), Format::Json);
+        assert_eq!(format("text/html, */*;q=0.1"), Format::Json);
+        assert_eq!(format("application/xml"), Format::Xml);
+        assert_eq!(format("application/json;q=0.5, application/xml"), Format::Xml);
+        assert_eq!(format("text/html"), Format::None);
+        assert_eq!(format("application/json;q=0, text/html"), Format::None);
     }
 
     #[test]
-    fn what_is_echoed_into_a_header_cannot_break_out_of_it() {
+    fn echoed_text_cannot_add_a_header() {
         let error = OAuthError::new(Kind::InvalidToken, "Invalid access token: a\r\nSet-Cookie: b");
         let header = challenge(&error, Endpoint::Resource);
         assert!(header.to_str().unwrap().contains("a??Set-Cookie"), "{header:?}");

@@ -1,5 +1,4 @@
-//! When a fault is due: the script, a queue of [`Planned`] faults. Only its first entry is looked at, so faults come in
-//! the order they were given.
+//! The queue of [`Planned`] faults. Only its first entry can happen, so faults happen in the order of the queue.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,77 +7,77 @@ use std::sync::Mutex;
 use serde::Deserialize;
 
 use super::fault::{Fault, Kind};
-use super::gate::{Gate, State};
+use super::listener::{State, StateSender};
 
 /// A fault, and how often it is to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Planned {
-    /// Which.
+    /// The fault.
     pub fault: Fault,
-    /// How often; `None`: until the faults are set anew or cleared.
+    /// How often it happens. `None`: until faults are set again or cleared.
     pub times: Option<u32>,
 }
 
 impl Fault {
-    /// To happen once; a fault of the listener until it is cleared.
+    /// Plans the fault once. A fault of the listener lasts until it is cleared.
     pub fn once(self) -> Planned {
         Planned { fault: self, times: if self.kind() == Kind::Listener { None } else { Some(1) } }
     }
 
-    /// To happen so many times.
+    /// Plans the fault `times` times.
     pub fn times(self, times: u32) -> Planned {
         Planned { fault: self, times: Some(times) }
     }
 
-    /// To happen until the faults are set anew or cleared.
+    /// Plans the fault until faults are set again or cleared.
     pub fn always(self) -> Planned {
         Planned { fault: self, times: None }
     }
 }
 
-/// What is to come, shared by all connections.
-pub(crate) struct Script {
+/// The faults that are to happen. All connections share it.
+pub(crate) struct FaultQueue {
     tls: bool,
     pending: Mutex<VecDeque<Planned>>,
-    gate: Gate,
+    listener: StateSender,
 }
 
-impl Script {
-    pub(crate) fn new(tls: bool, gate: Gate) -> Script {
-        Script { tls, pending: Mutex::default(), gate }
+impl FaultQueue {
+    pub(crate) fn new(tls: bool, listener: StateSender) -> FaultQueue {
+        FaultQueue { tls, pending: Mutex::default(), listener }
     }
 
-    /// Puts these in place of what was to come. `done` is called when the listener does as they say.
+    /// Replaces the queue. The listener calls `done` when its state fits the new queue.
     pub(crate) fn set(&self, planned: &[Planned], done: impl FnOnce() + Send + 'static) -> Result<(), String> {
         for entry in planned {
             self.check(*entry)?;
         }
-        let mut pending = self.pending.lock().expect("no panic in the script");
+        let mut pending = self.pending.lock().expect("no panic in the queue");
         *pending = planned.iter().filter(|entry| entry.times != Some(0)).copied().collect();
-        self.gate.set(state(&pending), done);
+        self.listener.set(listener_state(&pending), done);
         Ok(())
     }
 
-    /// The next fault, if it is of one of these kinds; it is counted as done.
+    /// Takes the first fault, if it is of one of these kinds.
     pub(crate) fn take(&self, kinds: &[Kind]) -> Option<Fault> {
-        let mut pending = self.pending.lock().expect("no panic in the script");
+        let mut pending = self.pending.lock().expect("no panic in the queue");
         let first = pending.front_mut().filter(|entry| kinds.contains(&entry.fault.kind()))?;
         let fault = first.fault;
         if let Some(times) = &mut first.times {
             *times -= 1;
             if *times == 0 {
                 pending.pop_front();
-                if state(&pending) != State::Open {
-                    self.gate.set(state(&pending), || {});
+                if listener_state(&pending) != State::Open {
+                    self.listener.set(listener_state(&pending), || {});
                 }
             }
         }
         Some(fault)
     }
 
-    /// What is still to come.
+    /// The faults in the queue.
     pub(crate) fn pending(&self) -> Vec<Planned> {
-        self.pending.lock().expect("no panic in the script").iter().copied().collect()
+        self.pending.lock().expect("no panic in the queue").iter().copied().collect()
     }
 
     fn check(&self, planned: Planned) -> Result<(), String> {
@@ -93,7 +92,7 @@ impl Script {
     }
 }
 
-fn state(pending: &VecDeque<Planned>) -> State {
+fn listener_state(pending: &VecDeque<Planned>) -> State {
     match pending.front().map(|entry| entry.fault) {
         Some(Fault::Refuse) => State::Closed,
         Some(Fault::SilenceInConnect) => State::Full,
@@ -101,10 +100,10 @@ fn state(pending: &VecDeque<Planned>) -> State {
     }
 }
 
-/// What `POST /sandbox/faults` takes: `"close"`, or a list of names and of `{"fault": "close", "times": 2}`.
+/// The body of `POST /sandbox/faults`: `"close"`, or a list of names and of `{"fault": "close", "times": 2}`.
 #[derive(Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Wanted {
+pub(crate) enum FaultsBody {
     One(Entry),
     Many(Vec<Entry>),
 }
@@ -120,34 +119,34 @@ pub(crate) enum Entry {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Counted {
     fault: String,
-    /// Left out: as [`Fault::once`]; null: as [`Fault::always`].
-    #[serde(default, deserialize_with = "there")]
+    /// Without it: as [`Fault::once`]. Null: as [`Fault::always`].
+    #[serde(default, deserialize_with = "present")]
     times: Option<Option<u32>>,
 }
 
-fn there<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<u32>>, D::Error> {
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<u32>>, D::Error> {
     Option::deserialize(value).map(Some)
 }
 
-impl Wanted {
-    pub(crate) fn read(self) -> Result<Vec<Planned>, String> {
+impl FaultsBody {
+    pub(crate) fn plan(self) -> Result<Vec<Planned>, String> {
         let entries = match self {
-            Wanted::One(entry) => vec![entry],
-            Wanted::Many(entries) => entries,
+            FaultsBody::One(entry) => vec![entry],
+            FaultsBody::Many(entries) => entries,
         };
-        let read = |entry| match entry {
+        let plan = |entry| match entry {
             Entry::Name(name) => Ok(name.parse::<Fault>()?.once()),
             Entry::Counted(Counted { fault, times }) => {
                 let fault: Fault = fault.parse()?;
                 Ok(times.map_or(fault.once(), |times| Planned { fault, times }))
             }
         };
-        entries.into_iter().map(read).collect::<Result<_, super::UnknownFault>>().map_err(|error| error.to_string())
+        entries.into_iter().map(plan).collect::<Result<_, super::UnknownFault>>().map_err(|error| error.to_string())
     }
 }
 
-impl fmt::Debug for Script {
+impl fmt::Debug for FaultQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Script").field("pending", &self.pending()).finish_non_exhaustive()
+        f.debug_struct("FaultQueue").field("pending", &self.pending()).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! What a test can do with a running sandbox: read the requests, move the clock, stop it.
+//! The control API and its Rust equivalents: requests, the clock, codes, tokens. Also the start and the end of a sandbox.
 
 mod common;
 
@@ -9,7 +9,7 @@ use cmauth_sandbox::{Client, Options, Sandbox};
 use common::*;
 
 #[test]
-fn requests_are_recorded_as_they_came() {
+fn requests_are_recorded_unchanged() {
     let sandbox = start();
     let headers = [("X-One", "1"), ("Authorization", "Basic Og=="), ("X-One", "2")];
     send(&sandbox, "POST", "/oauth/token?a=%3A:&b", &headers, "a body");
@@ -40,12 +40,12 @@ fn the_clock_can_be_moved_over_http() {
     let sandbox = start();
     let token = log_in(&sandbox, "write").text("access_token");
     assert_eq!(send(&sandbox, "POST", "/sandbox/clock", &[], r#"{"advance": 43200}"#).status, 204);
-    let answer = with_token(&sandbox, "GET", "/rest/v2.0/users/self", &token);
-    answer.assert_error(401, "invalid_token", &format!("Access token expired: {token}"));
+    let response = with_token(&sandbox, "GET", "/rest/v2.0/users/self", &token);
+    response.assert_error(401, "invalid_token", &format!("Access token expired: {token}"));
     for wrong in ["", "{}", r#"{"advance": -1}"#, r#"{"advance": "1"}"#, r#"{"advance": 1, "x": 1}"#] {
-        let answer = send(&sandbox, "POST", "/sandbox/clock", &[], wrong);
-        assert_eq!(answer.status, 400, "{wrong}");
-        assert!(answer.body.contains(r#"{"advance": 3600}"#), "{answer:?}");
+        let response = send(&sandbox, "POST", "/sandbox/clock", &[], wrong);
+        assert_eq!(response.status, 400, "{wrong}");
+        assert!(response.body.contains(r#"{"advance": 3600}"#), "{response:?}");
     }
 }
 
@@ -61,25 +61,25 @@ fn codes_of_any_scope_can_be_made_over_http() {
         assert_eq!(tokens["scope"], scope, "{tokens}");
     }
     for wrong in ["", "{}", r#"{"redirect_uri": 1}"#, r#"{"redirect_uri": "x", "x": 1}"#] {
-        let answer = send(&sandbox, "POST", "/sandbox/codes", &[], wrong);
-        assert_eq!(answer.status, 400, "{wrong}");
-        assert!(answer.body.contains(r#""redirect_uri": "https://example.com""#), "{answer:?}");
+        let response = send(&sandbox, "POST", "/sandbox/codes", &[], wrong);
+        assert_eq!(response.status, 400, "{wrong}");
+        assert!(response.body.contains(r#""redirect_uri": "https://example.com""#), "{response:?}");
     }
 }
 
 #[test]
-fn dropping_it_stops_it_even_with_connections_open() {
+fn dropping_a_sandbox_stops_it_even_with_open_connections() {
     let sandbox = start();
     let mut idle = TcpStream::connect(sandbox.url().strip_prefix("http://").unwrap()).unwrap();
-    // Served, so that it is surely accepted.
+    // After this response, the server has accepted the connection above.
     assert_eq!(send(&sandbox, "GET", "/login", &[], "").status, 200);
     drop(sandbox);
-    // An end or a reset: anything but waiting for ever.
+    // The connection ends or is reset; it must not hang.
     assert!(!matches!(idle.read(&mut [0]), Ok(1)));
 }
 
 #[test]
-fn a_port_that_is_taken_and_a_client_that_cannot_work_are_errors() {
+fn a_port_in_use_and_an_unusable_client_are_errors() {
     let sandbox = start();
     let port = sandbox.url().rsplit_once(':').unwrap().1.parse().unwrap();
     assert!(Sandbox::start(Options { port, ..Options::default() }).is_err());
@@ -88,15 +88,14 @@ fn a_port_that_is_taken_and_a_client_that_cannot_work_are_errors() {
 }
 
 #[test]
-fn several_connections_are_served_at_once() {
+fn an_idle_connection_does_not_delay_others() {
     let sandbox = start();
-    // One that says nothing must not hold up the next.
     let _silent = TcpStream::connect(sandbox.url().strip_prefix("http://").unwrap()).unwrap();
     assert_eq!(send(&sandbox, "GET", "/login", &[], "").status, 200);
 }
 
 #[test]
-fn live_tokens_can_be_listed_over_http() {
+fn valid_tokens_can_be_listed_over_http() {
     let sandbox = start();
     let list = || send(&sandbox, "GET", "/sandbox/tokens", &[], "").json();
     assert_eq!(list().as_array().unwrap().len(), 0);
