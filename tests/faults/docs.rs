@@ -1,4 +1,4 @@
-//! `docs/errors.md` is made from the table of `main`, and held to it: `CMAUTH_WRITE_DOCS=1` writes it.
+//! The tables of `docs/errors.md` are those of `table`. `CMAUTH_WRITE_DOCS=1` writes them.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::Path;
 use cmauth::{Advice, Status};
 use cmauth_sandbox::{Fault, Kind};
 
-use super::{Wants, wanted};
+use crate::table::{Results, expected};
 
 const BEGIN: &str = "<!-- made by tests/faults from here; CMAUTH_WRITE_DOCS=1 cargo test --test faults docs -->\n";
 
-/// The tables of `docs/errors.md`, a part for each kind of fault.
+/// The tables of `docs/errors.md`, one for each kind of fault.
 fn tables() -> String {
     let mut text = BEGIN.to_owned();
     let mut kind = None;
@@ -23,18 +23,18 @@ fn tables() -> String {
             text.push_str("| Fault | What happens | exchange_code | refresh | logout | What the host does |\n");
             text.push_str("|---|---|---|---|---|---|\n");
         }
-        let (plain, tls) = (wanted(fault, false), wanted(fault, true));
+        let (plain, tls) = (expected(fault, false), expected(fault, true));
         let rows = match (fault.needs_tls(), plain == tls) {
             (true, _) => vec![(" (https)", tls)],
             (false, true) => vec![("", tls)],
             (false, false) => vec![(" (http)", plain), (" (https)", tls)],
         };
-        for (scheme, wants) in rows {
-            let [exchange, refresh, logout] = wants.map(|want| match want {
+        for (scheme, results) in rows {
+            let [exchange, refresh, logout] = results.map(|result| match result {
                 None => "OK".to_owned(),
                 Some((status, advice)) => format!("{}, {}", status.name(), advice.name()),
             });
-            let (about, host) = (fault.about(), host(wants));
+            let (about, host) = (fault.about(), host(results));
             writeln!(text, "| `{fault}`{scheme} | {about} | {exchange} | {refresh} | {logout} | {host} |").unwrap();
         }
     }
@@ -46,42 +46,41 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
         Kind::Listener => ("No connection", "The server cannot be reached. Nothing was sent."),
         Kind::Connection => (
             "A connection that ends at once",
-            "With https the handshake fails and nothing was sent. With http the request is on its way.",
+            "With https, the handshake fails and nothing was sent. With http, the request may have been sent.",
         ),
         Kind::Handshake => ("The TLS handshake", "Nothing was sent."),
         Kind::Response => (
-            "The way of the answer",
-            "The server has done what it was asked for; its answer is lost or cannot be read. A code is burned, a logout is \
-             done, and a refresh token is still good (unless the server gives a new one with each refresh, which the \
-             guide's does not).",
+            "A broken response",
+            "The server has served the request, but its response is lost or unreadable. The code is used up, or the logout is \
+             done. A refresh token is still valid, because this server gives no new one with a refresh.",
         ),
         Kind::Edit => (
-            "The fields of the answer",
-            "The server has done what it was asked for and says it wrongly. What cannot be used is refused; what is only \
-             for information is left out. A logout's answer has no fields.",
+            "The fields of a token response",
+            "The server has served the request, but a field of its response is malformed. The library rejects unusable tokens, and \
+             leaves out a malformed field that only informs. The response to a logout has no fields.",
         ),
-        Kind::Canned => ("Answers that are no tokens", "Errors of the server, and of what stands between."),
+        Kind::Canned => ("Responses without tokens", "Errors of the server, or of a proxy or firewall on the way."),
         Kind::Idle => (
-            "Between two calls",
-            "The call before was good, and its connection was kept. Nobody notices, also with `max_retries` 0; an \
-             exchange has a fresh connection anyway.",
+            "Stale connections",
+            "The call before succeeded, and its connection went into the pool. All calls succeed, even with `max_retries` 0. An \
+             exchange always uses a new connection.",
         ),
     }
 }
 
-/// What the host does about a row of the table.
-fn host(wants: Wants) -> String {
+/// What the host program does about a row of the table.
+fn host(results: Results) -> String {
     let what = |advice: Advice| match advice {
         Advice::LogIn => "send the user to the login page",
         Advice::Retry => "try again later",
-        Advice::Fix => "have somebody look at it",
+        Advice::Fix => "a person must fix the cause",
         Advice::Refresh => "refresh, then log out",
         other => panic!("no fault has the advice {other:?}"),
     };
     let names = ["exchange_code", "refresh", "logout"];
     let mut groups: Vec<(Advice, Vec<&str>)> = Vec::new();
-    for (want, name) in wants.iter().zip(names) {
-        let Some((_, advice)) = want else { continue };
+    for (result, name) in results.iter().zip(names) {
+        let Some((_, advice)) = result else { continue };
         match groups.iter_mut().find(|(found, _)| found == advice) {
             Some((_, calls)) => calls.push(name),
             None => groups.push((*advice, vec![name])),
@@ -89,7 +88,7 @@ fn host(wants: Wants) -> String {
     }
     match groups.as_slice() {
         [] => "nothing".to_owned(),
-        [(advice, calls)] if calls.len() + wants.iter().filter(|want| want.is_none()).count() == 3 => {
+        [(advice, calls)] if calls.len() + results.iter().filter(|result| result.is_none()).count() == 3 => {
             what(*advice).to_owned()
         }
         groups => {
@@ -100,7 +99,7 @@ fn host(wants: Wants) -> String {
 }
 
 #[test]
-fn the_docs_have_this_table_and_every_status_and_advice() {
+fn docs_errors_md_has_these_tables_and_each_status_and_advice() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/errors.md");
     let page = fs::read_to_string(&file).unwrap();
     let (written, found) = page.split_at(page.find(BEGIN).unwrap_or(page.len()));
