@@ -1,4 +1,4 @@
-//! A client that is cancelled lets go of its calls, wherever they hang.
+//! A cancel ends the calls of a client, wherever they wait.
 
 mod common;
 
@@ -11,26 +11,26 @@ use std::time::{Duration, Instant};
 
 use cmauth::bindings::interruptible;
 use cmauth::{Advice, Client, Config, Status};
-use common::{Server, answer, json};
+use common::{Server, json, response};
 
-/// Begins a refresh on a thread, waits until `hangs` says that it hangs, cancels, and holds that it ends at once.
-fn assert_cancelled(client: &Client, hangs: impl FnOnce()) {
+/// Begins a refresh on a thread, calls `wait_until_blocked`, cancels the client, and checks that the refresh ends at once.
+fn assert_cancelled(client: &Client, wait_until_blocked: impl FnOnce()) {
     let caller = thread::spawn({
         let client = client.clone();
         move || client.refresh("r")
     });
-    hangs();
+    wait_until_blocked();
     let begun = Instant::now();
     client.cancel();
     let error = caller.join().unwrap().unwrap_err();
-    // 100 ms are promised; the rest is for a machine that is busy with other tests.
+    // The promise is 100 ms. The rest is for a machine that is busy with other tests.
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
     assert_eq!((error.status(), error.advice()), (Status::Cancelled, Advice::None), "{error}");
     assert_eq!(client.refresh("r").unwrap_err().status(), Status::Cancelled);
     assert_eq!(client.logout("a").unwrap_err().status(), Status::Cancelled);
 }
 
-/// A listener whose connections are told of, each after `read` bytes of it were read.
+/// A listener that never responds. The receiver gets each connection after the listener has read `read` bytes of it.
 fn silent(read: usize) -> (String, mpsc::Receiver<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -54,7 +54,7 @@ fn client(url: &str, set: impl FnOnce(&mut Config)) -> Client {
 }
 
 #[test]
-fn while_it_waits_for_an_answer() {
+fn a_cancel_ends_a_call_that_waits_for_a_response() {
     let (address, connections) = silent(10);
     let client = client(&format!("http://{address}"), |_| {});
     let mut connection = None;
@@ -62,7 +62,7 @@ fn while_it_waits_for_an_answer() {
 }
 
 #[test]
-fn in_the_tls_handshake() {
+fn a_cancel_ends_a_call_in_the_tls_handshake() {
     let (address, connections) = silent(10);
     let client = client(&format!("https://{address}"), |_| {});
     let mut connection = None;
@@ -70,7 +70,7 @@ fn in_the_tls_handshake() {
 }
 
 #[test]
-fn in_the_proxy_s_answer() {
+fn a_cancel_ends_a_call_that_waits_for_the_proxy() {
     let (address, connections) = silent(10);
     let client = client("http://127.0.0.1:9", |config| _ = config.set_proxy(Some(&format!("http://{address}"))));
     let mut connection = None;
@@ -78,8 +78,8 @@ fn in_the_proxy_s_answer() {
 }
 
 #[test]
-fn in_the_pause_before_a_retry() {
-    let server = Server::start(vec![answer(503, &["Retry-After: 30"], "")]);
+fn a_cancel_ends_the_wait_before_a_retry() {
+    let server = Server::start(vec![response(503, &["Retry-After: 30"], "")]);
     let client = server.client_with(|config| _ = config.set_timeout(Duration::from_secs(60)));
     assert_cancelled(&client, || {
         while server.requests().is_empty() {
@@ -90,7 +90,7 @@ fn in_the_pause_before_a_retry() {
 }
 
 #[test]
-fn before_a_call() {
+fn a_call_after_a_cancel_fails_and_sends_nothing() {
     let server = Server::start(vec![json(200, "{}")]);
     let client = server.client();
     client.cancel();
@@ -101,7 +101,7 @@ fn before_a_call() {
 }
 
 #[test]
-fn an_exchange_that_was_sent_before_says_so() {
+fn the_error_of_a_cancelled_exchange_says_that_it_was_sent() {
     let (address, connections) = silent(10);
     let client = client(&format!("http://{address}"), |_| {});
     let caller = thread::spawn({

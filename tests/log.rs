@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Mutex;
 
-use common::{BASIC, SECRET, Server, Step, answer, json};
+use common::{BASIC, SECRET, Server, Step, json, response};
 use log::{LevelFilter, Log, Metadata, Record};
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -33,7 +33,7 @@ fn every_event_is_a_line_and_no_line_has_a_secret() {
     let server = Server::start(vec![
         json(200, tokens),
         Step::Close,
-        answer(503, &["Retry-After: 0"], ""),
+        response(503, &["Retry-After: 0"], ""),
         json(200, tokens),
         json(400, &echo("7c9e6679-refresh")),
         json(400, &echo("AbCdEf")),

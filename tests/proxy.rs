@@ -1,4 +1,4 @@
-//! Proxies, tested with real ones: tinyproxy (HTTP CONNECT) and microsocks (SOCKS5), on the way to the sandbox over TLS.
+//! Calls through real proxies, tinyproxy (HTTP CONNECT) and microsocks (SOCKS5), to the sandbox over TLS.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::thread;
 use cmauth::{Client, Config, Error, Status};
 use cmauth_sandbox::{Options, Sandbox};
 
-/// A proxy program, which ends with its handle.
+/// A running proxy. Dropping it ends the program.
 struct Proxy {
     program: Child,
     port: u16,
@@ -24,9 +24,9 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// `None` where the program is not installed, which is said; in CI it is. With `login`, clients must give it.
+    /// `None` if the program is not installed. In CI, that is a failure. With `login`, the proxy requires these credentials.
     fn start(program: &str, login: Option<(&str, &str)>) -> Option<Proxy> {
-        // The port is free now; nobody else on this machine is told of it.
+        // The port is free now, and no other program is likely to take it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{program}-{port}"));
         fs::create_dir_all(&folder).unwrap();
@@ -62,7 +62,7 @@ impl Proxy {
         Some(proxy)
     }
 
-    /// What it logged so far.
+    /// Its log so far.
     fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -72,9 +72,9 @@ fn sandbox() -> Sandbox {
     Sandbox::start(Options { tls: true, ..Options::default() }).unwrap()
 }
 
-/// Runs the one test `name` in a process of its own, with these variables and no other of proxies. Its environment is its
-/// own, so tests that run side by side do not see each other's.
-fn run_alone(name: &str, environment: &[(&str, &str)]) {
+/// Runs the test `name` in another process, with these variables and no other proxy variables. Tests of one process would share
+/// their environment.
+fn run_in_process(name: &str, environment: &[(&str, &str)]) {
     let mut test = Command::new(std::env::current_exe().unwrap());
     for variable in ["all_proxy", "https_proxy", "http_proxy", "no_proxy"] {
         test.env_remove(variable).env_remove(variable.to_uppercase());
@@ -83,7 +83,7 @@ fn run_alone(name: &str, environment: &[(&str, &str)]) {
     assert!(output.status.success(), "{environment:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A call that reaches the sandbox ends with its answer to a token that it does not know.
+/// Makes two calls through the proxy. If they reach the sandbox, they fail because it does not know the token.
 fn call(sandbox: &Sandbox, proxy: &str) -> Error {
     let ca_file =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("proxy-{}.pem", sandbox.url().replace(['/', ':'], "")));
@@ -91,15 +91,15 @@ fn call(sandbox: &Sandbox, proxy: &str) -> Error {
     let mut config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
     config.set_base_url(sandbox.url()).set_ca_file(ca_file).set_proxy(Some(proxy)).set_max_retries(0);
     let client = Client::new(&config).unwrap();
-    // Twice: the second call goes out on the tunnel of the first.
-    let first = client.refresh("nobody's").unwrap_err();
-    let second = client.refresh("nobody's").unwrap_err();
+    // The second call uses the tunnel of the first.
+    let first = client.refresh("unknown").unwrap_err();
+    let second = client.refresh("unknown").unwrap_err();
     assert_eq!(first.status(), second.status());
     second
 }
 
 #[test]
-fn an_http_proxy_is_tunnelled_through_once_for_many_calls() {
+fn calls_through_an_http_proxy_share_one_tunnel() {
     let Some(proxy) = Proxy::start("tinyproxy", None) else { return };
     let sandbox = sandbox();
     let error = call(&sandbox, &format!("http://127.0.0.1:{}", proxy.port));
@@ -110,7 +110,7 @@ fn an_http_proxy_is_tunnelled_through_once_for_many_calls() {
 }
 
 #[test]
-fn credentials_open_a_proxy_and_wrong_ones_are_said_to_be_wrong_without_showing_them() {
+fn a_proxy_accepts_the_right_credentials_and_the_error_for_wrong_ones_does_not_show_them() {
     for (program, scheme) in [("tinyproxy", "http"), ("microsocks", "socks5")] {
         let Some(proxy) = Proxy::start(program, Some(("guest", "hunter2"))) else { return };
         let sandbox = sandbox();
@@ -137,13 +137,13 @@ fn a_socks_proxy_is_used() {
     assert!(proxy.log().contains("connected to"), "{}", proxy.log());
 }
 
-/// The environment's proxy is for https: what a loopback server gets over http stays on this machine.
+/// The environment's proxy is for https. Requests over http go to a loopback server, and must not leave this machine.
 #[test]
 fn the_environment_s_proxy_is_not_used_for_plain_http() {
     if let Ok(url) = std::env::var("CMAUTH_TEST_URL") {
         let mut config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
         config.set_base_url(&url).set_max_retries(0);
-        let error = Client::new(&config).unwrap().refresh("nobody's").unwrap_err();
+        let error = Client::new(&config).unwrap().refresh("unknown").unwrap_err();
         assert_eq!(error.status(), Status::LoginRequired, "{error}");
         return;
     }
@@ -151,12 +151,12 @@ fn the_environment_s_proxy_is_not_used_for_plain_http() {
     let sandbox = Sandbox::start(Options::default()).unwrap();
     let all_proxy = format!("http://127.0.0.1:{}", proxy.port);
     let environment = [("CMAUTH_TEST_URL", sandbox.url()), ("ALL_PROXY", &all_proxy), ("https_proxy", "not a proxy")];
-    run_alone("the_environment_s_proxy_is_not_used_for_plain_http", &environment);
+    run_in_process("the_environment_s_proxy_is_not_used_for_plain_http", &environment);
     assert!(!proxy.log().contains("CONNECT 127.0.0.1:"), "{}", proxy.log());
 }
 
 #[test]
-fn a_proxy_that_is_not_there_is_a_network_error() {
+fn an_unreachable_proxy_is_a_network_error() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for scheme in ["http", "socks5"] {
         let error = call(&sandbox(), &format!("{scheme}://127.0.0.1:{port}"));
@@ -164,13 +164,13 @@ fn a_proxy_that_is_not_there_is_a_network_error() {
     }
 }
 
-/// The proxies of the environment, in a process that has one: this test calls itself.
+/// The test runs itself in processes with different environments.
 #[test]
-fn the_environment_names_the_proxy_and_who_needs_none() {
+fn the_environment_names_the_proxy_and_the_servers_that_need_none() {
     if let Ok(url) = std::env::var("CMAUTH_TEST_URL") {
         let mut config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
         config.set_base_url(&url).set_ca_file(std::env::var("CMAUTH_TEST_CA").unwrap()).set_max_retries(0);
-        let error = Client::new(&config).unwrap().refresh("nobody's").unwrap_err();
+        let error = Client::new(&config).unwrap().refresh("unknown").unwrap_err();
         assert_eq!(error.status(), Status::LoginRequired, "{error}");
         return;
     }
@@ -189,20 +189,20 @@ fn the_environment_names_the_proxy_and_who_needs_none() {
             ("HTTPS_PROXY", &format!("http://127.0.0.1:{}", proxy.port)),
             ("NO_PROXY", no_proxy),
         ];
-        run_alone("the_environment_names_the_proxy_and_who_needs_none", &environment);
+        run_in_process("the_environment_names_the_proxy_and_the_servers_that_need_none", &environment);
         let after = proxy.log().matches("CONNECT localhost:").count();
         assert_eq!(after - before, tunnels, "NO_PROXY={no_proxy}");
     }
 }
 
 #[test]
-fn a_variable_that_is_no_proxy_url_is_named_without_its_value() {
+fn the_error_for_a_bad_proxy_variable_names_it_without_its_value() {
     if std::env::var_os("CMAUTH_TEST_URL").is_some() {
         let error = Client::new(&Config::new("id", "secret")).unwrap_err();
         assert_eq!(error.status(), Status::InvalidArgument, "{error}");
         assert!(error.message().starts_with("HTTPS_PROXY: not a proxy URL"), "{error}");
         assert!(!format!("{error:?}").contains("hunter2"), "{error}");
-        // Only where it counts.
+        // A client that needs no proxy ignores the variable.
         Client::new(Config::new("id", "secret").set_proxy(Some(""))).unwrap();
         Client::new(Config::new("id", "secret").set_base_url("http://127.0.0.1:1")).unwrap();
         return;
@@ -210,6 +210,6 @@ fn a_variable_that_is_no_proxy_url_is_named_without_its_value() {
     let good = ("ALL_PROXY", "http://127.0.0.1:1");
     for bad in ["hunter2://proxy.test", "http://guest:hunter2@", "http://guest:hunter2@proxy.test:99999", "hunter2 "] {
         let environment = [("CMAUTH_TEST_URL", ""), ("HTTPS_PROXY", bad), good];
-        run_alone("a_variable_that_is_no_proxy_url_is_named_without_its_value", &environment);
+        run_in_process("the_error_for_a_bad_proxy_variable_names_it_without_its_value", &environment);
     }
 }

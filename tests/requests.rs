@@ -1,4 +1,4 @@
-//! The requests, compared with the vendor's guide byte by byte.
+//! The requests: compared with the vendor's guide byte by byte, and when a request is sent again.
 
 mod common;
 
@@ -6,13 +6,13 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use cmauth::{Advice, Status};
-use common::{BASIC, Server, Step, answer, json};
+use common::{BASIC, Server, Step, json, response};
 
 const TOKENS: &str = r#"{"access_token":"aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:10003","token_type":"bearer","refresh_token":"bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb:10003","expires_in":43199,"scope":"write"}"#;
 const REFRESH_TOKEN: &str = "bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb:10003";
 
-/// The request with its header lines in the order of the alphabet and their names in lower case, for neither matters.
-fn normal(request: &str) -> String {
+/// The request with sorted header lines, whose names are in lower case: HTTP ignores their order and case.
+fn normalized(request: &str) -> String {
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let mut lines = head.split("\r\n");
     let first = lines.next().unwrap().to_owned();
@@ -35,7 +35,7 @@ fn exchange_is_step_4_of_the_guide() {
     let server = Server::start(vec![json(200, TOKENS)]);
     server.client_with(|config| _ = config.set_scope("read")).exchange_code("AbCdEf", "https://example.com").unwrap();
     assert_eq!(
-        server.requests().iter().map(|request| normal(request)).collect::<Vec<_>>(),
+        server.requests().iter().map(|request| normalized(request)).collect::<Vec<_>>(),
         [format!(
             "POST /oauth/token?grant_type=authorization_code&scope=read&code=AbCdEf&redirect_uri=https%3A%2F%2Fexample.com HTTP/1.1\n\
              accept: application/json\n\
@@ -54,7 +54,7 @@ fn refresh_is_step_5_of_the_guide() {
     let server = Server::start(vec![json(200, TOKENS)]);
     server.client_with(|config| _ = config.set_user_agent("Recorder/1.0")).refresh(REFRESH_TOKEN).unwrap();
     assert_eq!(
-        server.requests().iter().map(|request| normal(request)).collect::<Vec<_>>(),
+        server.requests().iter().map(|request| normalized(request)).collect::<Vec<_>>(),
         [format!(
             "POST /oauth/token?grant_type=refresh_token&scope=write&refresh_token=bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb%3A10003 HTTP/1.1\n\
              accept: application/json\n\
@@ -70,10 +70,10 @@ fn refresh_is_step_5_of_the_guide() {
 
 #[test]
 fn logout_is_step_6_of_the_guide() {
-    let server = Server::start(vec![answer(200, &[], "")]);
+    let server = Server::start(vec![response(200, &[], "")]);
     server.client().logout("aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa:10003").unwrap();
     assert_eq!(
-        server.requests().iter().map(|request| normal(request)).collect::<Vec<_>>(),
+        server.requests().iter().map(|request| normalized(request)).collect::<Vec<_>>(),
         [format!(
             "DELETE /rest/v2.0/users/self/tokens/current HTTP/1.1\n\
              accept: application/json\n\
@@ -87,7 +87,7 @@ fn logout_is_step_6_of_the_guide() {
 }
 
 #[test]
-fn params_in_body_are_the_same_as_a_form() {
+fn params_in_body_are_a_form_with_the_same_parameters() {
     let server = Server::start(vec![json(200, TOKENS)]);
     let client = server.client_with(|config| _ = config.set_params_in_body(true));
     client.exchange_code("Ab+/&=", "https://example.com/a?b=c&d=é").unwrap();
@@ -98,7 +98,7 @@ fn params_in_body_are_the_same_as_a_form() {
     ];
     for (request, body) in server.requests().iter().zip(bodies) {
         assert_eq!(
-            normal(request),
+            normalized(request),
             format!(
                 "POST /oauth/token HTTP/1.1\n\
                  accept: application/json\n\
@@ -118,7 +118,7 @@ fn params_in_body_are_the_same_as_a_form() {
 
 #[test]
 fn a_base_url_with_a_path_or_a_slash_at_its_end_makes_no_double_slash() {
-    let server = Server::start(vec![answer(200, &[], "")]);
+    let server = Server::start(vec![response(200, &[], "")]);
     for (end, path) in [("/", "/rest/"), ("/gateway//", "/gateway/rest/")] {
         let url = format!("{}{end}", server.url);
         server.client_with(|config| _ = config.set_base_url(&url)).logout("a").unwrap();
@@ -128,7 +128,7 @@ fn a_base_url_with_a_path_or_a_slash_at_its_end_makes_no_double_slash() {
 }
 
 #[test]
-fn calls_share_a_kept_connection() {
+fn calls_share_a_pooled_connection() {
     let server = Server::start(vec![json(200, TOKENS)]);
     let client = server.client();
     for _ in 0..3 {
@@ -138,8 +138,8 @@ fn calls_share_a_kept_connection() {
 }
 
 #[test]
-fn a_kept_connection_that_died_is_replaced_unnoticed() {
-    // The second request finds the connection closed as it arrives.
+fn a_call_on_a_stale_connection_is_sent_again_on_a_new_one() {
+    // The server closes the connection when the second request arrives.
     let server = Server::start(vec![json(200, TOKENS), Step::Close, json(200, TOKENS)]);
     let client = server.client_with(|config| _ = config.set_max_retries(0));
     client.refresh(REFRESH_TOKEN).unwrap();
@@ -148,7 +148,7 @@ fn a_kept_connection_that_died_is_replaced_unnoticed() {
 }
 
 #[test]
-fn an_exchange_goes_out_on_a_fresh_connection_and_never_twice() {
+fn an_exchange_is_sent_on_a_new_connection_and_never_twice() {
     let server = Server::start(vec![json(200, TOKENS), Step::Close]);
     let client = server.client();
     client.refresh(REFRESH_TOKEN).unwrap();
@@ -159,10 +159,10 @@ fn an_exchange_goes_out_on_a_fresh_connection_and_never_twice() {
 }
 
 #[test]
-fn a_refresh_is_sent_again_after_a_5xx_and_a_cut_answer() {
+fn a_refresh_is_retried_after_a_5xx_and_after_an_incomplete_response() {
     let server = Server::start(vec![
-        answer(503, &["Retry-After: 0"], ""),
-        Step::AnswerAndClose("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_owned()),
+        response(503, &["Retry-After: 0"], ""),
+        Step::RespondAndClose("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{".to_owned()),
         json(200, TOKENS),
     ]);
     server.client().refresh(REFRESH_TOKEN).unwrap();
@@ -171,36 +171,36 @@ fn a_refresh_is_sent_again_after_a_5xx_and_a_cut_answer() {
 
 #[test]
 fn retries_end_with_the_last_error() {
-    let server = Server::start(vec![answer(500, &["Retry-After: 0"], "")]);
+    let server = Server::start(vec![response(500, &["Retry-After: 0"], "")]);
     let error = server.client().refresh(REFRESH_TOKEN).unwrap_err();
     assert_eq!((error.status(), server.requests().len()), (Status::Server, 3));
 }
 
 #[test]
-fn a_wait_beyond_the_deadline_is_not_begun() {
-    let server = Server::start(vec![answer(429, &["Retry-After: 3600"], "")]);
+fn a_call_fails_at_once_if_the_wait_before_its_retry_would_pass_the_deadline() {
+    let server = Server::start(vec![response(429, &["Retry-After: 3600"], "")]);
     let error = server.client().refresh(REFRESH_TOKEN).unwrap_err();
     assert_eq!((error.status(), server.requests().len()), (Status::Server, 1));
     assert_eq!(error.retry_after().map(|wait| wait.as_secs()), Some(3600));
 }
 
 #[test]
-fn an_exchange_is_not_repeated_after_a_5xx() {
-    let server = Server::start(vec![answer(503, &["Retry-After: 0"], "")]);
+fn an_exchange_is_not_retried_after_a_5xx() {
+    let server = Server::start(vec![response(503, &["Retry-After: 0"], "")]);
     let error = server.client().exchange_code("AbCdEf", "https://example.com").unwrap_err();
     assert_eq!(server.requests().len(), 1);
     assert_eq!((error.status(), error.advice()), (Status::Server, Advice::LogIn));
 }
 
 #[test]
-fn a_logout_whose_first_answer_was_lost_is_done_when_the_token_is_gone() {
+fn a_logout_whose_first_response_was_lost_succeeds_if_the_token_is_unknown_then() {
     let gone = json(401, r#"{"error":"invalid_token","error_description":"Invalid access token: a"}"#);
     let server = Server::start(vec![Step::Close, gone.clone()]);
     server.client().logout("a").unwrap();
     assert_eq!(server.requests().len(), 2);
 
-    // The same on a kept connection, which is replaced unnoticed, and after a gateway's 504.
-    for first in [Step::Close, answer(504, &["Retry-After: 0"], "")] {
+    // The same with a stale connection, and after the 504 of a gateway.
+    for first in [Step::Close, response(504, &["Retry-After: 0"], "")] {
         let server = Server::start(vec![json(200, TOKENS), first, gone.clone()]);
         let client = server.client();
         client.refresh(REFRESH_TOKEN).unwrap();
@@ -214,8 +214,8 @@ fn a_logout_whose_first_answer_was_lost_is_done_when_the_token_is_gone() {
 }
 
 #[test]
-fn no_redirect_is_followed() {
-    let server = Server::start(vec![answer(307, &["Location: /oauth/token"], "")]);
+fn redirects_are_not_followed() {
+    let server = Server::start(vec![response(307, &["Location: /oauth/token"], "")]);
     let client = server.client();
     for status in [client.refresh("a").unwrap_err().status(), client.logout("a").unwrap_err().status()] {
         assert_eq!(status, Status::Protocol);
@@ -235,7 +235,7 @@ fn a_refused_connection_is_a_network_error_and_nothing_was_sent() {
 }
 
 #[test]
-fn head_and_body_of_a_request_travel_together() {
+fn head_and_body_of_a_request_are_sent_together() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -254,14 +254,14 @@ fn head_and_body_of_a_request_travel_together() {
 }
 
 #[test]
-fn tokens_of_any_sensible_length_are_sent() {
-    // A token can become a JWT one day: some kilobytes, in the query or in a header.
+fn tokens_of_up_to_8_kib_are_sent() {
+    // A later server may use JWTs, which have some kilobytes, in the query or in a header.
     let server = Server::start(vec![json(200, TOKENS)]);
     server.client().exchange_code(&":".repeat(8192), &format!("https://h/{}", ":".repeat(8182))).unwrap();
     let error = server.client().refresh(&"t".repeat(8193)).unwrap_err();
     assert_eq!(error.to_string(), "refresh_token: it is longer than 8 KiB");
     for length in [3000, 5000, 8192] {
-        let server = Server::start(vec![json(200, TOKENS), answer(200, &[], ""), json(200, TOKENS)]);
+        let server = Server::start(vec![json(200, TOKENS), response(200, &[], ""), json(200, TOKENS)]);
         let client = server.client();
         let token = "t".repeat(length);
         client.refresh(&token).unwrap();
@@ -272,21 +272,21 @@ fn tokens_of_any_sensible_length_are_sent() {
 }
 
 #[test]
-fn a_5xx_whose_body_hangs_is_retried_all_the_same() {
-    let hangs = "HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 100\r\n\r\n".to_owned();
-    let server = Server::start(vec![Step::Answer(hangs), json(200, TOKENS)]);
+fn a_5xx_whose_body_does_not_arrive_is_retried() {
+    let without_body = "HTTP/1.1 503 X\r\nRetry-After: 0\r\nContent-Length: 100\r\n\r\n".to_owned();
+    let server = Server::start(vec![Step::Respond(without_body), json(200, TOKENS)]);
     server.client_with(|config| _ = config.set_timeout(std::time::Duration::from_secs(20))).refresh("r").unwrap();
     assert_eq!(server.requests().len(), 2);
 }
 
 #[test]
-fn a_connection_that_fails_in_the_making_is_not_taken_for_a_kept_one() {
+fn a_new_connection_that_fails_is_not_taken_for_a_stale_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // Reads the ClientHello, and closes.
+            // Reads the ClientHello, and closes the connection.
             let _ = stream.read(&mut [0; 4096]);
             sender.send(()).unwrap();
         }
@@ -296,11 +296,11 @@ fn a_connection_that_fails_in_the_making_is_not_taken_for_a_kept_one() {
     let error = cmauth::Client::new(&config).unwrap().refresh("r").unwrap_err();
     assert_eq!(error.status(), Status::Network, "{error}");
     receiver.recv().unwrap();
-    assert!(receiver.try_recv().is_err(), "it connected twice");
+    assert!(receiver.try_recv().is_err(), "the client connected twice");
 }
 
 #[test]
-fn a_request_that_no_server_takes_is_not_blamed_on_the_server() {
+fn a_request_with_too_long_a_url_is_an_invalid_argument() {
     let server = Server::start(vec![json(200, TOKENS)]);
     let long = ":".repeat(8192);
     let client = server.client_with(|config| _ = config.set_scope(&long));
@@ -310,7 +310,7 @@ fn a_request_that_no_server_takes_is_not_blamed_on_the_server() {
 }
 
 #[test]
-fn secrets_do_not_cross_a_network_in_clear_text_by_a_proxy() {
+fn a_remote_proxy_is_rejected_for_an_http_base_url() {
     let mut config = cmauth::Config::new("id", "secret");
     config.set_base_url("http://localhost:9").set_proxy(Some("http://proxy.example.com:3128"));
     let error = cmauth::Client::new(&config).unwrap_err();

@@ -5,7 +5,7 @@ mod common;
 use std::fmt::Debug;
 
 use cmauth::{Advice, Error, Status, Tokens};
-use common::{BASIC, SECRET, Server, Step, answer, json};
+use common::{BASIC, SECRET, Server, Step, json, response};
 
 const CODE: &str = "AbCdEf";
 const ACCESS: &str = "0f8fad5b-d9cb-469f-a165-70867728950e:10003";
@@ -131,10 +131,10 @@ fn each_error_of_a_logout_has_its_status() {
 #[test]
 fn a_2xx_is_a_successful_logout_whatever_its_body() {
     for step in [
-        answer(200, &[], ""),
-        answer(204, &[], ""),
+        response(200, &[], ""),
+        response(204, &[], ""),
         json(200, "<html>"),
-        Step::AnswerAndClose("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut".to_owned()),
+        Step::RespondAndClose("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ncut".to_owned()),
     ] {
         call(Logout, step).unwrap();
     }
@@ -314,8 +314,8 @@ fn each_error_says_what_happened_and_what_to_do() {
 #[test]
 fn an_incomplete_body_matters_only_if_it_decides_the_meaning() {
     let cut =
-        |status: u16| Step::AnswerAndClose(format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{\"error\":"));
-    let large = |status: u16| answer(status, &[], &"x".repeat(65537));
+        |status: u16| Step::RespondAndClose(format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{\"error\":"));
+    let large = |status: u16| response(status, &[], &"x".repeat(65537));
     for (step, status) in [
         (cut(200), Status::Network),
         (cut(400), Status::Network),

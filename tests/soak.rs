@@ -1,5 +1,5 @@
-//! Many threads on one client while everything goes wrong at once: each call ends in time with a status that fits, and
-//! nothing is left behind. A short form by default; `make soak` runs 64 threads with 200 calls each.
+//! Many threads use one client while many faults happen. Each call must end in time with an expected status, and no thread or open
+//! file may be left. By default it is short; `make soak` runs 64 threads with 200 calls each.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +13,11 @@ use cmauth::{Client, Config, Status};
 use cmauth_sandbox::{Fault, Options, Planned, Sandbox};
 
 const TIMEOUT: Duration = Duration::from_millis(400);
-/// What a call may take: 1.2 times its timeout, and what one of many threads waits for its turn on two cores.
-const LONGEST: Duration = Duration::from_millis(400 * 12 / 10 + 1500);
+/// How long a call may take: 1.2 times its timeout, and some time because many threads share two cores.
+const MAX_TIME: Duration = Duration::from_millis(400 * 12 / 10 + 1500);
 
-/// Faults of every kind that pass by themselves.
-const MISCHIEF: &[Fault] = &[
+/// The disturbances: faults of all kinds that happen once.
+const DISTURBANCES: &[Fault] = &[
     Fault::Close,
     Fault::CloseBeforeHead,
     Fault::ResetBeforeHead,
@@ -36,13 +36,13 @@ const MISCHIEF: &[Fault] = &[
     Fault::Status408,
 ];
 
-/// Entries of a folder of /proc/self: threads or open files.
+/// The number of entries of a folder in /proc/self: threads or open files.
 fn count(what: &str) -> usize {
     fs::read_dir(Path::new("/proc/self").join(what)).map_or(0, Iterator::count)
 }
 
 #[test]
-fn many_threads_under_mixed_faults_all_end_in_time_and_leave_nothing_behind() {
+fn calls_of_many_threads_with_faults_end_in_time_and_leave_no_threads_or_open_files() {
     let long = std::env::var_os("CMAUTH_SOAK").is_some();
     let (threads, calls) = if long { (64, 200) } else { (16, 15) };
     let sandbox = Sandbox::start(Options { tls: true, ..Options::default() }).unwrap();
@@ -59,14 +59,14 @@ fn many_threads_under_mixed_faults_all_end_in_time_and_leave_nothing_behind() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            let mut plan = MISCHIEF.iter().cycle();
+            let mut plan = DISTURBANCES.iter().cycle();
             while !done.load(Ordering::Relaxed) {
                 let faults: Vec<Planned> = plan.by_ref().take(4).map(|fault| fault.once()).collect();
                 sandbox.set_faults(&faults).unwrap();
-                // Faults come as fast as calls do.
+                // New faults for every eight requests.
                 let seen = sandbox.requests().len();
-                let patience = Instant::now() + TIMEOUT;
-                while sandbox.requests().len() < seen + 8 && Instant::now() < patience {
+                let deadline = Instant::now() + TIMEOUT;
+                while sandbox.requests().len() < seen + 8 && Instant::now() < deadline {
                     thread::yield_now();
                 }
             }
@@ -78,12 +78,12 @@ fn many_threads_under_mixed_faults_all_end_in_time_and_leave_nothing_behind() {
                     for i in 0..calls {
                         let begun = Instant::now();
                         let result = if i % 10 == 9 {
-                            client.logout("nobody's")
+                            client.logout("unknown")
                         } else {
                             client.refresh(refresh_token).map(|_| ())
                         };
                         let took = begun.elapsed();
-                        assert!(took <= LONGEST, "{took:?}: {result:?}");
+                        assert!(took <= MAX_TIME, "{took:?}: {result:?}");
                         let name = match &result {
                             Ok(()) => "OK",
                             Err(error) => {
@@ -104,21 +104,21 @@ fn many_threads_under_mixed_faults_all_end_in_time_and_leave_nothing_behind() {
                 })
             })
             .collect();
-        let ended_well: Vec<bool> = workers.into_iter().map(|worker| worker.join().is_ok()).collect();
+        let succeeded: Vec<bool> = workers.into_iter().map(|worker| worker.join().is_ok()).collect();
         done.store(true, Ordering::Relaxed);
-        assert!(ended_well.into_iter().all(|well| well));
+        assert!(succeeded.into_iter().all(|succeeded| succeeded));
     });
     let ended = ended.into_inner().unwrap();
     println!("{threads} threads with {calls} calls: {ended:?}");
     assert_eq!(ended.values().sum::<usize>(), threads * calls);
     assert!(ended["OK"] > 0 && ended.len() > 1, "{ended:?}");
 
-    // The same client still works, and gives back what it held.
+    // The client still works, and releases its threads and files when it is dropped.
     client.refresh(refresh_token).unwrap();
     drop(client);
     drop(sandbox);
-    let patience = Instant::now() + Duration::from_secs(20);
-    while (count("task"), count("fd")) > (before_threads, before_files) && Instant::now() < patience {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while (count("task"), count("fd")) > (before_threads, before_files) && Instant::now() < deadline {
         thread::yield_now();
     }
     assert!(count("task") <= before_threads, "threads: {} and before {before_threads}", count("task"));

@@ -1,5 +1,4 @@
-//! Whom the client trusts: every way in which a certificate or a handshake can be wrong ends the call before a secret is
-//! sent, with a reason in words.
+//! TLS: with a bad certificate or handshake, a call fails before a secret is sent, and the error names the reason.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +16,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 const TOKENS: &str = r#"{"access_token":"a","token_type":"bearer","refresh_token":"r","expires_in":1}"#;
 
-/// A folder in the build folder for one test's files.
+/// A folder for the files of one test, in the build folder.
 fn folder() -> PathBuf {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tls-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
@@ -25,7 +24,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-/// An authority, with the file that makes it trusted.
+/// A certificate authority, and the file with its certificate.
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     file: PathBuf,
@@ -42,7 +41,7 @@ impl Authority {
         Authority { issuer, file }
     }
 
-    /// A server with a certificate of this authority, which answers every request with tokens.
+    /// A server with a certificate of this authority. It responds to each request with tokens.
     fn server(&self, change: impl FnOnce(&mut CertificateParams)) -> String {
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         change(&mut params);
@@ -67,7 +66,7 @@ impl Authority {
     }
 }
 
-/// Serves every connection by `serve`, on a thread that ends with the test process.
+/// Serves each connection with `serve`, on a thread that ends with the test process.
 fn listen(serve: impl Fn(TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -82,7 +81,7 @@ fn refresh(url: &str, set: impl FnOnce(&mut Config)) -> Result<(), Error> {
     Client::new(&config)?.refresh("r").map(|_| ())
 }
 
-fn assert_unsafe(result: Result<(), Error>, reason: &str) {
+fn assert_tls_error(result: Result<(), Error>, reason: &str) {
     let error = result.unwrap_err();
     assert_eq!((error.status(), error.advice()), (Status::Tls, Advice::Fix), "{error}");
     assert!(error.message().contains(reason), "{error}");
@@ -90,7 +89,7 @@ fn assert_unsafe(result: Result<(), Error>, reason: &str) {
 }
 
 #[test]
-fn a_ca_file_is_trusted_in_place_of_the_system_or_beside_it() {
+fn a_ca_file_is_trusted_in_place_of_the_system_s_certificates_or_in_addition() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
     let url = ours.server(|_| {});
     refresh(&url, |config| _ = config.set_ca_file(&ours.file)).unwrap();
@@ -99,42 +98,42 @@ fn a_ca_file_is_trusted_in_place_of_the_system_or_beside_it() {
 }
 
 #[test]
-fn an_unknown_authority_is_refused() {
-    let (ours, other) = (Authority::new("ours"), Authority::new("stranger"));
+fn an_untrusted_authority_is_rejected() {
+    let (ours, other) = (Authority::new("ours"), Authority::new("untrusted"));
     let url = ours.server(|_| {});
-    assert_unsafe(refresh(&url, |_| {}), "the issuer of its certificate is not trusted");
+    assert_tls_error(refresh(&url, |_| {}), "the issuer of its certificate is not trusted");
     let replaced = refresh(&url, |config| _ = config.set_ca_file(&other.file));
-    assert_unsafe(replaced, "the issuer of its certificate is not trusted");
+    assert_tls_error(replaced, "the issuer of its certificate is not trusted");
 }
 
 #[test]
-fn a_certificate_for_another_host_is_refused() {
+fn a_certificate_for_another_host_is_rejected() {
     let ours = Authority::new("ours");
     let url = ours.server(|params| {
         params.subject_alt_names = vec![rcgen::SanType::DnsName("rest.cameramanager.com".try_into().unwrap())];
     });
-    assert_unsafe(refresh(&url, |config| _ = config.set_ca_file(&ours.file)), "is for another host");
+    assert_tls_error(refresh(&url, |config| _ = config.set_ca_file(&ours.file)), "is for another host");
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_refused() {
+fn a_certificate_that_has_expired_or_is_not_valid_yet_is_rejected() {
     let ours = Authority::new("ours");
     let expired = ours.server(|params| params.not_after = date_time_ymd(2020, 1, 1));
-    assert_unsafe(refresh(&expired, |config| _ = config.set_ca_file(&ours.file)), "has expired");
+    assert_tls_error(refresh(&expired, |config| _ = config.set_ca_file(&ours.file)), "has expired");
     let early = ours.server(|params| params.not_before = date_time_ymd(2090, 1, 1));
-    assert_unsafe(refresh(&early, |config| _ = config.set_ca_file(&ours.file)), "is not valid yet");
+    assert_tls_error(refresh(&early, |config| _ = config.set_ca_file(&ours.file)), "is not valid yet");
 }
 
 #[test]
-fn a_port_that_does_not_speak_tls_is_refused() {
+fn a_port_without_tls_is_rejected() {
     let url = listen(|mut stream| {
         let _ = stream.read(&mut [0; 1024]);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
     });
-    assert_unsafe(refresh(&url, |_| {}), "does not speak TLS");
+    assert_tls_error(refresh(&url, |_| {}), "does not speak TLS");
 }
 
-/// `openssl s_server` with options; it ends with its handle.
+/// A running `openssl s_server`. Dropping it ends the program.
 struct OpenSsl(Child);
 
 impl Drop for OpenSsl {
@@ -145,7 +144,7 @@ impl Drop for OpenSsl {
 }
 
 #[test]
-fn tls_below_1_2_is_refused() {
+fn tls_below_1_2_is_rejected() {
     if Command::new("openssl").arg("version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "CI must have openssl: see scripts/setup-ci");
         eprintln!("SKIPPED: no openssl here; `make setup-ci` installs it");
@@ -177,16 +176,16 @@ fn tls_below_1_2_is_refused() {
             config.set_ca_file(&ours.file).set_timeout(std::time::Duration::from_millis(500));
         });
         if accepted {
-            // The handshake is done; openssl's server shows the request and answers nothing.
+            // The handshake succeeded. The server of openssl prints the request and does not respond.
             assert_eq!(result.unwrap_err().status(), Status::Timeout, "{version}");
         } else {
-            assert_unsafe(result, "no TLS 1.2 or 1.3");
+            assert_tls_error(result, "no TLS 1.2 or 1.3");
         }
     }
 }
 
 #[test]
-fn a_ca_file_that_cannot_be_used_is_named() {
+fn the_error_for_an_unusable_ca_file_names_it() {
     let folder = folder();
     let missing = folder.join("missing.pem");
     let (empty, garbage, broken) = (folder.join("empty.pem"), folder.join("garbage"), folder.join("broken.pem"));

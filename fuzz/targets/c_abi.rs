@@ -1,4 +1,4 @@
-//! The C entry points with any text: every call returns, and every handle can be freed. Nothing is sent.
+//! The C functions with any text: each call returns, and each handle can be freed. Nothing is sent.
 
 #![no_main]
 
@@ -8,7 +8,7 @@ use std::ptr::{null, null_mut};
 use cmauth_c_abi::{client::*, config::*, error::*, login::*, tokens::*};
 use libfuzzer_sys::fuzz_target;
 
-/// The texts of the input: NUL ends each; one that is empty stands for NULL.
+/// The texts of the input, separated by NUL. An empty text stands for NULL.
 fn texts(data: &[u8]) -> Vec<Option<CString>> {
     let text = |piece: &[u8]| (!piece.is_empty()).then(|| CString::new(piece).unwrap());
     data.split(|byte| *byte == 0).map(text).chain(std::iter::repeat_n(None, 10)).collect()
@@ -17,7 +17,7 @@ fn texts(data: &[u8]) -> Vec<Option<CString>> {
 fuzz_target!(|data: &[u8]| {
     let texts = texts(data);
     let at = |i: usize| -> *const c_char { texts[i].as_ref().map_or(null(), |text| text.as_ptr()) };
-    // SAFETY: strings as the header wants them, NULL included, and handles that the library gave.
+    // SAFETY: the strings are NUL-terminated or NULL, and the handles come from the library.
     unsafe {
         let public = data.len() % 7 == 0;
         let config = if public { cm_config_new_public(at(0)) } else { cm_config_new(at(0), at(1)) };
@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         cm_config_set_base_url(config, c"http://127.0.0.1:1".as_ptr());
         let (mut client, mut login, mut tokens, mut error) = (null_mut(), null_mut(), null_mut(), null_mut());
         if cm_client_new(config, &mut client, &mut error) == cm_status::Ok {
-            // Whatever follows stays here.
+            // After the cancel, no call sends anything.
             cm_client_cancel(client);
             let _ = cm_login_new(client, at(5), &mut login, &mut error);
             read(error);
@@ -62,9 +62,9 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// # Safety
-/// `error` is NULL or a handle, which is freed.
+/// `error` is NULL or a handle, and is freed.
 unsafe fn read(error: *mut cm_error) {
-    // SAFETY: as this function's.
+    // SAFETY: the caller keeps the rule above.
     unsafe {
         let message = CStr::from_ptr(cm_error_message(error)).to_str().unwrap();
         assert!(!message.contains(char::is_control), "{message:?}");

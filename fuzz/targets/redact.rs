@@ -1,4 +1,4 @@
-//! No text of a server shows a secret of this length or more: the secret is the beginning of the data, the text the rest.
+//! A redacted text does not contain the secret. The data begins with the secret; the rest is the text.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Any URL that a browser comes back to is judged without a panic, and nothing is sent for one without the state.
+//! Any URL as the redirect of a login: the check does not panic, and without the right state nothing is sent.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|url: &str| {
     assert!(!error.request_sent());
     assert!(!error.to_string().contains(char::is_control), "{error:?}");
     if is_redirect {
-        // It has a code or an error, so what is wrong with it is the state, or that something stands there twice.
+        // It has a code or an error, so its state is wrong, or a parameter is repeated.
         assert!(!error.message().contains("no query"), "{error}");
     }
     let _ = Login::new(&client(), url);

@@ -1,4 +1,4 @@
-//! Any response becomes tokens or an error without a secret: the status in the first two bytes, the body after them.
+//! Any response becomes tokens, or an error without a secret. The first two bytes are the status; the rest is the body.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Tokens from any JSON: refused without a word of it, or the same again after a round trip.
+//! Any JSON as saved tokens: the error quotes nothing of it, or the tokens survive a round trip.
 
 #![no_main]
 

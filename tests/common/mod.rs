@@ -1,6 +1,6 @@
-//! A scripted server for tests that look at single bytes: it records what it receives and answers what it is told.
+//! A scripted server, for tests that need control of each byte. It records the requests and sends the given responses.
 
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, reason = "each test program uses only some of it")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,29 +11,29 @@ use cmauth::{Client, Config};
 
 pub const ID: &str = "cameramanager.test";
 pub const SECRET: &str = "qwertyuiopasdfghjklzxcvbnm12345";
-/// `base64(id:secret)` of the guide's key.
+/// `base64(id:secret)` of the API key in the guide's example.
 pub const BASIC: &str = "Y2FtZXJhbWFuYWdlci50ZXN0OnF3ZXJ0eXVpb3Bhc2RmZ2hqa2x6eGN2Ym5tMTIzNDU=";
 
-/// What the server does with one request.
+/// The reaction of the server to one request.
 #[derive(Clone)]
 pub enum Step {
-    /// Writes these bytes and keeps the connection.
-    Answer(String),
-    /// Closes without a byte.
+    /// Sends these bytes and keeps the connection open.
+    Respond(String),
+    /// Closes the connection without a response.
     Close,
-    /// Writes these bytes, then closes.
-    AnswerAndClose(String),
+    /// Sends these bytes, then closes the connection.
+    RespondAndClose(String),
 }
 
-/// An answer with status, further header lines and a body.
-pub fn answer(status: u16, headers: &[&str], body: &str) -> Step {
+/// A response with a status, more header lines and a body.
+pub fn response(status: u16, headers: &[&str], body: &str) -> Step {
     let headers: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
-    Step::Answer(format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
+    Step::Respond(format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len()))
 }
 
-/// A JSON answer, as the real server sends it.
+/// A JSON response with the headers of the real server.
 pub fn json(status: u16, body: &str) -> Step {
-    answer(status, &["Content-Type: application/json;charset=UTF-8", "Cache-Control: no-store"], body)
+    response(status, &["Content-Type: application/json;charset=UTF-8", "Cache-Control: no-store"], body)
 }
 
 pub struct Server {
@@ -44,7 +44,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the steps in turn, one for each request, over however many connections; the last one is repeated.
+    /// Takes one step for each request, on all connections together. It repeats the last step.
     pub fn start(steps: Vec<Step>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -59,7 +59,7 @@ impl Server {
                 let (received, steps) = (received.clone(), steps.clone());
                 thread::spawn(move || serve(&stream, &received, &steps));
                 if Arc::strong_count(&opened) == 1 {
-                    return; // The server was dropped; this connection woke us up.
+                    return; // The server was dropped, and has made this connection to end this thread.
                 }
             }
         });
@@ -77,7 +77,7 @@ impl Server {
         Client::new(&config).unwrap()
     }
 
-    /// Every request so far: head and body, as received.
+    /// All requests so far: head and body, as received.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -92,7 +92,7 @@ impl Drop for Server {
         for connection in std::mem::take(&mut self.connections).lock().unwrap().iter() {
             let _ = connection.shutdown(Shutdown::Both);
         }
-        // Wakes the thread out of accept.
+        // Ends the wait of the thread in accept.
         let _ = TcpStream::connect(self.url.trim_start_matches("http://"));
         let _ = self.thread.take().map(JoinHandle::join);
     }
@@ -108,12 +108,12 @@ fn serve(stream: &TcpStream, received: &Mutex<Vec<String>>, steps: &[Step]) {
         };
         let mut writer = stream;
         match step {
-            Some(Step::Answer(text)) => {
+            Some(Step::Respond(text)) => {
                 if writer.write_all(text.as_bytes()).is_err() {
                     return;
                 }
             }
-            Some(Step::AnswerAndClose(text)) => {
+            Some(Step::RespondAndClose(text)) => {
                 let _ = writer.write_all(text.as_bytes());
                 break;
             }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use cmauth::bindings::interruptible;
 use cmauth::{Advice, Client, Config, Error, Loopback, Status, Tokens};
-use common::{ID, SECRET, Server, Step, answer, json};
+use common::{ID, SECRET, Server, Step, json, response};
 
 const TOKENS: &str =
     r#"{"access_token":"a","token_type":"bearer","refresh_token":"r","expires_in":43199,"scope":"write"}"#;

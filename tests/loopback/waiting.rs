@@ -41,7 +41,7 @@ fn assert_cancelled(steps: Vec<Step>, at: impl FnOnce(&WaitingLogin), end: impl 
 fn a_wait_is_cancelled_from_another_thread() {
     assert_cancelled(vec![], |_| {}, |waiting| waiting.login.cancel());
     // While the exchange waits for its retry.
-    let silent = answer(503, &["Retry-After: 20"], "");
+    let silent = response(503, &["Retry-After: 20"], "");
     let error = assert_cancelled(
         vec![silent],
         |waiting| {
@@ -98,7 +98,7 @@ fn cancelling_the_client_ends_the_wait() {
 #[test]
 fn an_interrupted_call_ends_wherever_it_waits() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let retry = Server::start(vec![answer(503, &["Retry-After: 20"], "")]);
+    let retry = Server::start(vec![response(503, &["Retry-After: 20"], "")]);
     for url in [
         format!("http://{}", listener.local_addr().unwrap()),
         format!("https://{}", listener.local_addr().unwrap()),
