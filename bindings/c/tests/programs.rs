@@ -151,7 +151,7 @@ fn the_system_s_trust_counts_by_default_and_its_absence_is_said() {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.starts_with("TLS: this machine has no certificate authorities to trust"), "{told}");
+    assert!(told.starts_with("TLS: the system has no trusted root certificates"), "{told}");
 }
 
 #[test]
