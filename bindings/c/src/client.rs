@@ -1,8 +1,7 @@
 //! Client: a config made usable, and the three calls. It remembers no user and no token.
 
-use std::ffi::c_char;
-
 use cmauth::Client;
+use libc::c_char;
 
 use crate::config::cm_config;
 use crate::error::{cm_error, cm_status};

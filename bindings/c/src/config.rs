@@ -1,10 +1,10 @@
 //! Config: the API key, the server, and the limits.
 
-use std::ffi::{c_char, c_int};
 use std::time::Duration;
 
 use cmauth::Config;
 use cmauth::bindings::reject_setting;
+use libc::{c_char, c_int};
 
 use crate::guard;
 

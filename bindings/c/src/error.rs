@@ -1,9 +1,9 @@
 //! Error: a status to branch on, advice on what to do, and the details for the log. Never a secret.
 
-use std::ffi::{c_char, c_int};
 use std::ptr::null;
 
 use cmauth::{Advice, Error, Status};
+use libc::{c_char, c_int};
 
 use crate::guard;
 use crate::text::{Text, or_null};

@@ -2,10 +2,11 @@
 //!
 //! Every exported function does its work inside [`call`], [`done`] or [`value`].
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 
 use cmauth::Error;
 use cmauth::bindings::{catch_panic, invalid_argument};
+use libc::c_char;
 
 use crate::error::{cm_error, cm_status};
 

@@ -1,6 +1,6 @@
 //! Log: one line an event, for your own log. Without secrets, and off until asked for.
 
-use std::ffi::{c_char, c_int, c_void};
+use libc::{c_char, c_int, c_void};
 use std::sync::{Once, OnceLock, PoisonError, RwLock};
 
 use log::{LevelFilter, Log, Metadata, Record};

@@ -1,13 +1,13 @@
 //! Login: one login under way. Open its URL in the user's browser; then give the URL that it comes back to to
 //! `cm_login_finish`, or, for a login that listens on this machine, call `cm_login_wait`.
 
-use std::ffi::{c_char, c_int};
 use std::ptr::null;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use cmauth::bindings::invalid_argument;
 use cmauth::{Error, Login, Loopback};
+use libc::{c_char, c_int};
 
 use crate::client::cm_client;
 use crate::error::{cm_error, cm_status};

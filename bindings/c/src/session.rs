@@ -1,10 +1,10 @@
 //! Session: one logged-in user, asked by any thread of any process for a token that is valid now.
 
-use std::ffi::{c_int, c_void};
 use std::ptr::null;
 
 use cmauth::bindings::{already_logged_out, with_tokens_at_hand};
 use cmauth::{Health, LoggedOut, Session};
+use libc::{c_int, c_void};
 
 use crate::client::cm_client;
 use crate::error::{cm_error, cm_status};

@@ -1,12 +1,12 @@
 //! Store: where the tokens of a session outlive the process: memory, one file, or your own.
 
-use std::ffi::{c_char, c_int, c_void};
 use std::mem::{offset_of, size_of};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cmauth::bindings::invalid_argument;
 use cmauth::{Error, FileStore, MemoryStore, Secret, Store, StoreError};
+use libc::{c_char, c_int, c_void, size_t};
 
 use crate::guard;
 use crate::text::Text;
@@ -54,7 +54,7 @@ pub struct cm_store_reply {
 #[derive(Clone, Copy)]
 pub struct cm_store_callbacks {
     /// `sizeof(cm_store_callbacks)`: which of them you know. Later versions add to the end.
-    pub size: usize,
+    pub size: size_t,
     /// Hands over the record that was saved last by `cm_store_reply_set_record`, or nothing where there is none, and
     /// returns `CM_STORE_RESULT_OK`. Never half of one. A store that keeps the generation hands that over too, by
     /// `cm_store_reply_set_generation`, also where there is no record. Not NULL.
@@ -159,7 +159,7 @@ unsafe fn read(callbacks: *const cm_store_callbacks) -> Result<cm_store_callback
         return Err(invalid_argument("callbacks", "it is NULL"));
     }
     // SAFETY: not NULL, and the caller's table begins with its size.
-    let size = unsafe { callbacks.cast::<usize>().read() };
+    let size = unsafe { callbacks.cast::<size_t>().read() };
     if size < NEEDED {
         return Err(invalid_argument("callbacks", "its size is wrong; set it to sizeof(cm_store_callbacks)"));
     }

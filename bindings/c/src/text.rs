@@ -1,6 +1,6 @@
 //! Texts that C borrows from a handle.
 
-use std::ffi::c_char;
+use libc::c_char;
 
 /// A NUL-terminated copy of a text, wiped when its handle is freed, as all memory is here.
 pub(crate) struct Text(Vec<u8>);

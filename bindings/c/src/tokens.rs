@@ -1,11 +1,12 @@
 //! Tokens: what the server gave, and until when. A refresh gives new ones.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ptr::null;
 use std::sync::OnceLock;
 
 use cmauth::{Secret, Tokens};
+use libc::c_char;
 
 use crate::error::{cm_error, cm_status};
 use crate::guard;

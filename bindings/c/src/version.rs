@@ -1,8 +1,7 @@
 //! Version, and names for logs.
 
-use std::ffi::{c_char, c_int};
-
 use crate::guard;
+use libc::{c_char, c_int};
 
 /// The version of this header; `cm_version` gives the library's.
 pub const CM_VERSION_MAJOR: c_int = 0;
