@@ -3,6 +3,7 @@
 use cmauth::Client;
 use libc::c_char;
 
+use crate::call;
 use crate::config::cm_config;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
@@ -29,7 +30,7 @@ pub unsafe extern "C" fn cm_client_new(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("client", client, error, || {
+        call::with_result("client", client, error, || {
             let config = guard::handle("config", config)?;
             Ok(cm_client(Client::new(&config.0)?))
         })
@@ -89,7 +90,7 @@ pub unsafe extern "C" fn cm_exchange_code(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
             let code = guard::text("code", code)?;
             let redirect_uri = guard::text("redirect_uri", redirect_uri)?;
@@ -119,7 +120,7 @@ pub unsafe extern "C" fn cm_refresh(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
             let refresh_token = guard::text("refresh_token", refresh_token)?;
             Ok(cm_tokens::new(&client.0.refresh(refresh_token)?))
@@ -146,7 +147,7 @@ pub unsafe extern "C" fn cm_logout(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::done(error, || {
+        call::without_result(error, || {
             let client = guard::handle("client", client)?;
             client.0.logout(guard::text("access_token", access_token)?)
         })

@@ -1,8 +1,8 @@
 //! Log: one line an event, for your own log. Without secrets, and off until asked for.
 
-use libc::{c_char, c_int, c_void};
 use std::sync::{Once, OnceLock, PoisonError, RwLock};
 
+use libc::{c_char, c_int, c_void};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::guard;

@@ -9,6 +9,7 @@ use cmauth::bindings::invalid_argument;
 use cmauth::{Error, Login, Loopback};
 use libc::{c_char, c_int};
 
+use crate::call;
 use crate::client::cm_client;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn cm_login_new(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("login", login, error, || {
+        call::with_result("login", login, error, || {
             let client = guard::handle("client", client)?;
             let login = Login::new(&client.0, guard::text("redirect_uri", redirect_uri)?)?;
             Ok(cm_login::new(Kind::Plain(login)))
@@ -99,7 +100,7 @@ pub unsafe extern "C" fn cm_login_listen(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("login", login, error, || {
+        call::with_result("login", login, error, || {
             let client = guard::handle("client", client)?;
             let port = port.try_into().map_err(|_| invalid_argument("port", "not a number from 0 to 65535"))?;
             Ok(cm_login::new(Kind::Listening(Loopback::listen(&client.0, port)?)))
@@ -128,7 +129,7 @@ pub unsafe extern "C" fn cm_login_from_json(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("login", login, error, || {
+        call::with_result("login", login, error, || {
             let client = guard::handle("client", client)?;
             Ok(cm_login::new(Kind::Plain(Login::from_json(&client.0, guard::text("json", json)?)?)))
         })
@@ -198,7 +199,7 @@ pub unsafe extern "C" fn cm_login_finish(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let login = guard::handle("login", login)?;
             let redirected_url = guard::text("redirected_url", redirected_url)?;
             Ok(cm_tokens::new(&login.login().finish(redirected_url)?))
@@ -229,7 +230,7 @@ pub unsafe extern "C" fn cm_login_wait(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let loopback = guard::handle("login", login)?.loopback()?;
             let timeout = u64::try_from(timeout_ms).ok().filter(|timeout| *timeout > 0);
             let timeout = timeout.ok_or_else(|| invalid_argument("timeout_ms", "not more than 0"))?;

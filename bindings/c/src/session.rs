@@ -6,6 +6,7 @@ use cmauth::bindings::{already_logged_out, with_tokens_at_hand};
 use cmauth::{Health, LoggedOut, Session};
 use libc::{c_int, c_void};
 
+use crate::call;
 use crate::client::cm_client;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
@@ -53,7 +54,7 @@ pub unsafe extern "C" fn cm_session_open(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("session", session, error, || {
+        call::with_result("session", session, error, || {
             let client = guard::handle("client", client)?;
             let store = guard::handle("store", store)?.store.clone()?;
             Ok(cm_session(Session::open_shared(&client.0, store)?))
@@ -91,7 +92,7 @@ pub unsafe extern "C" fn cm_session_start(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::done(error, || {
+        call::without_result(error, || {
             let session = guard::handle("session", session)?;
             session.0.start(&guard::handle("tokens", tokens)?.core())
         })
@@ -127,7 +128,7 @@ pub unsafe extern "C" fn cm_session_tokens(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let session = &guard::handle("session", session)?.0;
             match with_tokens_at_hand(session, cm_tokens::new) {
                 Some(tokens) => Ok(tokens),
@@ -163,7 +164,7 @@ pub unsafe extern "C" fn cm_session_rejected(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let session = guard::handle("session", session)?;
             let rejected = guard::handle("rejected", rejected)?;
             Ok(cm_tokens::new(&session.0.rejected(&rejected.core())?))
@@ -186,7 +187,7 @@ pub unsafe extern "C" fn cm_session_rejected(
 pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::done(error, || match guard::handle("session", session)?.0.logout()? {
+        call::without_result(error, || match guard::handle("session", session)?.0.logout()? {
             LoggedOut::Confirmed => Ok(()),
             LoggedOut::AlreadyGone => Err(already_logged_out()),
         })
@@ -205,7 +206,7 @@ pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *m
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_forget(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
     // SAFETY: parameters as the conventions have them.
-    unsafe { guard::done(error, || guard::handle("session", session)?.0.forget()) }
+    unsafe { call::without_result(error, || guard::handle("session", session)?.0.forget()) }
 }
 
 /// Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called outside all
@@ -261,7 +262,7 @@ pub unsafe extern "C" fn cm_session_on_change(
 pub unsafe extern "C" fn cm_session_health(session: *const cm_session, health: *mut *mut cm_health) -> cm_status {
     // SAFETY: parameters as the conventions have them; no error is given out.
     unsafe {
-        guard::call("health", health, std::ptr::null_mut(), || {
+        call::with_result("health", health, std::ptr::null_mut(), || {
             let health = guard::handle("session", session)?.0.health();
             Ok(cm_health { last_error: health.last_error.as_ref().map(cm_error::new), health })
         })

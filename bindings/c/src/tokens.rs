@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use cmauth::{Secret, Tokens};
 use libc::c_char;
 
+use crate::call;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::text::Text;
@@ -228,6 +229,8 @@ pub unsafe extern "C" fn cm_tokens_from_json(
 ) -> cm_status {
     // SAFETY: parameters as the conventions have them.
     unsafe {
-        guard::call("tokens", tokens, error, || Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?)))
+        call::with_result("tokens", tokens, error, || {
+            Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?))
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! Version, and names for logs.
 
-use crate::guard;
 use libc::{c_char, c_int};
+
+use crate::guard;
 
 /// The version of this header; `cm_version` gives the library's.
 pub const CM_VERSION_MAJOR: c_int = 0;
