@@ -1,4 +1,5 @@
-//! Log: one line an event, for your own log. Without secrets, and off until asked for.
+//! Log. You need it to see what the library does: your callback receives one line for each event.
+//! The log is off until you call `cm_set_log`. No line contains a secret.
 
 use std::sync::{Once, OnceLock, PoisonError, RwLock};
 
@@ -8,25 +9,24 @@ use log::{LevelFilter, Log, Metadata, Record};
 use crate::guard;
 use crate::text::Text;
 
-/// How much is logged. Each level has those before it.
+/// Which events are logged. Each level includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum cm_log_level {
-    /// Nothing.
+    /// None.
     Off = 0,
-    /// Calls that were sent and failed, or were cancelled.
+    /// Requests that failed or were cancelled.
     Error = 1,
-    /// Requests that are sent again, and why; redirects that do not belong to their login.
+    /// Requests that are sent again, with the reason; logins and stores that failed.
     Warn = 2,
-    /// Calls that succeeded.
+    /// Calls that succeeded; changes of a session.
     Info = 3,
-    /// Every request and answer.
+    /// Every request and response.
     Debug = 4,
 }
 
-/// Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
-/// whatever thread is in a call, and on those on which the library refreshes the tokens of sessions, several at once; it
-/// must not call this library, nor throw.
+/// Receives one line of the log, without a line end. `line` is valid until the callback returns. Several threads
+/// can call it at the same time. It must not call the library.
 pub type cm_log_callback = Option<unsafe extern "C" fn(context: *mut c_void, level: cm_log_level, line: *const c_char)>;
 
 #[derive(Clone, Copy)]
@@ -45,15 +45,15 @@ static OWNER: OnceLock<u32> = OnceLock::new();
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 
-/// Sets where the log goes, for all of this process. When it returns, the callback that was set before is no longer
-/// running, and its context can be freed: hold no lock that the callback takes. In the child of a fork that was made while
-/// a line was logged, the log can only be turned off.
+/// Sets the log callback of this process. When the call returns, the previous callback is no longer in use, so you
+/// can free its context. Do not hold a lock that the callback takes. Do not call this function in the callback.
 ///
-/// @param level     a `cm_log_level`; one that is none counts as the nearest
+/// If a thread was logging a line at the time of a `fork`, the child can turn the log off but cannot set another
+/// callback.
+///
+/// @param level     a `cm_log_level`; for another number the nearest level counts
 /// @param callback  receives the lines; NULL turns the log off
 /// @param context   passed to the callback; may be NULL
-///
-/// Any thread, but not from the callback. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, context: *mut c_void) {
     static LOGGER: Once = Once::new();

@@ -1,4 +1,5 @@
-//! Tokens: what the server gave, and until when. A refresh gives new ones.
+//! Tokens. You need these functions to read the access token for your requests, and when it expires.
+//! Tokens never change, because a refresh makes new ones. Save them in a session, or as JSON.
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -13,7 +14,7 @@ use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::text::Text;
 
-/// The tokens of one logged-in user. Immutable: any number of threads may use them at once.
+/// The tokens of one logged-in user.
 pub struct cm_tokens {
     texts: Texts,
     refresh_token: Option<u32>,
@@ -103,23 +104,15 @@ impl cm_tokens {
     }
 }
 
-/// Frees tokens, and wipes them. The server is not told: that is `cm_logout`.
-///
-/// @param tokens  the tokens, or NULL
-///
-/// Not while another thread uses them. Since 0.1.
+/// Frees tokens. The server is not told: see `cm_logout`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_free(tokens: *mut cm_tokens) {
     // SAFETY: a handle as the conventions have it.
     unsafe { guard::free(tokens) }
 }
 
-/// The access token, for "Authorization: Bearer …". Opaque: CameraManager's look like "<UUID>:<zone>".
-///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the access token, borrowed from the tokens
-///
-/// Any thread. Since 0.1.
+/// The access token, for "Authorization: Bearer …". Those of CameraManager look like "<UUID>:<zone>", but do not
+/// rely on it.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *const c_char {
@@ -129,10 +122,7 @@ pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *co
 
 /// The refresh token, for `cm_refresh`. It works until the user logs out.
 ///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the refresh token, borrowed from the tokens; NULL where the server gave none
-///
-/// Any thread. Since 0.1.
+/// @return the refresh token; NULL if the server sent none
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *const c_char {
@@ -140,12 +130,7 @@ pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *c
     unsafe { guard::get(tokens, null(), |tokens| tokens.refresh_token.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
-/// The token type, "bearer" in the server's spelling.
-///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the type, borrowed from the tokens
-///
-/// Any thread. Since 0.1.
+/// The token type, "bearer" in the spelling of the server.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *const c_char {
@@ -153,12 +138,9 @@ pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *cons
     unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(tokens.token_type)) }
 }
 
-/// What the tokens allow, as the server said it: "write", "read write".
+/// The scope that the user granted, in the words of the server: "write", "read write".
 ///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the scope, borrowed from the tokens; NULL where the server did not say
-///
-/// Any thread. Since 0.1.
+/// @return the scope; NULL if the server did not send it
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_char {
@@ -166,12 +148,9 @@ pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_c
     unsafe { guard::get(tokens, null(), |tokens| tokens.scope.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
-/// When the access token ends, counted from before the request was sent.
+/// When the access token expires. Its lifetime counts from before the request was sent.
 ///
-/// @param tokens  the tokens; NULL gives 0
-/// @return Unix seconds; INT64_MAX: never
-///
-/// Any thread. Since 0.1.
+/// @return Unix seconds; `INT64_MAX`: never
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
@@ -179,12 +158,9 @@ pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
     unsafe { guard::get(tokens, 0, |tokens| tokens.expires_at.unwrap_or(i64::MAX)) }
 }
 
-/// How long the access token still lives, by this machine's clock.
+/// How long the access token is still valid, by the clock of this machine.
 ///
-/// @param tokens  the tokens; NULL gives 0
-/// @return seconds left now, at least 0; INT64_MAX: it never expires
-///
-/// Any thread. Since 0.1.
+/// @return seconds, at least 0; `INT64_MAX`: it never expires
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
@@ -192,15 +168,10 @@ pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
     unsafe { guard::get(tokens, 0, |tokens| tokens.core().expires_in().unwrap_or(i64::MAX)) }
 }
 
-/// The tokens as JSON, for you to keep: as secret as the tokens in it.
+/// The tokens as JSON, to save them yourself. Protect it as you protect the tokens.
 ///
-/// An object with "access_token", "token_type", and where there are any "refresh_token", "scope" and "expires_at" (Unix
-/// seconds). Later versions may add keys.
-///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the JSON, borrowed from the tokens
-///
-/// Any thread. Since 0.1.
+/// The JSON is an object with the keys "access_token" and "token_type", and if they are known "refresh_token",
+/// "scope" and "expires_at" (Unix seconds). Later versions may add keys.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c_char {
@@ -212,14 +183,10 @@ pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c
     }
 }
 
-/// Makes tokens from the JSON of `cm_tokens_to_json`. Keys it does not know are passed over.
+/// Makes tokens from the JSON of `cm_tokens_to_json`. Unknown keys are ignored.
 ///
-/// @param json    the JSON; not NULL
-/// @param tokens  receives the tokens; not NULL
-/// @param error   receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`, naming the key, where it holds no tokens
-///
-/// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+/// @param tokens  receives the tokens
+/// @retval CM_STATUS_INVALID_ARGUMENT  the JSON contains no tokens; the message names the key
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_from_json(
