@@ -97,7 +97,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Compilers that can warn when a status or a result is not looked at. */
+/* Lets compilers warn if a program ignores a status or a result. */
 #if defined(__GNUC__) || defined(__clang__)
 #define CM_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -1077,7 +1077,7 @@ void cm_store_reply_set_message(cm_store_reply *reply,
                                 const char *message);
 
 /*
- * Error. You need these functions when a call fails: they give its status, advice on what to do, and a line for your log.
+ * Error. You need these functions when a call fails: they give its status, advice on what to do, and a log line.
  * Branch on the status or the advice, never on a text. No text contains a secret.
  */
 

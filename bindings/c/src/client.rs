@@ -27,7 +27,7 @@ pub unsafe extern "C" fn cm_client_new(
     client: *mut *mut cm_client,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("client", client, error, || {
             let config = guard::handle("config", config)?;
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn cm_client_new(
 /// Frees a client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(client) }
 }
 
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
 /// returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_cancel(client: *const cm_client) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(client, (), |client| client.0.cancel()) }
 }
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn cm_exchange_code(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn cm_refresh(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn cm_logout(
     access_token: *const c_char,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::without_result(error, || {
             let client = guard::handle("client", client)?;

@@ -24,7 +24,7 @@ pub struct cm_config(pub(crate) Config);
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_new(client_id: *const c_char, client_secret: *const c_char) -> *mut cm_config {
     guard::value(std::ptr::null_mut(), || {
-        // SAFETY: strings as the conventions have them.
+        // SAFETY: the texts follow the header's rules.
         let (id, secret) = unsafe { (guard::text_or_problem(client_id), guard::text_or_problem(client_secret)) };
         let config = match (id, secret) {
             (Ok(id), Ok(secret)) => Config::new(id, secret),
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn cm_config_new(client_id: *const c_char, client_secret: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_new_public(client_id: *const c_char) -> *mut cm_config {
     guard::value(std::ptr::null_mut(), || {
-        // SAFETY: a string as the conventions have it.
+        // SAFETY: the text follows the header's rules.
         let config = match unsafe { guard::text_or_problem(client_id) } {
             Ok(id) => Config::new_public(id),
             Err(problem) => {
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn cm_config_new_public(client_id: *const c_char) -> *mut 
 /// Frees settings.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(config) }
 }
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
 /// @param base_url  https://…, or for tests http://… to a loopback host
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_base_url(config: *mut cm_config, base_url: *const c_char) {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe { set_text(config, "base_url", base_url, |config, text| _ = config.set_base_url(text)) }
 }
 
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn cm_config_set_base_url(config: *mut cm_config, base_url
 /// @param scope  "read", "write" or another scope; several are separated by spaces
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_scope(config: *mut cm_config, scope: *const c_char) {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe { set_text(config, "scope", scope, |config, text| _ = config.set_scope(text)) }
 }
 
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn cm_config_set_scope(config: *mut cm_config, scope: *con
 /// @param timeout_ms  1 to 86400000 (a day), in milliseconds
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_timeout_ms(config: *mut cm_config, timeout_ms: i64) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { set_time(config, "timeout_ms", timeout_ms, |config, time| _ = config.set_timeout(time)) }
 }
 
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn cm_config_set_timeout_ms(config: *mut cm_config, timeou
 /// @param timeout_ms  1 to 86400000 (a day), in milliseconds
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_connect_timeout_ms(config: *mut cm_config, timeout_ms: i64) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { set_time(config, "connect_timeout_ms", timeout_ms, |config, time| _ = config.set_connect_timeout(time)) }
 }
 
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn cm_config_set_connect_timeout_ms(config: *mut cm_config
 /// @param path  a PEM file, which `cm_client_new` reads
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_ca_file(config: *mut cm_config, path: *const c_char) {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe { set_text(config, "ca_file", path, |config, text| _ = config.set_ca_file(text)) }
 }
 
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn cm_config_set_ca_file(config: *mut cm_config, path: *co
 /// @param path  a PEM file, which `cm_client_new` reads
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_add_ca_file(config: *mut cm_config, path: *const c_char) {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe { set_text(config, "add_ca_file", path, |config, text| _ = config.add_ca_file(text)) }
 }
 
@@ -150,10 +150,10 @@ pub unsafe extern "C" fn cm_config_add_ca_file(config: *mut cm_config, path: *co
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_proxy(config: *mut cm_config, proxy: *const c_char) {
     if proxy.is_null() {
-        // SAFETY: a handle as the conventions have it.
+        // SAFETY: the handle follows the header's rules.
         unsafe { set(config, |config| _ = config.set_proxy(None)) }
     } else {
-        // SAFETY: parameters as the conventions have them.
+        // SAFETY: the parameters follow the header's rules.
         unsafe { set_text(config, "proxy", proxy, |config, text| _ = config.set_proxy(Some(text))) }
     }
 }
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn cm_config_set_proxy(config: *mut cm_config, proxy: *con
 /// @param product  for example "Recorder/1.0"; ASCII, at most 1000 bytes
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_user_agent(config: *mut cm_config, product: *const c_char) {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe { set_text(config, "user_agent", product, |config, text| _ = config.set_user_agent(text)) }
 }
 
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn cm_config_set_max_retries(config: *mut cm_config, max_r
         Ok(max_retries) => _ = config.set_max_retries(max_retries),
         Err(_) => reject_setting(config, "max_retries", format_args!("{max_retries} is less than 0")),
     };
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { set(config, set_retries) }
 }
 
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn cm_config_set_params_in_body(config: *mut cm_config, in
         0 | 1 => _ = config.set_params_in_body(in_body == 1),
         _ => reject_setting(config, "params_in_body", format_args!("{in_body} is neither 0 nor 1")),
     };
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { set(config, set_in_body) }
 }
 

@@ -1,4 +1,4 @@
-//! Error. You need these functions when a call fails: they give its status, advice on what to do, and a line for your log.
+//! Error. You need these functions when a call fails: they give its status, advice on what to do, and a log line.
 //! Branch on the status or the advice, never on a text. No text contains a secret.
 
 use std::ptr::null;
@@ -65,7 +65,7 @@ impl From<Status> for cm_status {
             Status::Protocol => cm_status::Protocol,
             Status::Store => cm_status::Store,
             Status::Cancelled => cm_status::Cancelled,
-            // A status of the core that is not listed here is a bug here; a test holds that there is none.
+            // A status of the core that is missing here is a bug. A test checks that none is missing.
             _ => cm_status::Internal,
         }
     }
@@ -123,7 +123,7 @@ impl cm_error {
             http_status: error.http_status().map_or(0, c_int::from),
             oauth_error: error.oauth_error().map(Text::new),
             oauth_description: error.oauth_description().map(Text::new),
-            // Rounded up: a wait that is too short is refused again.
+            // Rounded up, because a session fails again during its pause.
             retry_after: error
                 .retry_after()
                 .map_or(-1, |wait| i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)),
@@ -134,7 +134,7 @@ impl cm_error {
 /// Frees an error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_free(error: *mut cm_error) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(error) }
 }
 
@@ -142,7 +142,7 @@ pub unsafe extern "C" fn cm_error_free(error: *mut cm_error) {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_status(error: *const cm_error) -> cm_status {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, cm_status::Ok, |error| error.status) }
 }
 
@@ -151,7 +151,7 @@ pub unsafe extern "C" fn cm_error_status(error: *const cm_error) -> cm_status {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_advice(error: *const cm_error) -> cm_advice {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, cm_advice::None, |error| error.advice) }
 }
 
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn cm_error_advice(error: *const cm_error) -> cm_advice {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_message(error: *const cm_error) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, c"no error".as_ptr(), |error| error.message.as_ptr()) }
 }
 
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn cm_error_message(error: *const cm_error) -> *const c_ch
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_http_status(error: *const cm_error) -> c_int {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, 0, |error| error.http_status) }
 }
 
@@ -182,7 +182,7 @@ pub unsafe extern "C" fn cm_error_http_status(error: *const cm_error) -> c_int {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_oauth_error(error: *const cm_error) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, null(), |error| or_null(error.oauth_error.as_ref())) }
 }
 
@@ -192,7 +192,7 @@ pub unsafe extern "C" fn cm_error_oauth_error(error: *const cm_error) -> *const 
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_oauth_description(error: *const cm_error) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, null(), |error| or_null(error.oauth_description.as_ref())) }
 }
 
@@ -202,7 +202,7 @@ pub unsafe extern "C" fn cm_error_oauth_description(error: *const cm_error) -> *
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_retry_after(error: *const cm_error) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, -1, |error| error.retry_after) }
 }
 

@@ -88,7 +88,7 @@
 //! The library prints nothing and installs no signal handler. No error, log line or name contains a client secret,
 //! a code or a token. Every function exists since version 0.1 unless its comment says otherwise.
 
-// The conventions above are the safety contract of every function; a section for each would only repeat them in the
+// The rules above are the safety contract of every function. A "Safety" section at each would repeat them in the
 // header.
 #![allow(clippy::missing_safety_doc, non_camel_case_types)]
 
@@ -96,7 +96,7 @@ use std::alloc::System;
 
 use zeroizing_alloc::ZeroAlloc;
 
-// A request and its answer pass through buffers of the HTTP and TLS libraries, which know nothing of secrets.
+// Requests and responses pass through buffers of the HTTP and TLS libraries, which do not wipe secrets.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 

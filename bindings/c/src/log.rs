@@ -40,7 +40,7 @@ unsafe impl Send for Sink {}
 // SAFETY: as above.
 unsafe impl Sync for Sink {}
 
-/// The process that set the log first.
+/// The id of the process that called `cm_set_log` first.
 static OWNER: OnceLock<u32> = OnceLock::new();
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
@@ -59,7 +59,8 @@ pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, con
     static LOGGER: Once = Once::new();
     guard::value((), || {
         LOGGER.call_once(|| {
-            // It fails only where a Rust program that links this library set one before, which then hears us.
+            // It fails only if a Rust program linked this library and set a logger before. That logger then gets the
+            // lines.
             let _ = log::set_logger(&ToCallback);
         });
         let filter = match level {
@@ -68,10 +69,10 @@ pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, con
             1 => LevelFilter::Error,
             2 => LevelFilter::Warn,
             3 => LevelFilter::Info,
-            // Never trace: at that level ureq shows URLs.
+            // Never trace: at that level ureq logs URLs, which contain tokens.
             4.. => LevelFilter::Debug,
         };
-        // In the child of a fork, a line that its parent was just logging would hold the lock for ever.
+        // In a forked child the lock stays locked if a thread of the parent was logging a line.
         let parent = *OWNER.get_or_init(std::process::id);
         let sink = if parent == std::process::id() {
             Some(SINK.write().unwrap_or_else(PoisonError::into_inner))
@@ -92,7 +93,7 @@ struct ToCallback;
 
 impl Log for ToCallback {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Only our own lines: those of the libraries below are not known to be free of secrets.
+        // Only lines of cmauth: those of its dependencies may contain secrets.
         metadata.target() == "cmauth"
     }
 
@@ -106,11 +107,11 @@ impl Log for ToCallback {
             log::Level::Info => cm_log_level::Info,
             log::Level::Debug | log::Level::Trace => cm_log_level::Debug,
         };
-        // Never wait: a child whose parent was setting the log when it forked would wait for ever.
+        // Never wait: in a forked child the lock stays locked if a thread of the parent was in cm_set_log.
         let Ok(sink) = SINK.try_read() else { return };
         if let Some(sink) = *sink {
             let line = Text::new(&record.args().to_string());
-            // SAFETY: the caller of cm_set_log promises a callback that can be called so, until it sets another.
+            // SAFETY: the caller of cm_set_log promises a callback that may be called until another is set.
             unsafe { (sink.callback)(sink.context, level, line.as_ptr()) }
         }
     }

@@ -65,7 +65,7 @@ pub unsafe extern "C" fn cm_login_new(
     login: *mut *mut cm_login,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("login", login, error, || {
             let client = guard::handle("client", client)?;
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn cm_login_listen(
     login: *mut *mut cm_login,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("login", login, error, || {
             let client = guard::handle("client", client)?;
@@ -117,7 +117,7 @@ pub unsafe extern "C" fn cm_login_from_json(
     login: *mut *mut cm_login,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("login", login, error, || {
             let client = guard::handle("client", client)?;
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn cm_login_from_json(
 /// Frees a login. If it listens, this closes its port.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_free(login: *mut cm_login) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(login) }
 }
 
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn cm_login_free(login: *mut cm_login) {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_url(login: *const cm_login) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(login, null(), |login| login.url.as_ptr()) }
 }
 
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn cm_login_url(login: *const cm_login) -> *const c_char {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_is_redirect(login: *const cm_login, url: *const c_char) -> c_int {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         guard::get(login, 0, |login| guard::text_or_problem(url).is_ok_and(|url| login.login().is_redirect(url)).into())
     }
@@ -175,7 +175,7 @@ pub unsafe extern "C" fn cm_login_finish(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             let login = guard::handle("login", login)?;
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn cm_login_wait(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             let loopback = guard::handle("login", login)?.loopback()?;
@@ -221,7 +221,7 @@ pub unsafe extern "C" fn cm_login_wait(
 /// @param login  a login from `cm_login_listen`; for another login, nothing happens
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_cancel(login: *const cm_login) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(login, (), |login| _ = login.loopback().map(Loopback::cancel)) }
 }
 
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn cm_login_cancel(login: *const cm_login) {
 /// @param text   plain text; line breaks are kept. If it is NULL or not UTF-8, nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_set_message(login: *const cm_login, text: *const c_char) {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         guard::get(login, (), |login| {
             if let (Ok(loopback), Ok(text)) = (login.loopback(), guard::text_or_problem(text)) {
@@ -247,7 +247,7 @@ pub unsafe extern "C" fn cm_login_set_message(login: *const cm_login, text: *con
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_to_json(login: *const cm_login) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe {
         guard::get(login, null(), |login| {
             login.json.get_or_init(|| Text::new(login.login().to_json().expose())).as_ptr()

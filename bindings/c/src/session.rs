@@ -50,7 +50,7 @@ pub unsafe extern "C" fn cm_session_open(
     session: *mut *mut cm_session,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("session", session, error, || {
             let client = guard::handle("client", client)?;
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn cm_session_open(
 /// Frees a session. The tokens remain in the store.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_free(session: *mut cm_session) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(session) }
 }
 
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn cm_session_start(
     tokens: *const cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::without_result(error, || {
             let session = guard::handle("session", session)?;
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn cm_session_tokens(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             let session = &guard::handle("session", session)?.0;
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn cm_session_rejected(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             let session = guard::handle("session", session)?;
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn cm_session_rejected(
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::without_result(error, || match guard::handle("session", session)?.0.logout()? {
             LoggedOut::Confirmed => Ok(()),
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *m
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_forget(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe { call::without_result(error, || guard::handle("session", session)?.0.forget()) }
 }
 
@@ -210,19 +210,19 @@ pub unsafe extern "C" fn cm_session_on_change(
     // SAFETY: as above.
     unsafe impl Sync for Listener {}
     impl Listener {
-        fn tell(&self, generation: u64) {
-            // SAFETY: the caller promises a callback that can be called so while the session lives.
+        fn notify(&self, generation: u64) {
+            // SAFETY: the caller promises a callback that may be called until the session is freed.
             unsafe { (self.0)(self.1, generation) }
         }
     }
 
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe {
         guard::get(session, (), |session| {
             let listener = callback.map(|callback| Listener(callback, context));
             session.0.on_change(move |generation| {
                 if let Some(listener) = &listener {
-                    listener.tell(generation);
+                    listener.notify(generation);
                 }
             });
         });
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn cm_session_on_change(
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_health(session: *const cm_session, health: *mut *mut cm_health) -> cm_status {
-    // SAFETY: parameters as the conventions have them; no error is given out.
+    // SAFETY: the parameters follow the header's rules; no error is returned.
     unsafe {
         call::with_result("health", health, std::ptr::null_mut(), || {
             let health = guard::handle("session", session)?.0.health();
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn cm_session_health(session: *const cm_session, health: *
 /// Frees a health.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_free(health: *mut cm_health) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(health) }
 }
 
@@ -258,7 +258,7 @@ pub unsafe extern "C" fn cm_health_free(health: *mut cm_health) {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> c_int {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.logged_in.into()) }
 }
 
@@ -268,7 +268,7 @@ pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> c_int 
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_generation(health: *const cm_health) -> u64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.generation) }
 }
 
@@ -278,7 +278,7 @@ pub unsafe extern "C" fn cm_health_generation(health: *const cm_health) -> u64 {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_expires_at(health: *const cm_health) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.expires_at.unwrap_or(i64::MAX)) }
 }
 
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn cm_health_expires_at(health: *const cm_health) -> i64 {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_next_refresh(health: *const cm_health) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.next_refresh.unwrap_or(i64::MAX)) }
 }
 
@@ -296,7 +296,7 @@ pub unsafe extern "C" fn cm_health_next_refresh(health: *const cm_health) -> i64
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_failures(health: *const cm_health) -> u32 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.failures) }
 }
 
@@ -306,7 +306,7 @@ pub unsafe extern "C" fn cm_health_failures(health: *const cm_health) -> u32 {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_last_error(health: *const cm_health) -> *const cm_error {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, null(), |health| health.last_error.as_ref().map_or(null(), std::ptr::from_ref)) }
 }
 
@@ -317,6 +317,6 @@ pub unsafe extern "C" fn cm_health_last_error(health: *const cm_health) -> *cons
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_saved(health: *const cm_health) -> c_int {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.saved.into()) }
 }

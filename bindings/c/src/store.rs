@@ -15,8 +15,8 @@ use crate::text::Text;
 /// Keeps the tokens of one user. Many sessions can use it.
 pub struct cm_store {
     pub(crate) store: Result<Arc<dyn Store>, Error>,
-    /// The context of a table that was refused: destroyed with this handle.
-    _refused: Option<Context>,
+    /// The context of a rejected table. It is destroyed with this handle.
+    _rejected: Option<Context>,
 }
 
 /// What a store callback returns. Any other number counts as `CM_STORE_RESULT_FAILED`.
@@ -91,8 +91,8 @@ pub struct cm_store_callbacks {
     pub destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
 
-/// Everything but `destroy`, without which there is no store.
-const NEEDED: usize = offset_of!(cm_store_callbacks, destroy);
+/// The size of a table with all required functions.
+const MIN_SIZE: usize = offset_of!(cm_store_callbacks, destroy);
 
 /// Makes a store in memory. The tokens are lost when the process ends.
 ///
@@ -100,7 +100,7 @@ const NEEDED: usize = offset_of!(cm_store_callbacks, destroy);
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_store_memory() -> *mut cm_store {
-    make(|| Ok(Arc::new(MemoryStore::new())))
+    new_handle(|| Ok(Arc::new(MemoryStore::new())))
 }
 
 /// Makes a store in one file, for any number of processes on one machine.
@@ -119,8 +119,8 @@ pub extern "C" fn cm_store_memory() -> *mut cm_store {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_file(path: *const c_char) -> *mut cm_store {
-    make(|| {
-        // SAFETY: a text as the conventions have it.
+    new_handle(|| {
+        // SAFETY: the text follows the header's rules.
         let path = unsafe { guard::text("path", path)? };
         if path.is_empty() {
             return Err(invalid_argument("path", "it is empty"));
@@ -139,10 +139,10 @@ pub unsafe extern "C" fn cm_store_file(path: *const c_char) -> *mut cm_store {
 pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, context: *mut c_void) -> *mut cm_store {
     guard::value(std::ptr::null_mut(), || {
         // SAFETY: as this function's.
-        let (store, refused) = match unsafe { read(callbacks) } {
+        let (store, rejected) = match unsafe { copy_table(callbacks) } {
             Ok(table) => {
                 let context = Context { context, destroy: table.destroy };
-                let missing = missing(&table);
+                let missing = first_missing(&table);
                 match missing {
                     None => (Ok(Arc::new(Custom { table, context }) as Arc<dyn Store>), None),
                     Some(name) => (Err(invalid_argument("callbacks", format!("{name} is NULL"))), Some(context)),
@@ -150,36 +150,36 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
             }
             Err(error) => (Err(error), None),
         };
-        Box::into_raw(Box::new(cm_store { store, _refused: refused }))
+        Box::into_raw(Box::new(cm_store { store, _rejected: rejected }))
     })
 }
 
-/// The caller's table, as far as it goes.
+/// Copies the caller's table, up to its size.
 ///
 /// # Safety
 /// `callbacks` is NULL or points to a table that has as many bytes as its `size` says.
-unsafe fn read(callbacks: *const cm_store_callbacks) -> Result<cm_store_callbacks, Error> {
+unsafe fn copy_table(callbacks: *const cm_store_callbacks) -> Result<cm_store_callbacks, Error> {
     if callbacks.is_null() {
         return Err(invalid_argument("callbacks", "it is NULL"));
     }
     // SAFETY: not NULL, and the caller's table begins with its size.
     let size = unsafe { callbacks.cast::<size_t>().read() };
-    if size < NEEDED {
+    if size < MIN_SIZE {
         return Err(invalid_argument("callbacks", "its size is wrong; set it to sizeof(cm_store_callbacks)"));
     }
-    // Whole functions only.
-    let known = if size < size_of::<cm_store_callbacks>() { NEEDED } else { size_of::<cm_store_callbacks>() };
+    // A pointer that is only partly inside the size does not count.
+    let known = if size < size_of::<cm_store_callbacks>() { MIN_SIZE } else { size_of::<cm_store_callbacks>() };
     let mut table =
         cm_store_callbacks { size, load: None, save: None, clear: None, try_lock: None, unlock: None, destroy: None };
-    // SAFETY: the caller's table has `size` bytes, ours no fewer than are copied, and both begin alike.
+    // SAFETY: both tables have the same layout and at least `known` bytes.
     unsafe {
         callbacks.cast::<u8>().copy_to_nonoverlapping((&raw mut table).cast(), known);
     }
     Ok(table)
 }
 
-/// The first function that a store needs and this table lacks.
-fn missing(table: &cm_store_callbacks) -> Option<&'static str> {
+/// The name of the first required function that is NULL.
+fn first_missing(table: &cm_store_callbacks) -> Option<&'static str> {
     let needed = [
         ("load", table.load.is_some()),
         ("save", table.save.is_some()),
@@ -193,7 +193,7 @@ fn missing(table: &cm_store_callbacks) -> Option<&'static str> {
 /// Frees a store. Sessions that use it can still do so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_free(store: *mut cm_store) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(store) }
 }
 
@@ -204,9 +204,10 @@ pub unsafe extern "C" fn cm_store_free(store: *mut cm_store) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_reply_set_record(reply: *mut cm_store_reply, record: *const c_char) {
     guard::value((), || {
-        // SAFETY: a reply is given to one callback, in one thread.
+        // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
-            // SAFETY: NULL or a text as the conventions have it. What is not UTF-8 is no record, which is reported.
+            // SAFETY: the text follows the header's rules. Invalid UTF-8 becomes an empty record, which the session
+            // reports.
             let text = |record| unsafe { guard::text_or_problem(record) }.unwrap_or_default();
             reply.record = (!record.is_null()).then(|| Secret::new(text(record)));
         }
@@ -222,7 +223,7 @@ pub unsafe extern "C" fn cm_store_reply_set_record(reply: *mut cm_store_reply, r
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_reply_set_generation(reply: *mut cm_store_reply, generation: u64) {
     guard::value((), || {
-        // SAFETY: a reply is given to one callback, in one thread.
+        // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
             reply.generation = generation;
         }
@@ -237,25 +238,25 @@ pub unsafe extern "C" fn cm_store_reply_set_generation(reply: *mut cm_store_repl
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_reply_set_message(reply: *mut cm_store_reply, message: *const c_char) {
     guard::value((), || {
-        // SAFETY: a reply is given to one callback, in one thread.
+        // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
-            // SAFETY: NULL or a text as the conventions have it.
+            // SAFETY: the text follows the header's rules.
             reply.message = unsafe { guard::text_or_problem(message) }.ok().map(str::to_owned);
         }
     });
 }
 
-fn make(store: impl FnOnce() -> Result<Arc<dyn Store>, Error>) -> *mut cm_store {
-    guard::value(std::ptr::null_mut(), || Box::into_raw(Box::new(cm_store { store: store(), _refused: None })))
+fn new_handle(store: impl FnOnce() -> Result<Arc<dyn Store>, Error>) -> *mut cm_store {
+    guard::value(std::ptr::null_mut(), || Box::into_raw(Box::new(cm_store { store: store(), _rejected: None })))
 }
 
-/// The caller's functions. All but `destroy` are there.
+/// A store that calls the caller's functions. None is NULL except `destroy`.
 struct Custom {
     table: cm_store_callbacks,
     context: Context,
 }
 
-/// The caller's context, destroyed once.
+/// The caller's context. `drop` destroys it.
 struct Context {
     context: *mut c_void,
     destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
@@ -267,8 +268,8 @@ unsafe impl Send for Custom {}
 unsafe impl Sync for Custom {}
 
 impl Custom {
-    /// Runs one of the functions, and reads what it returned.
-    fn ask(
+    /// Runs a function and evaluates its result.
+    fn run(
         &self,
         name: &str,
         call: impl FnOnce(*mut c_void, *mut cm_store_reply) -> Option<c_int>,
@@ -285,12 +286,12 @@ impl Custom {
     }
 }
 
-// SAFETY of all calls below: the caller of cm_store_custom promises functions that can be called so.
+// SAFETY of all calls below: the caller of cm_store_custom promises functions that follow cm_store_callbacks.
 impl Store for Custom {
     fn load(&self) -> Result<Option<Secret>, StoreError> {
         // SAFETY: see above.
         let (_, reply) =
-            self.ask("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
+            self.run("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
         Ok(reply.record)
     }
 
@@ -299,20 +300,20 @@ impl Store for Custom {
         // SAFETY: see above.
         let call =
             |context, reply| self.table.save.map(|save| unsafe { save(context, record.as_ptr(), generation, reply) });
-        self.ask("save", call).map(drop)
+        self.run("save", call).map(drop)
     }
 
     fn clear(&self, generation: u64) -> Result<(), StoreError> {
         // SAFETY: see above.
         let call = |context, reply| self.table.clear.map(|clear| unsafe { clear(context, generation, reply) });
-        self.ask("clear", call).map(drop)
+        self.run("clear", call).map(drop)
     }
 
     fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
         let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX);
         // SAFETY: see above.
         let call = |context, reply| self.table.try_lock.map(|try_lock| unsafe { try_lock(context, hold, reply) });
-        self.ask("try_lock", call).map(|(locked, _)| locked)
+        self.run("try_lock", call).map(|(locked, _)| locked)
     }
 
     fn unlock(&self) {
@@ -325,7 +326,7 @@ impl Store for Custom {
     fn generation(&self) -> Result<u64, StoreError> {
         // SAFETY: see above.
         let (_, reply) =
-            self.ask("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
+            self.run("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
         Ok(reply.generation)
     }
 }
@@ -333,7 +334,7 @@ impl Store for Custom {
 impl Drop for Context {
     fn drop(&mut self) {
         if let Some(destroy) = self.destroy {
-            // SAFETY: the caller of cm_store_custom promises a function that can be called so; nobody uses the context after.
+            // SAFETY: the caller of cm_store_custom promises this function; nothing uses the context later.
             unsafe { destroy(self.context) }
         }
     }

@@ -24,19 +24,20 @@ pub struct cm_tokens {
     json: OnceLock<Text>,
 }
 
-/// All texts, NUL-terminated, one after the other: the access token first, the others where their numbers say. In the handle
-/// itself where they fit, as those of CameraManager do, so that tokens are one piece of memory. Wiped with all that is
-/// freed.
+/// All texts, one after the other, each with a NUL: first the access token, then the others at their offsets.
+///
+/// If they fit, they are inside the handle, so tokens need one allocation. Those of CameraManager fit.
 struct Texts {
-    /// What nobody has written is never read; to clear it first would be a quarter of a session's fast path.
-    here: [MaybeUninit<u8>; HERE],
-    elsewhere: Option<Box<[u8]>>,
+    /// Not initialized, because that would take a quarter of the time of a session's fast path. Only written bytes are
+    /// read.
+    inline: [MaybeUninit<u8>; INLINE_SIZE],
+    heap: Option<Box<[u8]>>,
 }
 
-const HERE: usize = 128;
+const INLINE_SIZE: usize = 128;
 
 impl cm_tokens {
-    /// In its place at once: moving it about would cost more than all else that a session's fast path does.
+    /// Boxed from the start: moving this struct would take longer than the rest of a session's fast path.
     pub(crate) fn new(tokens: &Tokens) -> Box<cm_tokens> {
         let access_token = tokens.access_token().expose();
         let refresh_token = tokens.refresh_token().map(Secret::expose);
@@ -45,8 +46,8 @@ impl cm_tokens {
         let size = texts.into_iter().flatten().map(|text| text.len() + 1).sum();
         let mut made = Box::new(cm_tokens {
             texts: Texts {
-                here: [const { MaybeUninit::uninit() }; HERE],
-                elsewhere: (size > HERE).then(|| vec![0; size].into()),
+                inline: [const { MaybeUninit::uninit() }; INLINE_SIZE],
+                heap: (size > INLINE_SIZE).then(|| vec![0; size].into()),
             },
             refresh_token: None,
             token_type: 0,
@@ -55,8 +56,8 @@ impl cm_tokens {
             json: OnceLock::new(),
         });
         let place = match &mut made.texts {
-            Texts { elsewhere: Some(bytes), .. } => bytes.as_mut_ptr(),
-            Texts { here, .. } => here.as_mut_ptr().cast(),
+            Texts { heap: Some(bytes), .. } => bytes.as_mut_ptr(),
+            Texts { inline, .. } => inline.as_mut_ptr().cast(),
         };
         let mut end = 0;
         let mut put = |text: &str| {
@@ -67,7 +68,7 @@ impl cm_tokens {
                 place.add(begin).copy_from_nonoverlapping(text.as_ptr(), text.len());
                 place.add(end - 1).write(0);
             }
-            // An answer has at most 64 KiB.
+            // It fits: a response has at most 64 KiB.
             begin as u32
         };
         put(access_token);
@@ -78,7 +79,7 @@ impl cm_tokens {
         made
     }
 
-    /// The tokens as the core has them.
+    /// The tokens as the type of the core.
     pub(crate) fn core(&self) -> Tokens {
         Tokens::new(
             Secret::new(self.text(0)),
@@ -90,15 +91,15 @@ impl cm_tokens {
     }
 
     fn text(&self, at: u32) -> &str {
-        // SAFETY: `at` is where `new` wrote a text, which was UTF-8, and a NUL.
+        // SAFETY: at this offset `new` wrote a UTF-8 text and a NUL.
         unsafe { CStr::from_ptr(self.as_ptr(at)) }.to_str().unwrap_or_default()
     }
 
-    /// The text at one of the numbers.
+    /// The text at an offset.
     fn as_ptr(&self, at: u32) -> *const c_char {
         let place = match &self.texts {
-            Texts { elsewhere: Some(bytes), .. } => bytes.as_ptr(),
-            Texts { here, .. } => here.as_ptr().cast(),
+            Texts { heap: Some(bytes), .. } => bytes.as_ptr(),
+            Texts { inline, .. } => inline.as_ptr().cast(),
         };
         place.wrapping_add(at as usize).cast()
     }
@@ -107,7 +108,7 @@ impl cm_tokens {
 /// Frees tokens. The server is not told: see `cm_logout`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_free(tokens: *mut cm_tokens) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(tokens) }
 }
 
@@ -116,7 +117,7 @@ pub unsafe extern "C" fn cm_tokens_free(tokens: *mut cm_tokens) {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(0)) }
 }
 
@@ -126,7 +127,7 @@ pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *co
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.refresh_token.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
@@ -134,7 +135,7 @@ pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *c
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(tokens.token_type)) }
 }
 
@@ -144,7 +145,7 @@ pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *cons
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.scope.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
@@ -154,7 +155,7 @@ pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_c
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, 0, |tokens| tokens.expires_at.unwrap_or(i64::MAX)) }
 }
 
@@ -164,7 +165,7 @@ pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, 0, |tokens| tokens.core().expires_in().unwrap_or(i64::MAX)) }
 }
 
@@ -175,7 +176,7 @@ pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe {
         guard::get(tokens, null(), |tokens| {
             tokens.json.get_or_init(|| Text::new(tokens.core().to_json().expose())).as_ptr()
@@ -194,7 +195,7 @@ pub unsafe extern "C" fn cm_tokens_from_json(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
             Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?))

@@ -145,7 +145,8 @@ fn functions(header: &str) -> Vec<(String, &str)> {
         .collect()
 }
 
-/// The functions whose "Since x.y" is missing or wrong. `released` are the functions of the last release, if there was one.
+/// The functions whose "Since x.y" is missing or wrong. `released` are the functions of the last release, if there was
+/// one.
 fn wrong_since(header: &str, released: &BTreeSet<&str>, last_release: Option<Version>) -> Vec<String> {
     let problem = |name: &str, since: Option<Version>| match (since, last_release) {
         (Some((0, 1)), _) => Some("leave out \"Since 0.1\": the first page says it"),

@@ -1,5 +1,5 @@
-//! pkg-config and CMake find what `make install` installs, also after the whole tree was moved; `make uninstall` removes
-//! it completely; and another project can contain the source.
+//! pkg-config and CMake find what `make install` installs, also after the whole tree was moved; `make uninstall`
+//! removes it completely; and another project can contain the source.
 
 mod common;
 

@@ -1,5 +1,6 @@
-//! Counts the instructions of a warm call and of a session's fast path, which do not depend on the load of the machine. More
-//! than 5 % over bench/instructions.txt is a regression. `make bench` measures times, and compares with other libraries.
+//! Counts the instructions of a warm call and of a session's fast path, which do not depend on the load of the machine.
+//! More than 5 % over bench/instructions.txt is a regression. `make bench` measures times, and compares with other
+//! libraries.
 
 mod common;
 

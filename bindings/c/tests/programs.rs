@@ -1,5 +1,5 @@
-//! Compiles and runs C and C++ programs against the sandbox with TLS: the test programs of bindings/c/tests/c and cpp, the
-//! examples, and the programs in the README.
+//! Compiles and runs C and C++ programs against the sandbox with TLS: the test programs of bindings/c/tests/c and cpp,
+//! the examples, and the programs in the README.
 
 mod common;
 

@@ -128,8 +128,8 @@ pub fn command_for(path: &Path) -> Command {
     command
 }
 
-/// A command that runs a compiled program in valgrind. It fails after an invalid access, a use of an uninitialised value
-/// or a leak. `None` if valgrind is missing, which is printed. In CI it must not be missing.
+/// A command that runs a compiled program in valgrind. It fails after an invalid access, a use of an uninitialised
+/// value or a leak. `None` if valgrind is missing, which is printed. In CI it must not be missing.
 pub fn valgrind(path: &Path) -> Option<Command> {
     if sanitized().is_some() {
         return None; // AddressSanitizer does not work in valgrind.
