@@ -1,4 +1,4 @@
-/* Makes the three requests of the guide without a session, saves tokens as JSON, and prints the details of an error.
+/* Exchanges a code, refreshes and logs out without a session, saves tokens as JSON, and prints the details of an error.
  *
  * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the
  * sandbox.
