@@ -10,25 +10,26 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-wheels test-fuzz soak lint bench deny docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-wheels test-fuzz soak lint bench deny msrv docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # this list
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
 	  awk -F'#' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: build $(TARGET)/examples/login   # the C example against the stand-in server, with TLS; INTERACTIVE=1: you log in
+demo: build $(TARGET)/examples/login   # the C example against the sandbox, with TLS; INTERACTIVE=1: you log in yourself
 	@$(PYTHON) scripts/demo.py $(if $(INTERACTIVE),--interactive)
 
 login: build $(TARGET)/examples/login  # the C example against the real server: set CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET
 	@LD_LIBRARY_PATH=$(TARGET)/release $(TARGET)/examples/login
 
-build:           # libcmauth.so and libcmauth.a, and the stand-in server
+build:           # libcmauth.so, libcmauth.a and the sandbox
 	cargo build --release
 	cargo build --package cmauth-sandbox
 
-test: lint test-rust test-simulation test-c test-python test-browser test-wheels test-fuzz  # everything
+test:            # everything, with a summary: what ran, what was skipped and why
+	@MAKE='$(MAKE)' scripts/test lint deny msrv test-rust test-simulation test-c test-python test-browser test-wheels test-fuzz
 
-test-rust:       # the core and the stand-in server
+test-rust:       # the core and the sandbox
 	cargo test --package cmauth --package cmauth-sandbox
 
 test-simulation: # sessions on many simulated machines: 20,000 worlds or a minute
@@ -45,7 +46,7 @@ test-python: build $(VENV)/installed  # the Python package, its types and its ex
 test-browser: $(VENV)/installed  # the pages, in Chromium; screenshots in target/screenshots
 	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest tests/browser
 
-test-wheels: $(VENV)/installed-dist  # what pip installs, in new venvs: the wheel, the sdist, the stand-in server
+test-wheels: $(VENV)/installed-dist  # what pip installs, in new venvs: the wheel, the sdist, the sandbox
 	scripts/wheels
 
 test-fuzz:       # a few seconds of fuzzing from the corpus; scripts/fuzz 600 for longer
@@ -59,7 +60,9 @@ soak: $(VENV)/installed  # the long runs: many threads under faults, sessions of
 	scripts/sanitize
 	scripts/fuzz 300
 
-lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++
+lint: $(VENV)/installed  # formats and warnings of Rust, Python, C and C++; no build output in git
+	scripts/check-tree
+	$(VENV)/bin/pre-commit validate-config
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --package cmauth --no-deps --quiet
@@ -73,9 +76,11 @@ bench: build     # side by side with libcurl and the Python peers; needs nginx, 
 	$(TARGET)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements-peers.txt ./bindings/python
 	$(PYTHON) bench/run.py $(TARGET) $(TARGET)/bench $(BENCH)
 
-deny:            # licences, duplicates and sources of all dependencies; needs cargo-deny
-	cargo deny check licenses bans sources
-	@cargo deny check advisories || echo "make deny: the advisories were NOT checked if the database could not be reached"
+deny:            # licences, duplicates, sources and advisories of all dependencies; CARGO_DENY_DB: folder with the advisory database
+	@scripts/deny
+
+msrv:            # compiles everything with the oldest Rust that Cargo.toml allows
+	@scripts/msrv
 
 docs: $(VENV)/installed  # HTML: the C reference (needs doxygen), the Python one and its tutorial, in target/docs
 	@command -v doxygen >/dev/null || { echo "docs: doxygen is missing; make setup-ci installs it" >&2; exit 1; }

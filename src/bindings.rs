@@ -12,7 +12,7 @@
 
 use std::fmt;
 
-pub use crate::interrupt::interruptible;
+pub use crate::cancel::interruptible;
 pub use crate::panic::catch_panic;
 
 use crate::config::Config;

@@ -12,6 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::LOG;
 use crate::answer::{self, Call};
+use crate::cancel::Cancellation;
 use crate::config::{Config, check_text};
 use crate::error::{Advice, Error, Status};
 use crate::tokens::{self, Tokens};
@@ -232,7 +233,7 @@ impl Client {
                 return Err(error);
             }
             log::warn!(target: LOG, "{call}: {error}; sent again in {} ms", pause.as_millis());
-            if let Err(cancelled) = self.0.transport.pause(pause) {
+            if let Err(cancelled) = self.cancellation().sleep(pause) {
                 log::error!(target: LOG, "{call}: {}: {cancelled}", cancelled.status().name());
                 return Err(cancelled);
             }
@@ -249,19 +250,9 @@ impl Client {
         self.0.config.timeout
     }
 
-    /// Waits, until [`cancel`](Self::cancel).
-    pub(crate) fn pause(&self, pause: Duration) -> Result<(), Error> {
-        self.0.transport.pause(pause)
-    }
-
-    /// Waits until `look` finds something (it looks after each [`wake`](Self::wake)), or in vain until `deadline`.
-    pub(crate) fn wait<T>(&self, deadline: Instant, look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
-        self.0.transport.wait(deadline, look)
-    }
-
-    /// Lets all who [`wait`](Self::wait) look again.
-    pub(crate) fn wake(&self) {
-        self.0.transport.wake();
+    /// The switch that ends all calls of this client in this process. A forked child has its own.
+    pub(crate) fn cancellation(&self) -> Cancellation {
+        self.0.transport.cancellation()
     }
 
     /// What must not show in a message about a request with `sent` in it.

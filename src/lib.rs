@@ -49,21 +49,23 @@
 
 mod answer;
 pub mod bindings;
+mod cancel;
 mod client;
 mod config;
 mod error;
 mod escapes;
-mod interrupt;
 mod json;
 mod login;
 mod loopback;
 mod no_proxy;
 mod panic;
+mod per_process;
 mod proxy;
 mod secret;
 mod session;
 mod store;
 mod sync;
+mod threads;
 mod tokens;
 mod transport;
 mod url;

@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cmauth::bindings::interruptible;
 use cmauth::{Advice, Client, Config, Status};
 use common::{Server, answer, json};
 
@@ -110,4 +112,24 @@ fn an_exchange_that_was_sent_before_says_so() {
     client.cancel();
     let error = caller.join().unwrap();
     assert_eq!((error.status(), error.request_sent()), (Status::Cancelled, true));
+}
+
+#[test]
+fn an_interrupted_exchange_reports_its_own_progress_if_the_interruption_check_makes_a_call() {
+    let (address, connections) = silent(10);
+    let client = client(&format!("http://{address}"), |_| {});
+    let unreachable = self::client("http://127.0.0.1:1", |config| _ = config.set_max_retries(0));
+    let received = Cell::new(false);
+    let is_nested = Cell::new(false);
+    let is_interrupted = move || {
+        if is_nested.replace(true) {
+            return false;
+        }
+        let inner = unreachable.refresh("r").unwrap_err();
+        assert_eq!((inner.status(), inner.request_sent()), (Status::Network, false), "{inner}");
+        is_nested.set(false);
+        received.get() || connections.try_recv().inspect(|_| received.set(true)).is_ok()
+    };
+    let error = interruptible(is_interrupted, || client.exchange_code("c", "https://example.com").unwrap_err());
+    assert_eq!((error.status(), error.request_sent()), (Status::Cancelled, true), "{error}");
 }

@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::LOG;
+use crate::cancel::interruptible;
 use crate::client::Client;
 use crate::error::{Error, Status};
-use crate::interrupt::interruptible;
 use crate::login::Login;
 use crate::tokens::Tokens;
 use connection::{Connection, Head, longest_silent};
@@ -172,7 +172,7 @@ impl Loopback {
                 ));
             }
             let pause = if accepted == MAX_ACCEPTED { POLL_BUSY } else { POLL };
-            self.client.pause(pause.min(left))?;
+            self.client.cancellation().sleep(pause.min(left))?;
         }
     }
 

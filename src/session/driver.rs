@@ -19,8 +19,8 @@ use crate::error::{Error, Status};
 use crate::panic::catch_panic;
 use crate::store::record::Record;
 use crate::store::{Store, StoreError};
+use crate::threads::Threads;
 use crate::tokens::Tokens;
-use crate::transport::Transport;
 
 /// How much longer than a call the store's lock must last: for the store's own operations, generously.
 const HOLD_MARGIN: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ impl Inner {
             let now = Now::read();
             let wait = caller.wait_until(flight.began, &self.state.load(), now) - now.boot;
             let until = Instant::now() + Duration::from_millis(wait.max(0).unsigned_abs());
-            let result = self.client.wait(until, || flight.result.get().cloned())?;
+            let result = self.client.cancellation().wait(Some(until), || flight.result.get().cloned()).into_result()?;
             let is_interruptible = !self.store.allows_background();
             let kind = FlightKind { purpose: flight.purpose, began: flight.began, is_interruptible };
             step = caller.waited(kind, result, &self.state.load(), Now::read());
@@ -70,14 +70,14 @@ impl Inner {
         if !self.store.allows_background() {
             return Err(leadership);
         }
-        let Some(thread_place) = Transport::refresh_place() else {
+        let Some(permit) = Threads::of_this_process().try_refresh_permit() else {
             return Err(leadership);
         };
         let flight = leadership.flight();
         let place = Arc::new(std::sync::Mutex::new(Some(leadership)));
         let (inner, want, taken) = (self.clone(), want.clone(), place.clone());
         let work = move || {
-            let _thread_place = thread_place;
+            let _permit = permit;
             let Some(leadership) = take(&taken) else { return };
             let deadline = Instant::now() + inner.client.timeout();
             let _ = catch_panic(|| inner.lead(leadership, &want, deadline));
@@ -105,7 +105,13 @@ impl Inner {
             match self.flights.lead_or_join(&self.client, Purpose::Exclusive) {
                 Ok(leadership) => break leadership,
                 Err(flight) => {
-                    if self.client.wait(deadline, || flight.result.get().map(drop))?.is_none() {
+                    if self
+                        .client
+                        .cancellation()
+                        .wait(Some(deadline), || flight.result.get().map(drop))
+                        .into_result()?
+                        .is_none()
+                    {
                         return Err(too_slow());
                     }
                 }
@@ -134,7 +140,9 @@ impl Inner {
                     lock = matches!(result, Ok(true)).then(|| Unlock(&*self.store));
                     Event::Locked(result)
                 }
-                Action::Wait(ms) => Event::Waited(self.client.pause(Duration::from_millis(ms.max(0).unsigned_abs()))),
+                Action::Wait(ms) => {
+                    Event::Waited(self.client.cancellation().sleep(Duration::from_millis(ms.max(0).unsigned_abs())))
+                }
                 Action::Load => Event::Loaded(self.store.load()),
                 Action::ReadGeneration => Event::GenerationRead(self.store.generation()),
                 Action::Save(record) => Event::Saved(self.save(&record)),

@@ -78,6 +78,6 @@ impl Drop for Leadership {
         // Only those who wait need its tokens any longer.
         let mine = Some(self.flight.clone());
         self.flights.0.compare_and_swap(&mine, None);
-        self.client.wake();
+        self.client.cancellation().notify_waiters();
     }
 }

@@ -23,12 +23,12 @@ use super::link::{Link, Wire};
 use super::process::Process;
 use super::progress::Progress;
 use super::socket::Socket;
-use super::stop::Stop;
+use crate::cancel::Cancellation;
 
 /// Looks up nothing for a direct connection, which [`LinkConnector`] does itself; for ureq's proxy connectors it
 /// looks names up as they expect.
 pub(super) struct LazyResolver {
-    pub(super) stop: Stop,
+    pub(super) cancellation: Cancellation,
 }
 
 impl Resolver for LazyResolver {
@@ -42,7 +42,7 @@ impl Resolver for LazyResolver {
         let direct = config.proxy().is_none_or(|proxy| proxy.uri() != uri && proxy.is_no_proxy(uri));
         if !direct {
             let target = target(uri, deadline(timeout));
-            let addresses = Dialler::new(&self.stop).addresses(&target);
+            let addresses = Dialler::new(&self.cancellation).addresses(&target);
             for address in addresses.map_err(|fault| fault.into_ureq(timeout.reason))?.into_iter().take(16) {
                 found.push(address);
             }
@@ -81,7 +81,7 @@ pub(super) struct LinkConnector {
     /// The agent has a proxy. ureq then makes the connection to the proxy itself by the same chain, without it.
     pub(super) has_proxy: bool,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
-    pub(super) stop: Stop,
+    pub(super) cancellation: Cancellation,
     /// What the connections are part of.
     pub(super) process: Weak<Process>,
     /// Each of them holds it.
@@ -102,7 +102,7 @@ impl<In: Transport> Connector<In> for LinkConnector {
             None => {
                 let target = target(details.uri, deadline);
                 let known = details.addrs.iter().copied().collect();
-                let stream = Dialler::new(&self.stop).connect(&target, known).map_err(to_ureq)?;
+                let stream = Dialler::new(&self.cancellation).connect(&target, known).map_err(to_ureq)?;
                 let stream = Arc::new(stream);
                 let handle: Weak<dyn ShutdownHandle> = Arc::downgrade(&stream) as _;
                 (details.register_shutdown)(handle)?;

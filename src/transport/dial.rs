@@ -13,8 +13,9 @@ use std::time::Instant;
 use crate::panic::catch_panic;
 
 use super::fault::Fault;
-use super::stop::{Stop, Waited};
-use super::threads::{Found, LookUp, Place, Threads, Turn};
+use super::lookup::{Addresses, Lookup, Lookups, Role};
+use crate::cancel::{Cancellation, Wait};
+use crate::threads::Permit;
 
 /// A host and a port, and when to give up.
 #[derive(Clone, Debug)]
@@ -38,17 +39,17 @@ fn by_system(host: &str) -> io::Result<Vec<SocketAddr>> {
     (host, 0).to_socket_addrs().map(Iterator::collect)
 }
 
-/// Reaches hosts for the calls that `stop` ends.
+/// Connects to hosts, for calls that `cancellation` ends.
 pub(super) struct Dialler<'a> {
-    stop: &'a Stop,
-    threads: Threads,
+    cancellation: &'a Cancellation,
+    lookups: Lookups,
     /// How names are looked up; the system's way, except in tests.
     resolve: Resolve,
 }
 
 impl<'a> Dialler<'a> {
-    pub(super) fn new(stop: &'a Stop) -> Self {
-        Dialler { stop, threads: Threads::of_this_process(), resolve: by_system }
+    pub(super) fn new(cancellation: &'a Cancellation) -> Self {
+        Dialler { cancellation, lookups: Lookups::of_this_process(), resolve: by_system }
     }
 
     /// The addresses of the host; an IP address is its own.
@@ -56,14 +57,15 @@ impl<'a> Dialler<'a> {
         if let Some(address) = target.ip() {
             return Ok(vec![address]);
         }
-        let found = match self.wait(target, || self.threads.turn(&target.host, self.stop), Fault::NoPlace)? {
-            Turn::Join(look_up) => self.join(target, &look_up),
-            Turn::Lead(lead, place) => {
-                let look_up = self.look_up(target);
-                self.on_thread(target, place, move || lead.run(look_up))
-            }
-        };
-        found.map(|addresses| with_port(addresses, target.port))
+        let addresses =
+            match self.wait(target, || self.lookups.join(&target.host, self.cancellation), Fault::NoPlace)? {
+                Role::Follower(lookup) => self.follow(target, &lookup),
+                Role::Leader(leader, permit) => {
+                    let look_up = self.look_up(target);
+                    self.on_thread(target, permit, move || leader.run(look_up))
+                }
+            };
+        addresses.map(|addresses| with_port(addresses, target.port))
     }
 
     /// A connection to the host, or to the first of `known` addresses that accepts one.
@@ -72,23 +74,27 @@ impl<'a> Dialler<'a> {
         let addresses = match target.ip() {
             _ if !known.is_empty() => known,
             Some(address) => vec![address],
-            None => match self.wait(target, || self.threads.turn(&target.host, self.stop), Fault::NoPlace)? {
-                Turn::Join(look_up) => with_port(self.join(target, &look_up)?, port),
-                Turn::Lead(lead, place) => {
-                    // On the same thread: to start one takes longer than most look-ups.
-                    let (look_up, stop) = (self.look_up(target), self.stop.clone());
-                    return self.on_thread(target, place, move || {
-                        let addresses = with_port(lead.run(look_up)?, port);
-                        if stop.is_set_for_all() { Err(Fault::Stopped) } else { connect_any(&addresses, deadline) }
+            None => match self.wait(target, || self.lookups.join(&target.host, self.cancellation), Fault::NoPlace)? {
+                Role::Follower(lookup) => with_port(self.follow(target, &lookup)?, port),
+                Role::Leader(leader, permit) => {
+                    // Connects on the same thread: to start another one takes longer than most lookups.
+                    let (look_up, cancellation) = (self.look_up(target), self.cancellation.clone());
+                    return self.on_thread(target, permit, move || {
+                        let addresses = with_port(leader.run(look_up)?, port);
+                        if cancellation.is_cancelled() {
+                            Err(Fault::Stopped)
+                        } else {
+                            connect_any(&addresses, deadline)
+                        }
                     });
                 }
             },
         };
-        let place = self.wait(target, || self.threads.place(self.stop), Fault::NoPlace)?;
-        self.on_thread(target, place, move || connect_any(&addresses, deadline))
+        let permit = self.wait(target, || self.lookups.threads().try_permit(self.cancellation), Fault::NoPlace)?;
+        self.on_thread(target, permit, move || connect_any(&addresses, deadline))
     }
 
-    fn look_up(&self, target: &Target) -> impl FnOnce() -> Found + Send + 'static {
+    fn look_up(&self, target: &Target) -> impl FnOnce() -> Addresses + Send + 'static {
         let (resolve, host) = (self.resolve, target.host.clone());
         move || match resolve(&host) {
             Ok(addresses) if addresses.is_empty() => Err(Fault::look_up(&io::ErrorKind::NotFound.into())),
@@ -97,37 +103,37 @@ impl<'a> Dialler<'a> {
         }
     }
 
-    fn join(&self, target: &Target, look_up: &LookUp) -> Found {
-        self.wait(target, || self.threads.found(look_up, self.stop), Fault::TimeIsUp)?
+    fn follow(&self, target: &Target, lookup: &Lookup) -> Addresses {
+        self.wait(target, || self.lookups.result(lookup, self.cancellation), Fault::TimeIsUp)?
     }
 
     /// Runs `job` on a thread and waits for what it gives, until the target's deadline or until told to stop.
     fn on_thread<T: Send + 'static>(
         &self,
         target: &Target,
-        place: Place,
+        permit: Permit,
         job: impl FnOnce() -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let result = Arc::new(Mutex::new(None));
-        let (filled, waker) = (Arc::clone(&result), self.stop.clone());
+        let (filled, cancellation) = (Arc::clone(&result), self.cancellation.clone());
         thread::Builder::new()
             .name("cmauth-dial".to_owned())
             .spawn(move || {
-                let _place = place;
+                let _permit = permit;
                 let result = catch_panic(job).unwrap_or_else(|bug| Err(Fault::Bug(bug)));
                 *filled.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-                waker.wake();
+                cancellation.notify_waiters();
             })
             .map_err(|error| Fault::Connect(format!("no thread could be started: {error}")))?;
         self.wait(target, || result.lock().unwrap_or_else(PoisonError::into_inner).take(), Fault::TimeIsUp)?
     }
 
-    /// Waits until `look` finds something; fails with `late` at the target's deadline.
-    fn wait<T>(&self, target: &Target, look: impl FnMut() -> Option<T>, late: Fault) -> Result<T, Fault> {
-        match self.stop.wait(target.deadline, look) {
-            Waited::Found(found) => Ok(found),
-            Waited::Stopped => Err(Fault::Stopped),
-            Waited::TimeIsUp => Err(late),
+    /// Waits until `check` returns a value; fails with `late` at the target's deadline.
+    fn wait<T>(&self, target: &Target, check: impl FnMut() -> Option<T>, late: Fault) -> Result<T, Fault> {
+        match self.cancellation.wait(target.deadline, check) {
+            Wait::Ready(value) => Ok(value),
+            Wait::Cancelled => Err(Fault::Stopped),
+            Wait::TimedOut => Err(late),
         }
     }
 }
@@ -172,6 +178,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::threads::Threads;
 
     fn target(host: &str, port: u16, patience: Duration) -> Target {
         Target { host: host.to_owned(), port, deadline: Some(Instant::now() + patience) }
@@ -184,8 +191,8 @@ mod tests {
         }
     }
 
-    fn dialler(stop: &Stop, resolve: Resolve) -> Dialler<'_> {
-        Dialler { stop, threads: Threads::at_most(8), resolve }
+    fn dialler(cancellation: &Cancellation, resolve: Resolve) -> Dialler<'_> {
+        Dialler { cancellation, lookups: Lookups::with(Threads::at_most(8)), resolve }
     }
 
     /// An address that takes no connection and refuses none: its queue is full.
@@ -212,10 +219,10 @@ mod tests {
     fn a_look_up_that_takes_too_long_ends_at_the_deadline() {
         let begun = Instant::now();
         let target = target("slow.invalid", 443, Duration::from_millis(150));
-        let stop = Stop::default();
-        let failure = dialler(&stop, stuck).connect(&target, Vec::new()).unwrap_err();
+        let cancellation = Cancellation::default();
+        let failure = dialler(&cancellation, stuck).connect(&target, Vec::new()).unwrap_err();
         assert!(matches!(failure, Fault::TimeIsUp), "{failure:?}");
-        let failure = dialler(&stop, stuck).addresses(&target).unwrap_err();
+        let failure = dialler(&cancellation, stuck).addresses(&target).unwrap_err();
         assert!(matches!(failure, Fault::TimeIsUp), "{failure:?}");
         assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
     }
@@ -224,16 +231,16 @@ mod tests {
     fn a_look_up_and_a_connection_end_when_told_to_stop() {
         let dead = Dead::new();
         for (known, resolve) in [(Vec::new(), stuck as Resolve), (vec![dead.address()], by_system)] {
-            let stop = Stop::default();
-            let switch = stop.clone();
+            let cancellation = Cancellation::default();
+            let of_test = cancellation.clone();
             let (sender, receiver) = mpsc::channel();
             let caller = thread::spawn(move || {
                 sender.send(()).unwrap();
-                dialler(&stop, resolve).connect(&target("slow.invalid", 443, Duration::from_secs(60)), known)
+                dialler(&cancellation, resolve).connect(&target("slow.invalid", 443, Duration::from_secs(60)), known)
             });
             receiver.recv().unwrap();
             let begun = Instant::now();
-            switch.set();
+            of_test.cancel();
             assert!(matches!(caller.join().unwrap(), Err(Fault::Stopped)));
             assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         }
@@ -243,7 +250,7 @@ mod tests {
     fn a_name_without_an_address_is_said_to_be_so() {
         for resolve in [(|_| Ok(Vec::new())) as Resolve, |_| Err(io::Error::other("no such name"))] {
             let target = target("nobody.invalid", 443, Duration::from_secs(5));
-            let failure = dialler(&Stop::default(), resolve).connect(&target, Vec::new()).unwrap_err();
+            let failure = dialler(&Cancellation::default(), resolve).connect(&target, Vec::new()).unwrap_err();
             assert!(matches!(failure, Fault::LookUp(_)), "{failure:?}");
         }
     }
@@ -256,7 +263,7 @@ mod tests {
         let target = target("several.invalid", 443, Duration::from_millis(2000));
         let known = vec![refused, dead.address(), live.local_addr().unwrap()];
         let begun = Instant::now();
-        let stream = dialler(&Stop::default(), by_system).connect(&target, known).unwrap();
+        let stream = dialler(&Cancellation::default(), by_system).connect(&target, known).unwrap();
         assert_eq!(stream.peer_addr().unwrap(), live.local_addr().unwrap());
         assert!(begun.elapsed() < Duration::from_millis(2000), "{:?}", begun.elapsed());
     }
@@ -267,7 +274,7 @@ mod tests {
         let reach = |listener: &TcpListener, families: &[&str]| {
             let port = listener.local_addr().unwrap().port();
             let known = families.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect();
-            dialler(&Stop::default(), stuck).connect(&target("localhost", port, Duration::from_secs(5)), known)
+            dialler(&Cancellation::default(), stuck).connect(&target("localhost", port, Duration::from_secs(5)), known)
         };
         let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
         for families in [&["127.0.0.1"][..], &["::1", "127.0.0.1"], &["127.0.0.1", "::1"]] {
@@ -293,13 +300,14 @@ mod tests {
         let dead = Dead::new();
         let target = target("dead.invalid", 443, Duration::from_millis(200));
         let begun = Instant::now();
-        let failure = dialler(&Stop::default(), by_system).connect(&target, vec![dead.address(); 3]).unwrap_err();
+        let failure =
+            dialler(&Cancellation::default(), by_system).connect(&target, vec![dead.address(); 3]).unwrap_err();
         assert!(matches!(failure, Fault::TimeIsUp), "{failure:?}");
         assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
 
         let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let target = Target { deadline: None, ..target };
-        let failure = dialler(&Stop::default(), by_system).connect(&target, vec![refused]).unwrap_err();
+        let failure = dialler(&Cancellation::default(), by_system).connect(&target, vec![refused]).unwrap_err();
         assert!(matches!(failure, Fault::Connect(_)), "{failure:?}");
     }
 
@@ -328,10 +336,10 @@ mod tests {
         static GATE: Gate = Gate::closed();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (stop, other_client, third_client) = (Stop::default(), Stop::default(), Stop::default());
-        let first = dialler(&stop, |_| GATE.pass());
-        let third = Dialler { threads: first.threads.clone(), ..dialler(&third_client, |_| GATE.pass()) };
-        let second = Dialler { threads: first.threads.clone(), ..dialler(&other_client, |_| GATE.pass()) };
+        let [cancellation, second_client, third_client] = [(); 3].map(|()| Cancellation::default());
+        let first = dialler(&cancellation, |_| GATE.pass());
+        let third = Dialler { lookups: first.lookups.clone(), ..dialler(&third_client, |_| GATE.pass()) };
+        let second = Dialler { lookups: first.lookups.clone(), ..dialler(&second_client, |_| GATE.pass()) };
         let hurried = || first.connect(&target("slow.invalid", 443, Duration::from_millis(100)), Vec::new());
         let long = target("slow.invalid", port, Duration::from_secs(60));
         // Each has its own deadline: who began the look-up leaves, and who stays gets what was found.
@@ -342,10 +350,10 @@ mod tests {
             for call in (0..30).map(|_| scope.spawn(hurried)).collect::<Vec<_>>() {
                 assert!(matches!(call.join().unwrap(), Err(Fault::TimeIsUp)));
             }
-            while !first.threads.is_waiting(&other_client) || !first.threads.is_waiting(&third_client) {
+            while !first.lookups.has_waiter(&second_client) || !first.lookups.has_waiter(&third_client) {
                 thread::yield_now();
             }
-            third_client.set();
+            third_client.cancel();
             assert!(matches!(cancelled.join().unwrap(), Err(Fault::Stopped)));
             GATE.open.store(true, Ordering::Relaxed);
             assert_eq!(patient.join().unwrap().unwrap().peer_addr().unwrap(), listener.local_addr().unwrap());
@@ -359,8 +367,9 @@ mod tests {
     fn at_the_limit_a_call_waits_for_a_place_until_its_deadline() {
         static GATE: Gate = Gate::closed();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let stop = Stop::default();
-        let dialler = Dialler { threads: Threads::at_most(2), ..dialler(&stop, |_| GATE.pass()) };
+        let cancellation = Cancellation::default();
+        let dialler =
+            Dialler { lookups: Lookups::with(Threads::at_most(2)), ..dialler(&cancellation, |_| GATE.pass()) };
         let port = listener.local_addr().unwrap().port();
         let call = |host, patience| dialler.connect(&target(host, port, patience), Vec::new());
         thread::scope(|scope| {

@@ -8,8 +8,8 @@ use std::io;
 
 use ureq::Timeout;
 
-use super::threads::MOST_THREADS;
 use crate::error::{Error, Status};
+use crate::threads::MAX_THREADS;
 
 /// A failure of our own connector, on its way through ureq.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
             Some(Fault::NoPlace) => Error::new(
                 Status::Timeout,
                 format!(
-                    "no connection to {server} within the timeout: {MOST_THREADS} threads of this library, the most \
+                    "no connection to {server} within the timeout: {MAX_THREADS} threads of this library, the most \
                      there may be, already look up names or connect"
                 ),
                 "check the network and the DNS, then try again",
@@ -110,15 +110,6 @@ pub(super) fn to_error(server: &str, error: &ureq::Error) -> Error {
         U::LargeResponseHeader(..) => too_large(server),
         _ => not_http(server),
     }
-}
-
-/// The error for a call that was stopped.
-pub(super) fn cancelled() -> Error {
-    Error::new(
-        Status::Cancelled,
-        "the call was cancelled",
-        "call again if you did not mean to; after cm_client_cancel, with a new client",
-    )
 }
 
 /// The error for an answer over the limit.

@@ -8,9 +8,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::per_process::{Owned, PerProcess};
 use super::process::Process;
 use crate::panic::catch_panic;
+use crate::per_process::{Owned, PerProcess};
 
 static KEEPER: PerProcess<Keeper> = PerProcess::new();
 

@@ -10,12 +10,10 @@ mod dial;
 mod fault;
 mod idle;
 mod link;
-mod per_process;
+mod lookup;
 mod process;
 mod progress;
 mod socket;
-mod stop;
-mod threads;
 mod tls;
 
 use std::fmt;
@@ -27,17 +25,16 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use ureq::{Agent, Body, http};
 
 use crate::LOG;
+use crate::cancel::{Cancellation, cancelled};
 use crate::config::{Config, ProxyChoice};
 use crate::error::Error;
+use crate::per_process::PerProcess;
 use crate::proxy;
 use crate::sync::process_id;
 use crate::url;
 use crate::wipe::Zeroizing;
-use per_process::PerProcess;
 use process::{Process, Settings};
 use progress::Progress;
-use stop::Waited;
-pub(crate) use threads::RefreshPlace;
 
 /// ureq takes no longer ones than 64 KiB, nor does any server.
 const LONGEST_URL: usize = 60 * 1024;
@@ -170,11 +167,12 @@ impl Transport {
     /// ([`Error::request_sent`]).
     pub(crate) fn send(&self, request: &Request, deadline: Instant) -> Result<Answer, Error> {
         let process = self.process();
-        if process.stop.is_set() {
-            return Err(fault::cancelled());
+        if process.cancellation.ends_this_call() {
+            return Err(cancelled());
         }
         let (method, place) = (request.method.name(), request.url.split('?').next().unwrap_or_default());
         let begun = Instant::now();
+        let _outer = Progress::keep_outer();
         log::debug!(target: LOG, "{method} {place}");
         Progress::begin(request.size());
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
@@ -187,7 +185,7 @@ impl Transport {
             Ok(answer) => answer.http_status == 408,
             Err(_) => false,
         };
-        if stale && !first.dialled && !request.once && !process.stop.is_set() {
+        if stale && !first.dialled && !request.once && !process.cancellation.ends_this_call() {
             log::debug!(target: LOG, "{method} {place}: the kept connection had ended; sent on a new one");
             Progress::begin(request.size());
             result =
@@ -201,7 +199,7 @@ impl Transport {
         result.map_err(|failed| {
             let error = match failed {
                 // Its socket was shut down, which looks like a failure of the network.
-                _ if process.stop.is_set() => fault::cancelled(),
+                _ if process.cancellation.ends_this_call() => cancelled(),
                 Failed::Exchange(error) => fault::to_error(&self.server, &error),
                 Failed::TooLarge(http_status) => fault::too_large(&self.server).with_http_status(http_status),
                 Failed::NoTime => fault::to_error(&self.server, &ureq::Error::Timeout(ureq::Timeout::Global)),
@@ -211,37 +209,14 @@ impl Transport {
         })
     }
 
-    /// Waits before a request is sent again.
-    pub(crate) fn pause(&self, pause: Duration) -> Result<(), Error> {
-        let until = Instant::now().checked_add(pause);
-        match self.process().stop.wait(until, || None::<()>) {
-            Waited::Stopped => Err(fault::cancelled()),
-            Waited::Found(()) | Waited::TimeIsUp => Ok(()),
-        }
-    }
-
-    /// Waits until `look` finds something, in vain until `deadline`, or until the calls are ended.
-    pub(crate) fn wait<T>(&self, deadline: Instant, look: impl FnMut() -> Option<T>) -> Result<Option<T>, Error> {
-        match self.process().stop.wait(Some(deadline), look) {
-            Waited::Found(found) => Ok(Some(found)),
-            Waited::Stopped => Err(fault::cancelled()),
-            Waited::TimeIsUp => Ok(None),
-        }
-    }
-
-    /// The right to run a thread that refreshes a session, where there is one left.
-    pub(crate) fn refresh_place() -> Option<RefreshPlace> {
-        threads::Threads::of_this_process().refresh_place()
-    }
-
-    /// Lets all who [`wait`](Self::wait) look again.
-    pub(crate) fn wake(&self) {
-        self.process().stop.wake();
+    /// The switch that ends all calls of this process.
+    pub(crate) fn cancellation(&self) -> Cancellation {
+        self.process().cancellation.clone()
     }
 
     /// Ends the calls under way, and all later ones, with [`Status::Cancelled`](crate::Status::Cancelled).
     pub(crate) fn cancel(&self) {
-        self.process().stop();
+        self.process().cancel();
     }
 
     fn attempt(&self, agent: &Agent, request: &Request, deadline: Instant, fresh: bool) -> Result<Answer, Failed> {

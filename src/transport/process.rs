@@ -11,8 +11,8 @@ use ureq::unversioned::transport::{ConnectProxyConnector, Connector, SocksConnec
 
 use super::connector::{LazyResolver, LinkConnector, NOWHERE, NewConnection};
 use super::idle;
-use super::stop::Stop;
 use super::tls;
+use crate::cancel::Cancellation;
 
 /// What a [`Process`] is made from.
 pub(super) struct Settings {
@@ -24,7 +24,7 @@ pub(super) struct Settings {
 
 pub(super) struct Process {
     pub(super) agent: Agent,
-    pub(super) stop: Stop,
+    pub(super) cancellation: Cancellation,
     pub(super) kept_for: Duration,
     /// Each open connection holds it, and so does the connector.
     open: Weak<()>,
@@ -39,28 +39,28 @@ impl Process {
     /// What a child of a fork uses; cancelled if its parent's is.
     pub(super) fn child_of(parent: &Process, settings: &Settings) -> Arc<Process> {
         let child = Process::new(settings, settings.tls.as_deref().map(tls::for_child).map(Arc::new));
-        if parent.stop.is_set_for_all() {
-            child.stop();
+        if parent.cancellation.is_cancelled() {
+            child.cancel();
         }
         child
     }
 
     fn new(settings: &Settings, tls: Option<Arc<rustls::ClientConfig>>) -> Arc<Process> {
         Arc::new_cyclic(|process| {
-            let (stop, open) = (Stop::default(), Arc::new(()));
+            let (cancellation, open) = (Cancellation::default(), Arc::new(()));
             let connector = NewConnection
                 .chain(SocksConnector::default())
                 .chain(ConnectProxyConnector::default())
                 .chain(LinkConnector {
                     has_proxy: settings.config.proxy().is_some(),
                     tls,
-                    stop: stop.clone(),
+                    cancellation: cancellation.clone(),
                     process: process.clone(),
                     open: open.clone(),
                 });
-            let resolver = LazyResolver { stop: stop.clone() };
+            let resolver = LazyResolver { cancellation: cancellation.clone() };
             let agent = Agent::with_parts(settings.config.clone(), connector, resolver);
-            Process { agent, stop, kept_for: settings.kept_for, open: Arc::downgrade(&open) }
+            Process { agent, cancellation, kept_for: settings.kept_for, open: Arc::downgrade(&open) }
         })
     }
 
@@ -75,9 +75,9 @@ impl Process {
         let _ = self.agent.get(NOWHERE).config().proxy(None).https_only(false).build().call();
     }
 
-    /// Ends all calls, those to come included.
-    pub(super) fn stop(&self) {
-        self.stop.set();
+    /// Ends all calls, also later ones. A call that reads or writes ends because its socket is shut down.
+    pub(super) fn cancel(&self) {
+        self.cancellation.cancel();
         self.agent.clone().shutdown();
         idle::look_again();
     }

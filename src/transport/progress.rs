@@ -6,8 +6,6 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::interrupt;
-
 /// The call that this thread is making: how large its request is, and how far it went.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
@@ -30,6 +28,12 @@ thread_local! {
 }
 
 impl Progress {
+    /// Keeps the progress of an outer call until the inner call on this thread has ended. A call runs inside another one if the
+    /// interruption check of the other makes calls, such as a signal handler in Python.
+    pub(super) fn keep_outer() -> OuterProgress {
+        OuterProgress(PROGRESS.get())
+    }
+
     /// Begins with a request of at most `size` bytes.
     pub(super) fn begin(size: usize) {
         PROGRESS.set(Progress { size, ..Progress::default() });
@@ -64,10 +68,11 @@ impl Progress {
     }
 }
 
-/// [`interrupt::is_asked`], whoever is asked may make calls of its own (a signal handler in Python).
-pub(super) fn is_asked_to_end() -> bool {
-    let progress = PROGRESS.get();
-    let asked = interrupt::is_asked();
-    PROGRESS.set(progress);
-    asked
+/// Restores the progress that it holds when it is dropped.
+pub(super) struct OuterProgress(Progress);
+
+impl Drop for OuterProgress {
+    fn drop(&mut self) {
+        PROGRESS.set(self.0);
+    }
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use ureq::unversioned::transport::NextTimeout;
 
-use super::progress::is_asked_to_end;
-use crate::interrupt;
+use crate::cancel::{check_interval, is_interrupted};
 
 /// A patience that the next call will have too, so that the system need not be told again: the largest power of two, in
 /// milliseconds, that is no longer. Whoever waits for longer looks at the clock, and goes on.
@@ -83,7 +82,7 @@ fn within(
         if left == Some(Duration::ZERO) {
             return Err(io::Error::other(ureq::Error::Timeout(reason)));
         }
-        let slice = interrupt::slice();
+        let slice = check_interval();
         let patience = [left, slice].into_iter().flatten().min().map(rounded);
         if *told != patience {
             set(patience)?;
@@ -95,7 +94,7 @@ fn within(
                 if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::TimedOut)
                     && patience.is_some() =>
             {
-                if is_asked_to_end() {
+                if is_interrupted() {
                     return Err(io::Error::other("interrupted"));
                 }
             }

@@ -65,7 +65,7 @@ impl World {
 
     fn wait(&self, flight: &Arc<Flight>) -> Result<Option<Tokens>, Error> {
         let never = Instant::now() + Duration::from_secs(24 * 3600);
-        let result = self.client.wait(never, || flight.result.get().cloned());
+        let result = self.client.cancellation().wait(Some(never), || flight.result.get().cloned()).into_result();
         result.expect("nobody ends the calls").expect("there is time")
     }
 }

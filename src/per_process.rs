@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::sync::{ArcSwapOption, process_id};
 
 /// The state of the process that made it.
-pub(super) struct Owned<T> {
+pub(crate) struct Owned<T> {
     process: u32,
     value: T,
 }
@@ -24,15 +24,15 @@ impl<T> Deref for Owned<T> {
 }
 
 /// Holds the state of this process, once somebody needed it.
-pub(super) struct PerProcess<T>(ArcSwapOption<Owned<T>>);
+pub(crate) struct PerProcess<T>(ArcSwapOption<Owned<T>>);
 
 impl<T> PerProcess<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         PerProcess(ArcSwapOption::const_empty())
     }
 
     /// The state of this process, if there is one already.
-    pub(super) fn get(&self) -> Option<Arc<Owned<T>>> {
+    pub(crate) fn get(&self) -> Option<Arc<Owned<T>>> {
         self.get_of(process_id())
     }
 
@@ -42,7 +42,7 @@ impl<T> PerProcess<T> {
 
     /// The state of this process. All threads get the same one: `make` may run in several of them, and one result is
     /// kept. It is given the state of the parent, if that had one.
-    pub(super) fn get_or_make(&self, make: impl FnMut(Option<&T>) -> T) -> Arc<Owned<T>> {
+    pub(crate) fn get_or_make(&self, make: impl FnMut(Option<&T>) -> T) -> Arc<Owned<T>> {
         self.get_or_make_of(process_id(), make)
     }
 
