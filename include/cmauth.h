@@ -14,23 +14,17 @@
  *         cm_login *login = NULL;
  *         cm_tokens *tokens = NULL;
  *         cm_error *error = NULL;
- *         char redirected[2048];
- *         if (cm_client_new(config, &client, &error)) goto cleanup;
- *         if (cm_login_new(client, "https://example.com", &login, &error)) goto cleanup;
- *         printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
- *         if (!fgets(redirected, sizeof redirected, stdin)) goto cleanup;
- *         if (cm_login_finish(login, redirected, &tokens, &error)) goto cleanup;
- *         printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
- *         if (cm_logout(client, cm_tokens_access_token(tokens), &error)) goto cleanup;
- *     cleanup:
- *         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
- *         int failed = error != NULL;
+ *         char url[2048];
+ *         if (!cm_client_new(config, &client, &error) && !cm_login_new(client, "https://example.com", &login, &error))
+ *             printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
+ *         if (login && fgets(url, sizeof url, stdin) && !cm_login_finish(login, url, &tokens, &error))
+ *             printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
+ *         fprintf(stderr, "%s\n", cm_error_message(error));
  *         cm_error_free(error);
  *         cm_tokens_free(tokens);
  *         cm_login_free(login);
  *         cm_client_free(client);
  *         cm_config_free(config);
- *         return failed;
  *     }
  *
  * Build it with `cc program.c -lcmauth`. If your program runs for longer than the access token lives, use a
