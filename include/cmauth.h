@@ -958,7 +958,7 @@ CM_MUST_USE int cm_health_logged_in(const cm_health *health);
 /**
  * The number of the current tokens. It is a different number after each change.
  *
- * @return the generation; 0 if nobody is logged in and nobody was
+ * @return the generation; 0 if this process has seen no login
  */
 CM_MUST_USE uint64_t cm_health_generation(const cm_health *health);
 

@@ -264,7 +264,7 @@ pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> c_int 
 
 /// The number of the current tokens. It is a different number after each change.
 ///
-/// @return the generation; 0 if nobody is logged in and nobody was
+/// @return the generation; 0 if this process has seen no login
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_generation(health: *const cm_health) -> u64 {
