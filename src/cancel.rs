@@ -82,7 +82,7 @@ impl Cancellation {
             if self.is_cancelled() {
                 return Wait::Cancelled;
             }
-            // A condition variable has no wait without a timeout in `sync`: an hour stands for it, again and again.
+            // `sync` has no wait without a timeout. Without a deadline, this waits an hour, and then again.
             let left = deadline.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Wait::TimedOut;
@@ -93,7 +93,7 @@ impl Cancellation {
                 continue;
             };
             let waited = self.0.changed.wait_timeout(guard, left.min(interval));
-            // The interruption check can take long, and can call `cancel`: it runs without the lock.
+            // The interruption check can take long, and can call `cancel`, so it runs without the lock.
             drop(waited);
             if is_interrupted() {
                 return Wait::Cancelled;

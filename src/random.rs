@@ -14,7 +14,7 @@ pub(crate) fn random() -> f64 {
 
 pub(crate) fn random_bits() -> u64 {
     let mut random = [0; 8];
-    // If the system gives none, waits still have the right length. They only do not differ.
+    // Without random numbers, waits still have a valid length. They only do not differ between callers.
     let _ = getrandom::getrandom(&mut random);
     u64::from_ne_bytes(random)
 }

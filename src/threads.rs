@@ -80,7 +80,7 @@ impl Threads {
             change(&mut state);
             state.waiters.take()
         };
-        // Not under the lock: a waiter takes it while it checks.
+        // Not under the lock, because a waiter acquires it while it checks.
         waiters.notify();
     }
 

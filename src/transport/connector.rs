@@ -139,7 +139,8 @@ impl fmt::Debug for ServerConnector {
     }
 }
 
-/// The end of a timeout of ureq's; `None`: no end. ureq gives every step of a connection the time that the first one had.
+/// The deadline of a timeout of ureq's. `None`: there is no deadline. ureq does not shorten the timeout for the later steps of a
+/// connection.
 fn deadline(timeout: NextTimeout) -> Option<Instant> {
     if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) }
 }

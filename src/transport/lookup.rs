@@ -115,7 +115,7 @@ impl Drop for Leader {
             state.running.retain(|lookup| !Arc::ptr_eq(lookup, &self.lookup));
             state.waiters.take()
         };
-        // Not under the lock: a waiter takes it while it checks.
+        // Not under the lock, because a waiter acquires it while it checks.
         waiters.notify();
     }
 }

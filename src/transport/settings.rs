@@ -1,4 +1,4 @@
-//! The settings of a transport: those of a [`Config`] as ureq and rustls take them.
+//! The settings of a transport: a [`Config`], converted for ureq and rustls.
 
 use std::sync::Arc;
 use std::time::Duration;

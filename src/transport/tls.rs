@@ -41,7 +41,7 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
                 )
             })?;
             builder
-                .dangerous() // rustls calls every verifier but its own dangerous. This one asks the system.
+                .dangerous() // rustls calls every verifier but its own dangerous. This one uses the system's trusted root certificates.
                 .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth()
         }

@@ -13,7 +13,7 @@ use crate::table::{Expected, expected};
 fn retryable_faults() -> impl Iterator<Item = Fault> {
     let retry = |result: Expected| result.is_some_and(|(_, advice)| advice == Advice::Retry);
     let in_time = |result: Expected| result.is_some_and(|(status, _)| status != Status::Timeout);
-    // These ask for a wait of two minutes.
+    // These make the caller wait for two minutes.
     let waits = [Fault::RetryAfterSeconds, Fault::RetryAfterDate];
     Fault::ALL.iter().copied().filter(move |&fault| {
         let result = expected(fault, true)[Refresh as usize];
