@@ -3,7 +3,8 @@
 //! The C library and the Python package are built on the public API and on these items:
 //! - [`catch_panic`] keeps a panic from crossing into another language.
 //! - [`interruptible`] lets an interpreter interrupt a blocking call, for example with Ctrl-C.
-//! - [`invalid_argument`] and [`reject_setting`] report values that only a binding sees: NULL, bad UTF-8, a negative time.
+//! - [`invalid_argument`] and [`reject_setting`] report values that only a binding sees: NULL, bad UTF-8, a negative
+//!   time.
 //! - [`already_logged_out`] is the error for a binding that reports
 //!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
 //! - [`with_tokens_at_hand`] reads a session's tokens without a reference count that threads share.
@@ -41,7 +42,8 @@ pub fn already_logged_out() -> Error {
 
 /// Calls `read` with the tokens that [`Session::tokens_at_hand`] would return; `None` if it would return `None`.
 ///
-/// Threads that call this at the same time write no shared memory: a clone of [`Tokens`] would change a reference count.
+/// Threads that call this at the same time write no shared memory: a clone of [`Tokens`] would change a reference
+/// count.
 pub fn with_tokens_at_hand<T>(session: &Session, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
     session.with_tokens_at_hand(read)
 }

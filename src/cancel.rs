@@ -1,9 +1,9 @@
 //! Cancellation: the switch that ends all calls of a client, and the check that ends one call alone.
 //!
-//! - [`Cancellation`] is the switch. A call waits through it, so that the wait ends once the switch is set. Reads and writes
-//!   of a socket do not wait through it: `transport` shuts the sockets down.
-//! - [`interruptible`] runs a call with an interruption check, for example for Ctrl-C in an interpreter. Every wait in that
-//!   call runs the check at least every [`CHECK_INTERVAL`], on the same thread. Other calls of the client go on.
+//! - [`Cancellation`] is the switch. A call waits through it, so that the wait ends once the switch is set. Reads and
+//!   writes of a socket do not wait through it: `transport` shuts the sockets down.
+//! - [`interruptible`] runs a call with an interruption check, for example for Ctrl-C in an interpreter. Every wait in
+//!   that call runs the check at least every [`CHECK_INTERVAL`], on the same thread. Other calls of the client go on.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -71,8 +71,8 @@ impl Cancellation {
         self.0.changed.notify_all();
     }
 
-    /// Waits until `check` returns a value, the call must end, or the deadline passes (`None`: no deadline). Runs `check` once
-    /// at the beginning and after each [`notify_waiters`](Self::notify_waiters).
+    /// Waits until `check` returns a value, the call must end, or the deadline passes (`None`: no deadline). Runs
+    /// `check` once at the beginning and after each [`notify_waiters`](Self::notify_waiters).
     pub(crate) fn wait<T>(&self, deadline: Option<Instant>, mut check: impl FnMut() -> Option<T>) -> Wait<T> {
         let mut guard = self.lock();
         loop {
@@ -162,11 +162,12 @@ thread_local! {
     static CHECK: RefCell<Option<Check>> = const { RefCell::new(None) };
 }
 
-/// Runs `call`. While it waits, it calls `is_interrupted` at least every 50 ms, on this thread. Once that returns `true`, the
-/// call ends with [`Cancelled`](Status::Cancelled). `is_interrupted` must then return `true` until the call has ended.
+/// Runs `call`. While it waits, it calls `is_interrupted` at least every 50 ms, on this thread. Once that returns
+/// `true`, the call ends with [`Cancelled`](Status::Cancelled). `is_interrupted` must then return `true` until the call
+/// has ended.
 ///
-/// For bindings to a language that has its own way to interrupt a call. `is_interrupted` may make calls of this library. These
-/// call it, too, so it must return at once while it is running already.
+/// For bindings to a language that has its own way to interrupt a call. `is_interrupted` may make calls of this
+/// library. These call it, too, so it must return at once while it is running already.
 ///
 /// ```
 /// # let client = cmauth::Client::new(cmauth::Config::new("id", "secret").set_base_url("http://127.0.0.1:1"))?;

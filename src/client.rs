@@ -1,7 +1,7 @@
 //! The [`Client`], with the three calls to the server: exchange, refresh, logout.
 //!
-//! Each call makes one request of the vendor's guide, sends it through `transport` and reads the response with `response`. This
-//! module also retries. A client keeps no user and no token.
+//! Each call makes one request of the vendor's guide, sends it through `transport` and reads the response with
+//! `response`. This module also retries. A client keeps no user and no token.
 //!
 //! The guide: "OAuth login panel + refresh token",
 //! <https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token>.
@@ -26,8 +26,8 @@ use crate::transport::{Method, Request, Transport};
 use crate::url;
 use crate::wipe::Zeroizing;
 
-/// Makes calls to the server for one API key. Any number of threads can use it at once. It is cheap to clone, and clones share
-/// their connections.
+/// Makes calls to the server for one API key. Any number of threads can use it at once. It is cheap to clone, and
+/// clones share their connections.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cmauth::Error> {
@@ -53,11 +53,12 @@ struct Inner {
 }
 
 impl Client {
-    /// Makes a client from a copy of `config`. Reads the CA files and the system's trusted root certificates; sends nothing.
+    /// Makes a client from a copy of `config`. Reads the CA files and the system's trusted root certificates; sends
+    /// nothing.
     ///
     /// # Errors
-    /// - [`InvalidArgument`](Status::InvalidArgument): a setter of `config` was given a bad value (the error names the first), or
-    ///   a CA file cannot be used.
+    /// - [`InvalidArgument`](Status::InvalidArgument): a setter of `config` was given a bad value (the error names the
+    ///   first), or a CA file cannot be used.
     /// - [`Tls`](Status::Tls): the system has no trusted root certificates.
     pub fn new(config: &Config) -> Result<Client, Error> {
         config.check()?;
@@ -69,22 +70,22 @@ impl Client {
         })))
     }
 
-    /// Exchanges the code of a redirect for tokens (step 4 of the guide, RFC 6749 section 4.1.3). `redirect_uri` must be exactly
-    /// the one with which the login page was opened.
+    /// Exchanges the code of a redirect for tokens (step 4 of the guide, RFC 6749 section 4.1.3). `redirect_uri` must
+    /// be exactly the one with which the login page was opened.
     ///
-    /// [`Login::finish`](crate::Login::finish) checks the state of the redirect and then does this. Use this function if your
-    /// program checks the state itself.
+    /// [`Login::finish`](crate::Login::finish) checks the state of the redirect and then does this. Use this function
+    /// if your program checks the state itself.
     ///
-    /// The first request that reaches the server uses the code up. So the call sends it only once, and retries only if no byte of
-    /// the request was sent.
+    /// The first request that reaches the server uses the code up. So the call sends it only once, and retries only if
+    /// no byte of the request was sent.
     ///
     /// # Errors
     /// - [`LoginRequired`](Status::LoginRequired): the code is invalid or used up, or the redirect URI differs.
     /// - [`ClientRejected`](Status::ClientRejected): the server rejected the API key.
     /// - [`InvalidArgument`](Status::InvalidArgument): an argument is malformed; nothing was sent.
-    /// - [`RequestRejected`](Status::RequestRejected), [`AccessDenied`](Status::AccessDenied), [`Network`](Status::Network),
-    ///   [`Tls`](Status::Tls), [`Timeout`](Status::Timeout), [`Server`](Status::Server), [`Protocol`](Status::Protocol),
-    ///   [`Cancelled`](Status::Cancelled).
+    /// - [`RequestRejected`](Status::RequestRejected), [`AccessDenied`](Status::AccessDenied),
+    ///   [`Network`](Status::Network), [`Tls`](Status::Tls), [`Timeout`](Status::Timeout), [`Server`](Status::Server),
+    ///   [`Protocol`](Status::Protocol), [`Cancelled`](Status::Cancelled).
     pub fn exchange_code(&self, code: &str, redirect_uri: &str) -> Result<Tokens, Error> {
         check("code", code)?;
         url::check_redirect_uri(redirect_uri).map_err(|problem| Error::invalid_argument("redirect_uri", problem))?;
@@ -98,8 +99,8 @@ impl Client {
         self.token_request(Call::ExchangeCode, &parameters, code, self.deadline())
     }
 
-    /// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The old access token becomes invalid at once. If the
-    /// response has no refresh token, the returned tokens have the old one.
+    /// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The old access token becomes invalid at once.
+    /// If the response has no refresh token, the returned tokens have the old one.
     ///
     /// # Errors
     /// [`LoginRequired`](Status::LoginRequired): the refresh token is no longer valid. Other errors are those of
@@ -108,8 +109,8 @@ impl Client {
         self.refresh_until(refresh_token, Some(&self.0.config.scope), self.deadline())
     }
 
-    /// [`refresh`](Self::refresh) with the caller's scope and deadline. Without a scope, the tokens get the one that was granted
-    /// before (RFC 6749, section 6).
+    /// [`refresh`](Self::refresh) with the caller's scope and deadline. Without a scope, the tokens get the one that
+    /// was granted before (RFC 6749, section 6).
     pub(crate) fn refresh_until(
         &self,
         refresh_token: &str,
@@ -131,8 +132,8 @@ impl Client {
     /// Revokes the access token and its refresh token (step 6 of the guide).
     ///
     /// # Errors
-    /// [`TokenRejected`](Status::TokenRejected): the access token is unknown or expired. If it has expired, the refresh token is
-    /// still valid: refresh, then log out. Other errors are those of [`exchange_code`](Self::exchange_code).
+    /// [`TokenRejected`](Status::TokenRejected): the access token is unknown or expired. If it has expired, the refresh
+    /// token is still valid: refresh, then log out. Other errors are those of [`exchange_code`](Self::exchange_code).
     pub fn logout(&self, access_token: &str) -> Result<(), Error> {
         self.logout_until(access_token, self.deadline())
     }
@@ -170,8 +171,8 @@ impl Client {
         })
     }
 
-    /// Ends the calls in progress on this client and its clones within 100 ms, with [`Cancelled`](Status::Cancelled). Later calls
-    /// fail at once. This is for a program that must stop: a cancelled client stays cancelled.
+    /// Ends the calls in progress on this client and its clones within 100 ms, with [`Cancelled`](Status::Cancelled).
+    /// Later calls fail at once. This is for a program that must stop: a cancelled client stays cancelled.
     pub fn cancel(&self) {
         self.0.transport.cancel();
     }
@@ -215,7 +216,8 @@ impl Client {
         })
     }
 
-    /// Runs `attempt` until it succeeds, fails with an error that a retry cannot repair, or the retries or the time are used up.
+    /// Runs `attempt` until it succeeds, fails with an error that a retry cannot repair, or the retries or the time are
+    /// used up.
     fn with_retries<T>(
         &self,
         call: &str,
@@ -290,8 +292,8 @@ fn check(name: &str, text: &str) -> Result<(), Error> {
     check_text(text).map_err(|problem| Error::invalid_argument(name, problem))
 }
 
-/// The wait before a retry: half a second, doubled with every retry up to 8 s. A random part of up to half is left out, so that
-/// calls that failed together do not retry together.
+/// The wait before a retry: half a second, doubled with every retry up to 8 s. A random part of up to half is left out,
+/// so that calls that failed together do not retry together.
 fn back_off(retries: u32) -> Duration {
     jitter(Duration::from_millis(500 << retries.min(4)))
 }

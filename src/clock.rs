@@ -1,7 +1,7 @@
 //! The two clocks: the boot clock, which nobody can set, and the wall clock.
 //!
-//! A session compares times on both. A time has come as soon as one of the two clocks has reached it, so a change of the wall clock can make things happen
-//! earlier, never later.
+//! A session compares times on both. A time has come as soon as one of the two clocks has reached it, so a change of
+//! the wall clock can make things happen earlier, never later.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -82,8 +82,9 @@ pub(crate) fn boot_id() -> Option<&'static str> {
     BOOT_ID.get_or_init(read).as_deref()
 }
 
-/// The clocks for code that runs on every request to the API. It reads the wall clock only every [`WALL_CLOCK_INTERVAL`] ms,
-/// because that read is a quarter of the cost of returning tokens. A change of the wall clock is noticed that much later.
+/// The clocks for code that runs on every request to the API. It reads the wall clock only every
+/// [`WALL_CLOCK_INTERVAL`] ms, because that read is a quarter of the cost of returning tokens. A change of the wall
+/// clock is noticed that much later.
 pub(crate) struct CachedClock {
     /// When to read the wall clock again, by the boot clock.
     until: AtomicI64,

@@ -1,7 +1,7 @@
 //! The settings of a [`Client`](crate::Client): the API key, the server, timeouts, trusted certificates and proxy.
 //!
-//! The setters of a [`Config`] do not return errors. The config keeps the first bad value, and making the client reports it. So
-//! the caller checks once, and not after every setter.
+//! The setters of a [`Config`] do not return errors. The config keeps the first bad value, and making the client
+//! reports it. So the caller checks once, and not after every setter.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -63,8 +63,8 @@ pub(crate) enum ProxyChoice {
 impl Config {
     /// The default settings, with an API key.
     ///
-    /// An API key is an id and a secret. Request one at <https://dealer.cameramanager.com> (step 1 of the guide). Keep the secret on
-    /// your server, never in a browser.
+    /// An API key is an id and a secret. Request one at <https://dealer.cameramanager.com> (step 1 of the guide). Keep
+    /// the secret on your server, never in a browser.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<String>) -> Self {
         let mut config = Config {
             client_id: client_id.into(),
@@ -93,8 +93,8 @@ impl Config {
         config
     }
 
-    /// The settings of a public client (RFC 6749, section 2.1), for a machine that must not hold the secret of the API key, such as
-    /// an operator's workstation.
+    /// The settings of a public client (RFC 6749, section 2.1), for a machine that must not hold the secret of the API
+    /// key, such as an operator's workstation.
     ///
     /// A public client can log out, and begin a login that another machine with the secret finishes
     /// ([`Login::to_json`](crate::Login::to_json)). An exchange or a refresh fails before anything is sent.
@@ -104,8 +104,8 @@ impl Config {
         config
     }
 
-    /// The base URL of the server. Default: [`DEFAULT_BASE_URL`]. It must be https://. For tests, http:// is allowed for a loopback
-    /// host.
+    /// The base URL of the server. Default: [`DEFAULT_BASE_URL`]. It must be https://. For tests, http:// is allowed
+    /// for a loopback host.
     pub fn set_base_url(&mut self, base_url: &str) -> &mut Self {
         match url::parse_base_url(base_url) {
             Ok(base_url) => self.base_url = base_url,
@@ -132,7 +132,8 @@ impl Config {
         self
     }
 
-    /// The timeout for making one connection: name lookup, all addresses together, proxy and TLS. Default: 10 s; at most a day.
+    /// The timeout for making one connection: name lookup, all addresses together, proxy and TLS. Default: 10 s; at
+    /// most a day.
     pub fn set_connect_timeout(&mut self, timeout: Duration) -> &mut Self {
         match check_timeout(timeout) {
             Ok(()) => self.connect_timeout = timeout,
@@ -152,7 +153,8 @@ impl Config {
         self
     }
 
-    /// A PEM file with root certificates to trust in addition. Making the client reads it. It can be called several times.
+    /// A PEM file with root certificates to trust in addition. Making the client reads it. Call this once for each
+    /// file.
     pub fn add_ca_file(&mut self, path: impl Into<PathBuf>) -> &mut Self {
         let path = path.into();
         if let Err(problem) = check_path(&path) {
@@ -164,20 +166,22 @@ impl Config {
     }
 
     /// The proxy. `None` (default) takes it from the environment, and `""` uses none. Otherwise it is a URL:
-    /// `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`. With `socks5://` and `socks4://` this machine
-    /// looks up the server's name; with `socks5h://` and `socks4a://` the proxy does.
+    /// `http://[user:password@]host:port`, `https://…`, `socks5://…`, `socks4://…`. With `socks5://` and `socks4://`
+    /// this machine looks up the server's name; with `socks5h://` and `socks4a://` the proxy does.
     ///
-    /// Making the client reads the environment, as curl does. The proxy is the first of `https_proxy`, `HTTPS_PROXY`, `all_proxy` and
-    /// `ALL_PROXY` that is not empty. If that is not the URL of a proxy, [`Client::new`](crate::Client::new) fails. `HTTP_PROXY` is
-    /// ignored: an http:// base URL is on this machine and needs no proxy.
+    /// Making the client reads the environment, as curl does. The proxy is the first of `https_proxy`, `HTTPS_PROXY`,
+    /// `all_proxy` and `ALL_PROXY` that is not empty. If that is not the URL of a proxy,
+    /// [`Client::new`](crate::Client::new) fails. `HTTP_PROXY` is ignored: an http:// base URL is on this machine and
+    /// needs no proxy.
     ///
-    /// `no_proxy`, or else `NO_PROXY`, lists the servers that need no proxy. It is `*`, for all servers, or a list with commas:
+    /// `no_proxy`, or else `NO_PROXY`, lists the servers that need no proxy. It is `*`, for all servers, or a list with
+    /// commas:
     /// - `example.com`: this host and its subdomains; a dot before or after it changes nothing
     /// - `10.1.2.3`, `10.0.0.0/8`, `::1`, `[::1]`, `2001:db8::/32`: an address, or a network
     /// - `example.com:8443`: the same, for this port alone
     ///
-    /// curl ignores entries with ports, and Python's urllib ignores networks. This library reads both. Like those two, it knows no
-    /// wildcard but the single `*`.
+    /// curl ignores entries with ports, and Python's urllib ignores networks. This library reads both. Like those two,
+    /// it knows no wildcard but the single `*`.
     pub fn set_proxy(&mut self, proxy: Option<&str>) -> &mut Self {
         match proxy {
             None => self.proxy = ProxyChoice::FromEnvironment,
@@ -204,7 +208,8 @@ impl Config {
         self
     }
 
-    /// How often a refresh or logout is retried after a network failure, a 5xx or a 429. Default: 2; at most 10; 0: never.
+    /// How often a refresh or logout is retried after a network failure, a 5xx or a 429. Default: 2; at most 10; 0:
+    /// never.
     pub fn set_max_retries(&mut self, max_retries: u32) -> &mut Self {
         if max_retries > MAX_RETRIES {
             self.reject("max_retries", format!("{max_retries} is more than {MAX_RETRIES}"));
@@ -214,8 +219,8 @@ impl Config {
         self
     }
 
-    /// Where a token request has its parameters. `false` (default): in the query, as in the guide. `true`: in a form body, as in
-    /// RFC 6749, where fewer logs record them.
+    /// Where a token request has its parameters. `false` (default): in the query, as in the guide. `true`: in a form
+    /// body, as in RFC 6749, where fewer logs record them.
     pub fn set_params_in_body(&mut self, in_body: bool) -> &mut Self {
         self.params_in_body = in_body;
         self

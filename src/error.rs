@@ -1,7 +1,7 @@
 //! The [`Error`]: a status to branch on, advice on what to do, and a message for the log.
 //!
-//! An [`Error`] never holds a secret. All texts of the server pass through [`redact`](crate::secret::redact), and no message has
-//! a URL with a query.
+//! An [`Error`] never holds a secret. All texts of the server pass through [`redact`](crate::secret::redact), and no
+//! message has a URL with a query.
 
 use std::fmt;
 use std::time::Duration;
@@ -234,13 +234,14 @@ impl Error {
         self.0.http_status
     }
 
-    /// The OAuth error code of the response or the redirect (RFC 6749, sections 4.1.2.1 and 5.2), such as `invalid_grant`.
+    /// The OAuth error code of the response or the redirect (RFC 6749, sections 4.1.2.1 and 5.2), such as
+    /// `invalid_grant`.
     pub fn oauth_error(&self) -> Option<&str> {
         self.0.oauth_error.as_deref()
     }
 
-    /// The server's description of the error: at most 512 bytes, with secrets replaced by `[redacted]`. It is for people; do not
-    /// branch on it.
+    /// The server's description of the error: at most 512 bytes, with secrets replaced by `[redacted]`. It is for
+    /// people; do not branch on it.
     pub fn oauth_description(&self) -> Option<&str> {
         self.0.oauth_description.as_deref()
     }

@@ -1,9 +1,11 @@
-//! All ways to read a text that may be escaped. `secret` uses them to find a secret that a server echoes in an escaped form.
+//! All ways to read a text that may be escaped. `secret` uses them to find a secret that a server echoes in an escaped
+//! form.
 //!
-//! It is unknown how often a text was escaped, in which form, and whether a `%` in it is an escape. So this module does not
-//! decode the text. Instead, each position has several [`Reading`]s: the byte itself, and the character of each escape that begins
-//! there. The parts of an escape can be escaped, too, so an escape is sought in the readings of the following positions. For
-//! example, the first position of `%252B` has the readings `%`, `%` (for `%25`) and `+` (for all).
+//! It is unknown how often a text was escaped, in which form, and whether a `%` in it is an escape. So this module does
+//! not decode the text. Instead, each position has several [`Reading`]s: the byte itself, and the character of each
+//! escape that begins there. The parts of an escape can be escaped, too, so an escape is sought in the readings of the
+//! following positions. For example, the first position of `%252B` has the readings `%`, `%` (for `%25`) and `+` (for
+//! all).
 
 use crate::wipe::Zeroizing;
 

@@ -1,5 +1,5 @@
-//! The CameraManager login: send a user to the login page, exchange the authorization code for tokens, refresh the tokens, log
-//! out. The calls follow the vendor's guide, "OAuth login panel + refresh token":
+//! The CameraManager login: send a user to the login page, exchange the authorization code for tokens, refresh the
+//! tokens, log out. The calls follow the vendor's guide, "OAuth login panel + refresh token":
 //! <https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token>.
 //!
 //! | Type | What it is |
@@ -40,11 +40,12 @@
 //! - Calls block, at most for one timeout ([`Config::set_timeout`]). If that is too long, make them on another thread.
 //! - The library prints nothing and installs no signal handler.
 //! - The library starts threads: to look a host up and connect to it (which cannot be stopped otherwise), to close idle
-//!   connections, and to refresh a session that keeps its tokens in a file or in memory. A process has at most 64 of them.
+//!   connections, and to refresh a session that keeps its tokens in a file or in memory. A process has at most 64 of
+//!   them.
 //! - A refresh makes the old access token invalid at once. So refresh in one place, and keep the new tokens.
-//! - Each request, response, retry and failure is a record in the `log` crate, with target `cmauth` and without secrets. At the
-//!   trace level, ureq logs URLs, which have tokens in their query: keep the target `ureq` below trace, or set
-//!   [`Config::set_params_in_body`].
+//! - Each request, response, retry and failure is a record in the `log` crate, with target `cmauth` and without
+//!   secrets. At the trace level, ureq logs URLs, which have tokens in their query: keep the target `ureq` below trace,
+//!   or set [`Config::set_params_in_body`].
 
 #![forbid(unsafe_code)]
 

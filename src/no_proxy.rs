@@ -1,7 +1,8 @@
 //! Reads a `NO_PROXY` variable, which lists the servers that need no proxy.
 //!
-//! curl and Python's urllib read it in different ways, and each variable was written for one of them. So an entry counts if it
-//! counts for one of the two: an entry that is ignored makes every login fail. The table in the tests has the few exceptions.
+//! curl and Python's urllib read it in different ways, and each variable was written for one of them. So an entry
+//! counts if it counts for one of the two: an entry that is ignored makes every login fail. The table in the tests has
+//! the few exceptions.
 
 use std::net::IpAddr;
 

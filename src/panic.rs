@@ -1,4 +1,5 @@
-//! Catches panics, which must not reach a caller in another language. For the bindings: for Rust programs nothing changes.
+//! Catches panics, which must not reach a caller in another language. For the bindings: for Rust programs nothing
+//! changes.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe, Location, PanicHookInfo};
@@ -11,8 +12,8 @@ thread_local! {
     static LOCATION: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Runs `body`. A panic in it prints nothing and becomes an error. The error has the source location, and not the message of the
-/// panic, which can hold secrets.
+/// Runs `body`. A panic in it prints nothing and becomes an error. The error has the source location, and not the
+/// message of the panic, which can hold secrets.
 ///
 /// For bindings. The first call sets a panic hook, which passes all other panics on to the previous hook.
 ///

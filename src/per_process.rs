@@ -1,8 +1,8 @@
-//! State that belongs to one process. A forked child inherits the memory of its parent but none of the other threads, so it makes
-//! its own state.
+//! State that belongs to one process. A forked child inherits the memory of its parent but none of the other threads,
+//! so it makes its own state.
 //!
-//! There is no lock: a child never waits for a lock that a thread of its parent held. The child does not change or drop the
-//! state of its parent, because such a thread may have been changing it at the fork.
+//! There is no lock: a child never waits for a lock that a thread of its parent held. The child does not change or drop
+//! the state of its parent, because such a thread may have been changing it at the fork.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -40,8 +40,8 @@ impl<T> PerProcess<T> {
         self.0.load_full().filter(|present| present.process == process)
     }
 
-    /// The state of this process. All threads get the same one: if `make` runs in several threads, one result wins. `make` gets
-    /// the state of the parent, if that had one.
+    /// The state of this process. All threads get the same one: if `make` runs in several threads, one result wins.
+    /// `make` gets the state of the parent, if that had one.
     pub(crate) fn get_or_make(&self, make: impl FnMut(Option<&T>) -> T) -> Arc<Owned<T>> {
         self.get_or_make_of(process_id(), make)
     }

@@ -1,7 +1,7 @@
 //! The proxy of a client: checks its URL, or takes it from the environment.
 //!
-//! `config` checks a URL; `transport` makes ureq's proxy from it, or from the environment. No message has the URL, because that
-//! can hold a password.
+//! `config` checks a URL; `transport` makes ureq's proxy from it, or from the environment. No message has the URL,
+//! because that can hold a password.
 
 use std::ffi::OsString;
 
@@ -12,8 +12,8 @@ use crate::wipe::Zeroizing;
 
 const NOT_A_URL: &str = "not a proxy URL; it looks like \"http://host:3128\" or \"socks5://host:1080\"";
 
-/// The variables for an https server, in the order of curl and Python. Not `HTTP_PROXY`: it is for http, and the client of a CGI
-/// program can set it by a header.
+/// The variables for an https server, in the order of curl and Python. Not `HTTP_PROXY`: it is for http, and the client
+/// of a CGI program can set it by a header.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// Checks the URL of a proxy. The error says what is wrong with it.
@@ -34,11 +34,12 @@ pub(crate) fn parse(url: &str) -> Result<ureq::Proxy, &'static str> {
     Ok(proxy)
 }
 
-/// The environment's proxy for the https server at `base_url`. `None` if the environment has none, or if `NO_PROXY` lists the
-/// server.
+/// The environment's proxy for the https server at `base_url`. `None` if the environment has none, or if `NO_PROXY`
+/// lists the server.
 ///
 /// # Errors
-/// [`InvalidArgument`](crate::Status::InvalidArgument): a variable is not the URL of a proxy. The error names the variable.
+/// [`InvalidArgument`](crate::Status::InvalidArgument): a variable is not the URL of a proxy. The error names the
+/// variable.
 pub(crate) fn from_environment(base_url: &str) -> Result<Option<ureq::Proxy>, Error> {
     choose(base_url, |name| std::env::var_os(name))
 }
@@ -68,9 +69,9 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// The environment, and the proxy that curl, Python and this library use for an https server. Tests compare the columns of curl
-    /// and Python with the programs. If these differ, this library does as curl does: Python ignores `all_proxy`, and an empty
-    /// variable means "no proxy" to it.
+    /// The environment, and the proxy that curl, Python and this library use for an https server. Tests compare the
+    /// columns of curl and Python with the programs. If these differ, this library does as curl does: Python ignores
+    /// `all_proxy`, and an empty variable means "no proxy" to it.
     type Row =
         (&'static [(&'static str, &'static str)], Option<&'static str>, Option<&'static str>, Option<&'static str>);
     const TABLE: &[Row] = &[

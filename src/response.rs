@@ -1,8 +1,8 @@
 //! Reads a response into [`Tokens`] or an [`Error`]: the one place that decides what a response means.
 //!
-//! The HTTP status decides first. The body matters only in a 2xx, and if it names a known `error`. Descriptions are redacted and
-//! shown to people; they decide nothing. The cases are those of the vendor's guide and of Spring Security OAuth 2, which its
-//! server uses.
+//! The HTTP status decides first. The body matters only in a 2xx, and if it names a known `error`. Descriptions are
+//! redacted and shown to people; they decide nothing. The cases are those of the vendor's guide and of Spring Security
+//! OAuth 2, which its server uses.
 
 use serde_json::Value;
 
@@ -25,8 +25,8 @@ pub(crate) enum Call {
     Logout,
 }
 
-/// Reads a response of the token endpoint (RFC 6749, section 5). `now` is the Unix time in seconds before the request was sent.
-/// `secrets` are those of the request.
+/// Reads a response of the token endpoint (RFC 6749, section 5). `now` is the Unix time in seconds before the request
+/// was sent. `secrets` are those of the request.
 pub(crate) fn read_tokens(call: Call, response: &Response, now: i64, secrets: &[&str]) -> Result<Tokens, Error> {
     if (200..300).contains(&response.http_status) {
         return parse_tokens(&response.body, now).map_err(|problem| {
@@ -90,9 +90,9 @@ fn parse_tokens(body: &[u8], now: i64) -> Result<Tokens, &'static str> {
     }))
 }
 
-/// `expires_in` in whole seconds; `None`: the token never expires. This server sends a number, and leaves it out for a token that
-/// never expires. Other servers send digits in a string. If it is unreadable, the token counts as one that never expires: the
-/// API answers 401 when it does.
+/// `expires_in` in whole seconds; `None`: the token never expires. This server sends a number, and leaves it out for a
+/// token that never expires. Other servers send digits in a string. If it is unreadable, the token counts as one that
+/// never expires: the API answers 401 when it does.
 fn lifetime(expires_in: Option<&Value>) -> Option<i64> {
     let seconds = match expires_in? {
         Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64))?,
@@ -102,8 +102,8 @@ fn lifetime(expires_in: Option<&Value>) -> Option<i64> {
     Some(seconds.max(0))
 }
 
-/// The body of an error: RFC 6749's `error` and `error_description`, the REST API's `title` and `detail`, or the `message` of
-/// Spring Boot's error page.
+/// The body of an error: RFC 6749's `error` and `error_description`, the REST API's `title` and `detail`, or the
+/// `message` of Spring Boot's error page.
 #[derive(Default)]
 struct ErrorBody {
     code: Option<String>,
@@ -173,7 +173,8 @@ fn read_error(call: Call, response: &Response, secrets: &[&str]) -> Error {
         .with_retry_after(response.retry_after)
 }
 
-/// The error of an exchange whose request may have reached the server. The code is then used up, so a retry cannot succeed.
+/// The error of an exchange whose request may have reached the server. The code is then used up, so a retry cannot
+/// succeed.
 pub(crate) fn after_sent_exchange(error: Error) -> Error {
     match error.advice() {
         Advice::Retry => error.with_advice(Advice::LogIn, "the code may be used up: log in again"),

@@ -1,12 +1,13 @@
 //! Which texts a request can carry.
 
-/// The longest text. A server of this kind accepts 8 KiB of headers by default, and an encoded URL must stay below 64 KiB.
+/// The longest text. A server of this kind accepts 8 KiB of headers by default, and an encoded URL must stay below 64
+/// KiB.
 pub(crate) const MAX_TEXT_LEN: usize = 8 * 1024;
 
 pub(crate) const EMPTY: &str = "it is empty";
 
-/// Checks a text for a request: it is not empty, not too long, and has no control characters. The error says what is wrong with
-/// it.
+/// Checks a text for a request: it is not empty, not too long, and has no control characters. The error says what is
+/// wrong with it.
 pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         Err(EMPTY)

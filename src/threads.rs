@@ -1,8 +1,8 @@
 //! Permits for the threads of this library: how many a process may have.
 //!
-//! A process has at most [`MAX_THREADS`] threads of this library at once, those of all clients together. One of them closes
-//! idle connections. The others need a permit: they look names up, connect, or refresh a session. A call that needs a thread
-//! waits for a permit until its deadline.
+//! A process has at most [`MAX_THREADS`] threads of this library at once, those of all clients together. One of them
+//! closes idle connections. The others need a permit: they look names up, connect, or refresh a session. A call that
+//! needs a thread waits for a permit until its deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,8 +53,8 @@ impl Threads {
         permit
     }
 
-    /// A permit for a thread that refreshes a session. If all are taken it returns `None`, and the caller refreshes on its own
-    /// thread.
+    /// A permit for a thread that refreshes a session. If all are taken it returns `None`, and the caller refreshes on
+    /// its own thread.
     pub(crate) fn try_refresh_permit(&self) -> Option<RefreshPermit> {
         let mut state = self.state();
         if state.refreshes >= MAX_REFRESHES {

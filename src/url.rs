@@ -9,8 +9,8 @@ use ureq::http::Uri;
 use crate::text::check_text;
 use crate::wipe::Zeroizing;
 
-/// The characters of a parameter that are percent-encoded: all but the unreserved ones of RFC 3986, section 2.3. The result means
-/// the same in a query and in a form body.
+/// The characters of a parameter that are percent-encoded: all but the unreserved ones of RFC 3986, section 2.3. The
+/// result means the same in a query and in a form body.
 pub(crate) const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// `name=value&…`, with each value percent-encoded, in the given order. Wiped when dropped: values can be secrets.
@@ -37,8 +37,8 @@ pub(crate) fn query_of(url: &str) -> Option<&str> {
 
 /// All values of `name` in a query, percent-decoded. `Err` if one is not UTF-8.
 ///
-/// A `+` stays a plus. In a form it would be a space, but this server writes a space as `%20`, and a plus in an echoed value as
-/// `%2B` or as `+`.
+/// A `+` stays a plus. In a form it would be a space, but this server writes a space as `%20`, and a plus in an echoed
+/// value as `%2B` or as `+`.
 pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a, str>>, std::str::Utf8Error> {
     query
         .split('&')
@@ -48,7 +48,8 @@ pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a,
         .collect()
 }
 
-/// Checks a redirect URI as the guide requires it: it begins with http:// or https://. The error says what is wrong with it.
+/// Checks a redirect URI as the guide requires it: it begins with http:// or https://. The error says what is wrong
+/// with it.
 pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), &'static str> {
     check_text(redirect_uri)?;
     let lower = redirect_uri.to_ascii_lowercase();
@@ -93,8 +94,8 @@ pub(crate) fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || without_brackets.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// Scheme, host, port and path of a URL, normalized for comparison: scheme and host are in lower case, and a missing port or path is
-/// the default one. `None` if the text is not such a URL.
+/// Scheme, host, port and path of a URL, normalized for comparison: scheme and host are in lower case, and a missing
+/// port or path is the default one. `None` if the text is not such a URL.
 pub(crate) fn parts(url: &str) -> Option<(String, String, u16, String)> {
     let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
     let uri: Uri = without_fragment.parse().ok()?;

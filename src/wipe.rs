@@ -1,7 +1,7 @@
 //! Wipes secrets when they are freed: by `zeroize`, or by an allocator that wipes all freed memory.
 //!
-//! The bindings have such an allocator, because the HTTP and TLS libraries do not wipe their buffers. There, `zeroize` would wipe
-//! secrets a second time, which is a tenth of the CPU of a refresh.
+//! The bindings have such an allocator, because the HTTP and TLS libraries do not wipe their buffers. There, `zeroize`
+//! would wipe secrets a second time, which is a tenth of the CPU of a refresh.
 
 #[cfg(not(feature = "wiping-allocator"))]
 pub(crate) use zeroize::Zeroizing;

@@ -13,7 +13,8 @@ use cmauth::bindings::interruptible;
 use cmauth::{Advice, Client, Config, Status};
 use common::{Server, json, response};
 
-/// Begins a refresh on a thread, calls `wait_until_blocked`, cancels the client, and checks that the refresh ends at once.
+/// Begins a refresh on a thread, calls `wait_until_blocked`, cancels the client, and checks that the refresh ends at
+/// once.
 fn assert_cancelled(client: &Client, wait_until_blocked: impl FnOnce()) {
     let caller = thread::spawn({
         let client = client.clone();

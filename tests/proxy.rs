@@ -27,7 +27,8 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// `None` if the program is not installed. In CI, that is a failure. With `login`, the proxy requires these credentials.
+    /// `None` if the program is not installed. In CI, that is a failure. With `login`, the proxy requires these
+    /// credentials.
     fn start(program: &str, login: Option<(&str, &str)>) -> Option<Proxy> {
         // The port is free now, and no other program is likely to take it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -74,8 +75,8 @@ fn sandbox() -> Sandbox {
     Sandbox::start(Options { tls: true, ..Options::default() }).unwrap()
 }
 
-/// Runs the test `name` in another process, with these variables and no other proxy variables. Tests of one process would share
-/// their environment.
+/// Runs the test `name` in another process, with these variables and no other proxy variables. Tests of one process
+/// would share their environment.
 fn run_in_process(name: &str, environment: &[(&str, &str)]) {
     let mut test = Command::new(std::env::current_exe().unwrap());
     for variable in ["all_proxy", "https_proxy", "http_proxy", "no_proxy"] {

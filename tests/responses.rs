@@ -1,4 +1,5 @@
-//! The result of each response of the server: every known error, and malformed responses. No printed text may have a secret.
+//! The result of each response of the server: every known error, and malformed responses. No printed text may have a
+//! secret.
 
 mod common;
 

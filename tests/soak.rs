@@ -1,5 +1,5 @@
-//! Many threads use one client while many faults happen. Each call must end in time with an expected status, and no thread or open
-//! file may be left. By default it is short; `make soak` runs 64 threads with 200 calls each.
+//! Many threads use one client while many faults happen. Each call must end in time with an expected status, and no
+//! thread or open file may be left. By default it is short; `make soak` runs 64 threads with 200 calls each.
 
 use std::collections::BTreeMap;
 use std::fs;

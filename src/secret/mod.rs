@@ -1,7 +1,7 @@
 //! Secrets: client secrets, authorization codes, access tokens and refresh tokens.
 //!
-//! A type that holds one of these holds it as a [`Secret`]. A text of the server must pass through [`redact`] before it is
-//! printed.
+//! A type that holds one of these holds it as a [`Secret`]. A text of the server must pass through [`redact`] before it
+//! is printed.
 
 use std::fmt;
 
@@ -54,8 +54,8 @@ pub(crate) const REDACTED: &str = "[redacted]";
 /// The longest text of the server in an error, in bytes.
 const MAX_SHOWN_LEN: usize = 512;
 
-/// How much of the beginning of a text can be shown. It is more than an error has, because redaction makes the text shorter. The
-/// limit also bounds the time of redaction.
+/// How much of the beginning of a text can be shown. It is more than an error has, because redaction makes the text
+/// shorter. The limit also bounds the time of redaction.
 const MAX_REDACTED_LEN: usize = 8 * MAX_SHOWN_LEN;
 
 /// How much of the text is searched: twice as much, to find a secret of which only the beginning could be shown.
@@ -64,15 +64,15 @@ const MAX_SEARCHED_LEN: usize = 2 * MAX_REDACTED_LEN;
 /// A piece of a secret with this many bytes is secret, too: servers shorten what they echo.
 const PIECE_LEN: usize = 8;
 
-/// The largest number of comparisons for one text. An ordinary text needs a fortieth. A text that needs more was made to take long,
-/// and is not shown at all.
+/// The largest number of comparisons for one text. An ordinary text needs a fortieth. A text that needs more was made
+/// to take long, and is not shown at all.
 const MAX_STEPS: usize = 2_000_000;
 
-/// Prepares a text of the server for printing: control characters become spaces, all pieces of `secrets` are replaced, and at most
-/// 512 bytes are left.
+/// Prepares a text of the server for printing: control characters become spaces, all pieces of `secrets` are replaced,
+/// and at most 512 bytes are left.
 ///
-/// Errors of this server echo the code or token of the request (`Invalid authorization code: AbCdEf`). The server, or a proxy on
-/// the way, may escape them: percent-encoded, as in JSON or as in HTML, several times and in any combination.
+/// Errors of this server echo the code or token of the request (`Invalid authorization code: AbCdEf`). The server, or a
+/// proxy on the way, may escape them: percent-encoded, as in JSON or as in HTML, several times and in any combination.
 pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     let text = cut(text, MAX_SEARCHED_LEN);
     let readings = Readings::new(text.as_bytes());
@@ -103,7 +103,8 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     cut(&shown, MAX_SHOWN_LEN).trim().to_owned()
 }
 
-/// The secret itself, and two escaped forms. The escaped forms are longer, so shorter pieces of the secret are found in them.
+/// The secret itself, and two escaped forms. The escaped forms are longer, so shorter pieces of the secret are found in
+/// them.
 fn written_forms(secret: &str) -> [Zeroizing<String>; 3] {
     let html = secret
         .replace('&', "&amp;")
@@ -116,7 +117,8 @@ fn written_forms(secret: &str) -> [Zeroizing<String>; 3] {
 
 /// All pieces of a secret with [`PIECE_LEN`] bytes. A shorter secret is one piece.
 struct Pieces {
-    /// Each piece as a number whose highest byte is the first one. Sorted, so that pieces with the same beginning are neighbours.
+    /// Each piece as a number whose highest byte is the first one. Sorted, so that pieces with the same beginning are
+    /// neighbours.
     sorted: Zeroizing<Vec<u64>>,
     /// The length of each piece, in bytes.
     length: usize,
@@ -149,8 +151,8 @@ impl Pieces {
         Some(())
     }
 
-    /// The end of the longest piece that can be read from `position` on. `beginning` has the first `known` bytes of the piece, which
-    /// were read before `position`.
+    /// The end of the longest piece that can be read from `position` on. `beginning` has the first `known` bytes of the
+    /// piece, which were read before `position`.
     fn end_of(
         &self,
         readings: &Readings,
@@ -183,8 +185,8 @@ impl Pieces {
     }
 }
 
-/// Normalizes a byte for comparison: servers change the case of what they echo, a form has a plus for a space, and a control
-/// character is shown as a space.
+/// Normalizes a byte for comparison: servers change the case of what they echo, a form has a plus for a space, and a
+/// control character is shown as a space.
 fn fold(byte: u8) -> u8 {
     match byte {
         b'+' => b' ',
@@ -256,7 +258,8 @@ mod tests {
         assert_eq!(redact("text", &[""]), "text");
     }
 
-    /// Characters that servers escape: `/`, `+`, `=`, `&`, quotes, a backslash, a percent sign, a space, a letter of two bytes.
+    /// Characters that servers escape: `/`, `+`, `=`, `&`, quotes, a backslash, a percent sign, a space, a letter of
+    /// two bytes.
     const SYMBOLS: &str = "a/b+c=d&e\"f'g\\h%i<j>k l\u{e9}m";
 
     #[test]

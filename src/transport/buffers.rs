@@ -1,7 +1,7 @@
 //! The buffers of one connection: ureq writes a request into one and reads a response from the other.
 //!
-//! They hold tokens, so they are wiped: the output once the connection has taken it, the input as ureq reads it, and both when
-//! the connection is dropped.
+//! They hold tokens, so they are wiped: the output once the connection has taken it, the input as ureq reads it, and
+//! both when the connection is dropped.
 
 use ureq::unversioned::transport::Buffers;
 

@@ -1,8 +1,8 @@
 //! One connection to the server, as ureq's `Transport`: TCP or the tunnel of a proxy, with TLS for an https URL.
 //!
-//! `connector` makes connections; ureq uses and pools them. ureq hands over the head and the body of a request one after the
-//! other. A connection keeps them until ureq waits for the response, and sends them together. It notes in [`Progress`] how far
-//! the request went.
+//! `connector` makes connections; ureq uses and pools them. ureq hands over the head and the body of a request one
+//! after the other. A connection keeps them until ureq waits for the response, and sends them together. It notes in
+//! [`Progress`] how far the request went.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -31,7 +31,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection over `stream`. If there is `tls`, this does the handshake. The connection holds `open` until it is closed.
+    /// A connection over `stream`. If there is `tls`, this does the handshake. The connection holds `open` until it is
+    /// closed.
     pub(super) fn open(
         mut stream: Stream,
         mut tls: Option<Box<ClientConnection>>,
@@ -133,7 +134,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// The bytes of a connection: over a socket of this library, or over the tunnel that one of ureq's proxy connectors made.
+/// The bytes of a connection: over a socket of this library, or over the tunnel that one of ureq's proxy connectors
+/// made.
 pub(super) enum Stream {
     Socket(Socket),
     Tunnel(TransportAdapter),

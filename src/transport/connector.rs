@@ -25,8 +25,8 @@ use super::progress::Progress;
 use super::socket::Socket;
 use crate::cancel::Cancellation;
 
-/// Looks nothing up for a direct connection: [`ServerConnector`] does that. ureq's proxy connectors expect an address, so for
-/// them it looks the name up.
+/// Looks nothing up for a direct connection: [`ServerConnector`] does that. ureq's proxy connectors expect an address,
+/// so for them it looks the name up.
 pub(super) struct LazyResolver {
     pub(super) cancellation: Cancellation,
 }
@@ -139,8 +139,8 @@ impl fmt::Debug for ServerConnector {
     }
 }
 
-/// The deadline of a timeout of ureq's. `None`: there is no deadline. ureq does not shorten the timeout for the later steps of a
-/// connection.
+/// The deadline of a timeout of ureq's. `None`: there is no deadline. ureq does not shorten the timeout for the later
+/// steps of a connection.
 fn deadline(timeout: NextTimeout) -> Option<Instant> {
     if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) }
 }

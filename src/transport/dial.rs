@@ -1,8 +1,8 @@
 //! Connects to a host: looks up its name and tries its addresses in turn, all within one deadline.
 //!
-//! This runs on another thread, because the system offers no way to stop a name lookup or a connect. The caller waits for the
-//! thread until its deadline, or until it is cancelled. The thread ends when the system's own timeout does. `threads` limits the
-//! number of threads, and calls share lookups through `lookup`.
+//! This runs on another thread, because the system offers no way to stop a name lookup or a connect. The caller waits
+//! for the thread until its deadline, or until it is cancelled. The thread ends when the system's own timeout does.
+//! `threads` limits the number of threads, and calls share lookups through `lookup`.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -115,7 +115,8 @@ impl<'a> Dialer<'a> {
         self.wait(target, || self.lookups.result(lookup, self.cancellation), ConnectError::TimedOut)?
     }
 
-    /// Runs `job` on another thread and waits for its result, until the target's deadline or until the call is cancelled.
+    /// Runs `job` on another thread and waits for its result, until the target's deadline or until the call is
+    /// cancelled.
     fn on_thread<T: Send + 'static>(
         &self,
         target: &Target,
@@ -158,8 +159,8 @@ fn with_port(mut addresses: Vec<SocketAddr>, port: u16) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Tries the addresses in turn. Each gets half of the time left and the last one all of it, so that an unreachable address leaves
-/// time for the next.
+/// Tries the addresses in turn. Each gets half of the time left and the last one all of it, so that an unreachable
+/// address leaves time for the next.
 fn connect_any(addresses: &[SocketAddr], deadline: Option<Instant>) -> Result<TcpStream, ConnectError> {
     let mut failure = ConnectError::lookup(&io::ErrorKind::NotFound.into());
     for (i, address) in addresses.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! The errors of the way to the server: the one place that turns them into an [`Error`].
 //!
-//! Our own connector reports a [`ConnectError`]. This module also reads ureq's errors. No text of either goes into a message
-//! unread: the URLs of this library have secrets in their query.
+//! Our own connector reports a [`ConnectError`]. This module also reads ureq's errors. No text of either goes into a
+//! message unread: the URLs of this library have secrets in their query.
 
 use std::fmt;
 use std::io;

@@ -67,8 +67,8 @@ pub(super) enum ReadError {
 }
 
 impl Response {
-    /// Reads a response. The body of a 2xx of the token endpoint, of a 400 or of a 401 decides its meaning: without it, the read
-    /// fails. The body of any other error adds details only, so the call does not wait long for it.
+    /// Reads a response. The body of a 2xx of the token endpoint, of a 400 or of a 401 decides its meaning: without it,
+    /// the read fails. The body of any other error adds details only, so the call does not wait long for it.
     pub(super) fn read(method: Method, mut response: http::Response<Body>) -> Result<Response, ReadError> {
         let http_status = response.status().as_u16();
         let retry_after =

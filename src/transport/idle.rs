@@ -1,8 +1,8 @@
 //! Closes idle connections that no call has used for a while. The server has closed most of them by then.
 //!
-//! ureq closes them at the next call, which may be hours away. Until then they would stay in CLOSE_WAIT. The system closes no
-//! connection after a time, so this takes a thread: the [`Reaper`], one for all clients of a process. It runs only while
-//! connections are open, and `threads` counts it.
+//! ureq closes them at the next call, which may be hours away. Until then they would stay in CLOSE_WAIT. The system
+//! closes no connection after a time, so this takes a thread: the [`Reaper`], one for all clients of a process. It runs
+//! only while connections are open, and `threads` counts it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -32,7 +32,8 @@ fn interval(max_idle_age: Duration) -> Duration {
     max_idle_age / 5
 }
 
-/// How old an idle connection may be when a call uses it again. It is then younger than `max_idle_age` at the next check.
+/// How old an idle connection may be when a call uses it again. It is then younger than `max_idle_age` at the next
+/// check.
 pub(super) fn max_reuse_age(max_idle_age: Duration) -> Duration {
     max_idle_age - interval(max_idle_age)
 }
@@ -60,7 +61,8 @@ pub(super) fn watch(process: &Weak<Process>) {
 /// Makes the thread check soon whether any connection is left.
 pub(super) fn notify() {
     if let Some(reaper) = REAPER.get() {
-        // Without the lock, because this thread may hold it. If the notification is lost, the thread checks an interval later.
+        // Without the lock, because this thread may hold it. If the notification is lost, the thread checks an interval
+        // later.
         reaper.changed.notify_all();
     }
 }

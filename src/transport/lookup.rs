@@ -1,5 +1,5 @@
-//! Name lookups that calls share. While a host is looked up, further calls to it wait for that lookup and start no thread.
-//! The result is not cached: once the lookup has ended, the next call starts a new one.
+//! Name lookups that calls share. While a host is looked up, further calls to it wait for that lookup and start no
+//! thread. The result is not cached: once the lookup has ended, the next call starts a new one.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -69,7 +69,8 @@ impl Lookups {
         Some(Role::Leader(Leader { lookups: self.clone(), lookup }, permit))
     }
 
-    /// The result of a lookup. If it has not ended it returns `None`, and its end notifies the waiters of `cancellation`.
+    /// The result of a lookup. If it has not ended it returns `None`, and its end notifies the waiters of
+    /// `cancellation`.
     pub(super) fn result(&self, lookup: &Lookup, cancellation: &Cancellation) -> Option<Addresses> {
         let mut state = self.state();
         let result = lookup.result.get().cloned();
@@ -90,8 +91,8 @@ impl Lookups {
     }
 }
 
-/// The duty to look a host up for all that wait. It moves to the thread of the lookup, so the call that started the lookup can
-/// end before it.
+/// The duty to look a host up for all that wait. It moves to the thread of the lookup, so the call that started the
+/// lookup can end before it.
 pub(super) struct Leader {
     lookups: Lookups,
     lookup: Arc<Lookup>,

@@ -1,8 +1,9 @@
-//! Sends one request and returns its response, or an error that says what failed. HTTP/1.1 by ureq, over our own connections.
+//! Sends one request and returns its response, or an error that says what failed. HTTP/1.1 by ureq, over our own
+//! connections.
 //!
-//! `client` uses it. It handles pooled connections, the deadline of one attempt, proxies, TLS, and the child of a fork. What a
-//! response means is the matter of `response`, and retries are that of `client`. Only one request is sent again here: one whose
-//! pooled connection turns out to be stale.
+//! `client` uses it. It handles pooled connections, the deadline of one attempt, proxies, TLS, and the child of a fork.
+//! What a response means is the matter of `response`, and retries are that of `client`. Only one request is sent again
+//! here: one whose pooled connection turns out to be stale.
 
 mod buffers;
 mod connection;
@@ -99,9 +100,10 @@ impl Transport {
         Progress::begin(request.max_len());
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
-        // The pooled connection was stale: the server had closed it, or was closing it as the request came. Some servers send 408
-        // before they close, which is about the idle time (RFC 9110, section 15.5.9). Nothing was done for the request, so this
-        // is no retry. A request that must not arrive twice is never sent on a pooled connection.
+        // The pooled connection was stale: the server had closed it, or was closing it as the request came. Some
+        // servers send 408 before they close, which is about the idle time (RFC 9110, section 15.5.9). Nothing was done
+        // for the request, so this is no retry. A request that must not arrive twice is never sent on a pooled
+        // connection.
         let is_stale = match &result {
             Err(AttemptError::Http(error)) => !first.response_begun && error::is_connection_lost(error),
             Ok(response) => response.http_status == 408,

@@ -1,7 +1,7 @@
 //! The part of a client that belongs to one process: its connections, and the switch that ends its calls.
 //!
-//! A forked child makes its own. It must not use its parent's connections, nor wait for a lock that another thread of its parent
-//! held at the fork.
+//! A forked child makes its own. It must not use its parent's connections, nor wait for a lock that another thread of
+//! its parent held at the fork.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! How far the request of this thread's call went. That decides whether it may be sent again.
 //!
-//! `connection` and `connector` write it; `Transport::send` reads it. ureq runs a call on the thread that made it, and has no
-//! other way to report what a connection did.
+//! `connection` and `connector` write it; `Transport::send` reads it. ureq runs a call on the thread that made it, and
+//! has no other way to report what a connection did.
 
 use std::cell::Cell;
 use std::time::Instant;
@@ -34,8 +34,8 @@ thread_local! {
 }
 
 impl Progress {
-    /// Keeps the progress of an outer call until the inner call on this thread has ended. A call runs inside another one if the
-    /// interruption check of the other makes calls, such as a signal handler in Python.
+    /// Keeps the progress of an outer call until the inner call on this thread has ended. A call runs inside another
+    /// one if the interruption check of the other makes calls, such as a signal handler in Python.
     pub(super) fn keep_outer() -> OuterProgress {
         OuterProgress(PROGRESS.get())
     }

@@ -41,8 +41,8 @@ impl Socket {
         self.reason = timeout.reason;
     }
 
-    /// Whether it is open and the other side has sent nothing. ureq checks this when it puts a connection into its pool, and again
-    /// when it takes it out.
+    /// Whether it is open and the other side has sent nothing. ureq checks this when it puts a connection into its
+    /// pool, and again when it takes it out.
     #[cfg(unix)]
     pub(super) fn is_idle(&self) -> bool {
         use rustix::io::Errno;
@@ -63,16 +63,17 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // A forked child has the connection open, too, and does not use it. Without the shutdown, the connection would live as
-        // long as the child. The child, when it frees what it inherited, must not shut down the connection of its parent.
+        // A forked child has the connection open, too, and does not use it. Without the shutdown, the connection would
+        // live as long as the child. The child, when it frees what it inherited, must not shut down the connection of
+        // its parent.
         if self.process == std::process::id() {
             let _ = self.stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Runs one read or write until it is done or the deadline passes. `current` is the timeout that the system has for it, which
-/// `set` changes.
+/// Runs one read or write until it is done or the deadline passes. `current` is the timeout that the system has for it,
+/// which `set` changes.
 fn until_deadline(
     deadline: Option<Instant>,
     reason: ureq::Timeout,
@@ -105,8 +106,8 @@ fn until_deadline(
     }
 }
 
-/// Rounds a timeout down to a power of two, in milliseconds; a short one up to whole milliseconds. Consecutive calls then use
-/// the same timeout, which saves a setsockopt.
+/// Rounds a timeout down to a power of two, in milliseconds; a short one up to whole milliseconds. Consecutive calls
+/// then use the same timeout, which saves a setsockopt.
 fn rounded(timeout: Duration) -> Duration {
     match timeout.as_millis() as u64 {
         short @ 0..64 => Duration::from_millis(short + 1),

@@ -13,8 +13,8 @@ use rustls_platform_verifier::Verifier;
 use crate::config::Config;
 use crate::error::{Error, Status};
 
-/// The TLS settings of a client: TLS 1.2 and 1.3. Certificates are checked against the system's trusted root certificates or
-/// the files of `config`.
+/// The TLS settings of a client: TLS 1.2 and 1.3. Certificates are checked against the system's trusted root
+/// certificates or the files of `config`.
 pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     let mut added = Vec::new();
     for path in &config.added_ca_files {
@@ -41,7 +41,7 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
                 )
             })?;
             builder
-                .dangerous() // rustls calls every verifier but its own dangerous. This one uses the system's trusted root certificates.
+                .dangerous() // rustls' word for any verifier but its own. This one uses the system's certificates.
                 .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth()
         }
@@ -50,8 +50,8 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     Ok(settings)
 }
 
-/// ring, which prefers AES with 128 bits, as browsers do. Its SHA-256 has processor instructions: a handshake needs a tenth less
-/// CPU than with AES-256 and SHA-384.
+/// ring, which prefers AES with 128 bits, as browsers do. Its SHA-256 has processor instructions: a handshake needs a
+/// tenth less CPU than with AES-256 and SHA-384.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {

@@ -51,19 +51,19 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
         Kind::Handshake => ("The TLS handshake", "Nothing was sent."),
         Kind::Response => (
             "A broken response",
-            "The server has served the request, but its response is lost or unreadable. The code is used up, or the logout is \
-             done. A refresh token is still valid, because this server gives no new one with a refresh.",
+            "The server has served the request, but its response is lost or unreadable. The code is used up, or the logout \
+             is done. A refresh token is still valid, because this server gives no new one with a refresh.",
         ),
         Kind::Edit => (
             "The fields of a token response",
-            "The server has served the request, but a field of its response is malformed. The library rejects unusable tokens, and \
-             leaves out a malformed field that only informs. The response to a logout has no fields.",
+            "The server has served the request, but a field of its response is malformed. The library rejects unusable \
+             tokens, and leaves out a malformed field that only informs. The response to a logout has no fields.",
         ),
         Kind::Canned => ("Responses without tokens", "Errors of the server, or of a proxy or firewall on the way."),
         Kind::Idle => (
             "Stale connections",
-            "The call before succeeded, and its connection went into the pool. All calls succeed, even with `max_retries` 0. An \
-             exchange always uses a new connection.",
+            "The call before succeeded, and its connection went into the pool. All calls succeed, even with \
+             `max_retries` 0. An exchange always uses a new connection.",
         ),
     }
 }

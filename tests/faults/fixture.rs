@@ -138,7 +138,8 @@ impl Outcome {
     }
 }
 
-/// Makes a call with `fault` on each request. A fault of an idle connection is on the connection that the call takes from the pool.
+/// Makes a call with `fault` on each request. A fault of an idle connection is on the connection that the call takes
+/// from the pool.
 pub fn call(fixture: &Fixture, fault: Fault, call: Call, retries: u32) -> Outcome {
     let tokens = fixture.tokens();
     let (access, refresh) = (tokens.access_token().expose(), tokens.refresh_token().unwrap().expose());
@@ -196,7 +197,8 @@ pub fn leak(outcome: &Outcome) -> Option<String> {
     Some(format!("{found:?} is in {printed}"))
 }
 
-/// Runs `check` for each fault and call, with and without TLS, on several threads. `check` returns what is wrong, or `None`.
+/// Runs `check` for each fault and call, with and without TLS, on several threads. `check` returns what is wrong, or
+/// `None`.
 pub fn for_each_fault(check: impl Fn(&Fixture, Fault, Call) -> Option<String> + Sync) {
     let work: Vec<(Fault, Call)> = Fault::ALL.iter().flat_map(|&fault| CALLS.map(|call| (fault, call))).collect();
     let next = AtomicUsize::new(0);
