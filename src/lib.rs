@@ -90,6 +90,11 @@ pub use tokens::Tokens;
 /// The version of this library: `"0.1.0"`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Compiles the README's Rust program.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Internal functions for the fuzz targets.
 #[cfg(fuzzing)]
 #[allow(missing_docs)]
