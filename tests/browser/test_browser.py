@@ -214,7 +214,7 @@ def test_error_pages_of_the_server_and_of_the_login(
     browser.open(f"{cmauth_sandbox.url}/oauth/authorize?response_type=code&client_id=nobody")
     browser.fill("demo", "demo")
     browser.press("Log in")
-    browser.wait_for("This login cannot go on")
+    browser.wait_for("This login cannot continue")
     waiting = begin()
     port = waiting.login.url.split("127.0.0.1%3A")[1].split("%2F")[0]
     browser.open(f"http://127.0.0.1:{port}/?code=x&state=forged")
