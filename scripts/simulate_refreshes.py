@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What the random refresh point does to the server: 100,000 sessions that logged in within one minute.
+"""Shows how random refresh times spread the load of the server, for sessions that logged in within one minute.
 
-    scripts/simulate_refreshes.py [sessions] [picture.svg]
+    scripts/simulate_refreshes.py [SESSIONS] [PICTURE.svg]
 
-Each session refreshes at a random part of each lifetime, as src/session/policy.rs draws it, and again with the tokens
-it then gets. Beside it, sessions that all refresh at the same part. Prints the highest rates and draws both.
+Each session refreshes after a random part of the lifetime of its tokens, which it draws as src/session/policy.rs does. The
+script compares this with sessions that all refresh after the same part. It prints the highest rates and draws both.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ ROOT = Path(__file__).resolve().parent.parent
 LIFETIME = 43_199  # Seconds, as the vendor's guide shows.
 LOGINS_WITHIN = 60
 HOURS = 60
-BUCKET = 60  # Seconds for which refreshes are counted.
+BUCKET = 60  # Refreshes are counted per BUCKET seconds.
 
 
 def constants() -> tuple[float, float]:
-    """From which part of a lifetime to which a session refreshes, as the source says."""
+    """The earliest and the latest part of a lifetime after which a session refreshes, from the source."""
     source = (ROOT / "src/session/policy.rs").read_text(encoding="utf-8")
     values = [re.search(rf"{name}: f64 = ([0-9.]+);", source) for name in ("REFRESH_FROM", "REFRESH_TO")]
-    assert all(values), "src/session/policy.rs has other names now"
+    assert all(values), "src/session/policy.rs has no constants of these names"
     first, last = (float(value[1]) for value in values if value)
     return first, last
 
 
 def simulate(sessions: int, first: float, last: float) -> list[int]:
-    """Refreshes in each minute."""
+    """The refreshes in each minute."""
     draw = random.Random(1)
     minutes = [0] * (HOURS * 3600 // BUCKET)
     for _ in range(sessions):
@@ -45,7 +45,7 @@ def simulate(sessions: int, first: float, last: float) -> list[int]:
 
 
 def path(minutes: list[int], top: float, left: int, bottom: int, width: int, height: int) -> str:
-    """The highest of every few minutes as a line."""
+    """The points of a line: the highest rate of every few minutes."""
     step = 5
     points = [max(minutes[i : i + step]) / BUCKET for i in range(0, len(minutes), step)]
     scaled = (
@@ -59,7 +59,7 @@ def picture(spread: list[int], fixed: list[int]) -> str:
     parts = []
     for minutes, top, colour, y in ((fixed, 2000, "#c2410c", 0), (spread, 20, "#0f766e", 290)):
         line = path(minutes, top, left, bottom, width, height)
-        what = "all at 0.85 of the lifetime" if minutes is fixed else "as libcmauth does: at random from 0.75 to 0.95"
+        what = "all at 0.85 of the lifetime" if minutes is fixed else "libcmauth: at random from 0.75 to 0.95"
         parts.append(f'<g transform="translate(0 {y})">')
         parts.append(
             f'<text x="{left}" y="30" class="title">{what}: at most {max(minutes) / BUCKET:.0f} a second</text>'
