@@ -3,8 +3,8 @@
 
     scripts/simulate_refreshes.py [SESSIONS] [PICTURE.svg]
 
-Each session refreshes after a random part of the lifetime of its tokens, as in src/session/policy.rs. It compares this
-with sessions that all refresh after the same part. It prints the highest rates and draws both.
+Each session refreshes after a random part of the lifetime of its tokens, as in src/session/policy.rs. The
+script compares this with sessions that all refresh after the same part. It prints the highest rates and draws both.
 """
 
 from __future__ import annotations
