@@ -19,7 +19,7 @@
  *             printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
  *         if (login && fgets(url, sizeof url, stdin) && !cm_login_finish(login, url, &tokens, &error))
  *             printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
- *         fprintf(stderr, "%s\n", cm_error_message(error));
+ *         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
  *         cm_error_free(error);
  *         cm_tokens_free(tokens);
  *         cm_login_free(login);
