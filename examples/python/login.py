@@ -4,9 +4,11 @@
     export CMAUTH_CLIENT_ID=… CMAUTH_CLIENT_SECRET=…     # your API key
     python3 login.py
 
-CMAUTH_REDIRECT_URI: where the login comes back to, https://example.com unless set.
-CMAUTH_BASE_URL, CMAUTH_CA_FILE: another server, such as cmauth-sandbox, and the certificate (PEM)
-to trust for it.
+Optional variables:
+
+CMAUTH_REDIRECT_URI: the redirect URI. Default: https://example.com.
+CMAUTH_BASE_URL, CMAUTH_CA_FILE: another server, such as cmauth-sandbox, and the certificate to
+    trust for it (PEM).
 """
 
 import json
@@ -34,7 +36,7 @@ def main() -> None:
     login = client.begin_login(REDIRECT_URI)
     print("Open this page in a browser and log in:")
     print(login.url)
-    print("Then paste the address that the browser came back to:", flush=True)
+    print("Then paste the URL to which the browser was redirected:", flush=True)
     tokens = login.finish(sys.stdin.readline().strip())
     show("Logged in", tokens)
 
@@ -52,12 +54,12 @@ def main() -> None:
 def needed(variable: str) -> str:
     value = os.environ.get(variable)
     if not value:
-        sys.exit(f"{variable} is not set: it is a part of your API key")
+        sys.exit(f"{variable} is not set; it is a part of your API key")
     return value
 
 
 def show(what: str, tokens: cmauth.Tokens) -> None:
-    """Print tokens as they may be printed: a few characters, to tell them apart."""
+    """Print the first characters of the tokens only, because tokens are secret."""
     print(f"{what}: access token {tokens.access_token[:4]}…", end="")
     print(f", refresh token {tokens.refresh_token[:4]}…" if tokens.refresh_token else "", end="")
     print(f", {tokens.expires_in} s left" if tokens.expires_in is not None else ", never expires")
@@ -69,8 +71,8 @@ def cameras(access_token: str) -> list[dict[str, object]]:
         headers={"Authorization": f"Bearer {access_token}", "Accept": "application/json"},
     )
     trust = ssl.create_default_context(cafile=CA_FILE)
-    with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
-        found: list[dict[str, object]] = json.load(answer)
+    with urllib.request.urlopen(request, timeout=30, context=trust) as response:
+        found: list[dict[str, object]] = json.load(response)
         return found
 
 

@@ -1,6 +1,6 @@
-"""The pages in a real browser: Chromium logs in at the sandbox, and comes back to a login that listens.
+"""The pages in a real browser: Chromium logs in at the sandbox, which redirects it to a login that listens.
 
-Screenshots of every page, at desktop and phone size, light and dark, are left in <target>/screenshots.
+The tests save screenshots of every page to <target>/screenshots: in a light desktop window, and on a dark phone.
 """
 
 from __future__ import annotations
@@ -34,41 +34,40 @@ class Browser:
     def open(self, url: str) -> None:
         self.driver.get(url)
 
-    def wait_for(self, words: str) -> None:
+    def wait_for(self, text: str) -> None:
         try:
-            WebDriverWait(self.driver, 20).until(lambda _: words in self.text())
+            WebDriverWait(self.driver, 20).until(lambda _: text in self.text())
         except TimeoutException:
-            raise AssertionError(f"{words!r} is not there: {self.text()}") from None
+            raise AssertionError(f"{text!r} is not on the page: {self.text()}") from None
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        file = "".join(c if c.isalnum() else "-" for c in f"{self.name} {words}".lower())
+        file = "".join(c if c.isalnum() else "-" for c in f"{self.name} {text}".lower())
         self.driver.save_screenshot(str(SCREENSHOTS / f"{file}.png"))
         self.fits()
 
     def text(self) -> str:
-        # Of whatever page is there at this moment.
         found: str = self.driver.execute_script("return document.body ? document.body.innerText : ''")
         return found
 
     def fits(self) -> None:
-        """Nothing is wider than the window, and whatever is pressed is large enough for a thumb."""
+        """Checks that the page is not wider than the window, and that buttons are large enough for a thumb."""
         script = "return [document.documentElement.scrollWidth, window.innerWidth]"
-        needed, there = self.driver.execute_script(script)
-        assert needed <= there
+        page, window = self.driver.execute_script(script)
+        assert page <= window
         for button in self.driver.find_elements(By.CSS_SELECTOR, "button"):
             assert button.size["height"] >= 40
 
     def fill(self, name: str, password: str) -> None:
         for field, value in (("username", name), ("password", password)):
-            place = self.driver.find_element(By.NAME, field)
-            place.clear()
-            place.send_keys(value)
+            element = self.driver.find_element(By.NAME, field)
+            element.clear()
+            element.send_keys(value)
 
-    def press(self, words: str) -> None:
+    def press(self, label: str) -> None:
         for button in self.driver.find_elements(By.TAG_NAME, "button"):
-            if button.text == words:
+            if button.text == label:
                 button.click()
                 return
-        raise AssertionError(f"no button {words!r}: {self.text()}")
+        raise AssertionError(f"no button {label!r}: {self.text()}")
 
     def keys(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
@@ -110,8 +109,8 @@ def browser(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Browser]
         driver.quit()
 
 
-class Waiting:
-    """A login that waits for the browser, in a thread."""
+class WaitingLogin:
+    """A login that waits for the redirect in a thread."""
 
     def __init__(self, client: cmauth.Client, message: str | None = None) -> None:
         self.login = client.listen()
@@ -133,12 +132,12 @@ class Waiting:
 
 
 @pytest.fixture
-def begin(cmauth_sandbox: Sandbox) -> Iterator[Callable[..., Waiting]]:
+def begin(cmauth_sandbox: Sandbox) -> Iterator[Callable[..., WaitingLogin]]:
     client = cmauth_sandbox.client()
-    begun: list[Waiting] = []
+    begun: list[WaitingLogin] = []
 
-    def begin(message: str | None = None) -> Waiting:
-        begun.append(Waiting(client, message))
+    def begin(message: str | None = None) -> WaitingLogin:
+        begun.append(WaitingLogin(client, message))
         return begun[-1]
 
     yield begin
@@ -147,7 +146,9 @@ def begin(cmauth_sandbox: Sandbox) -> Iterator[Callable[..., Waiting]]:
         waiting.end()
 
 
-def test_logs_in_and_the_second_time_without_the_login_page(browser: Browser, begin: Callable[..., Waiting]) -> None:
+def test_logs_in_and_the_second_time_without_the_login_page(
+    browser: Browser, begin: Callable[..., WaitingLogin]
+) -> None:
     first = begin("Recorder 7 is connected.\nYou can close this page.")
     browser.open(first.login.url)
     browser.wait_for("Log in")
@@ -157,7 +158,7 @@ def test_logs_in_and_the_second_time_without_the_login_page(browser: Browser, be
     browser.fill("demo", "demo")
     browser.press("Log in")
     browser.wait_for("Approve")
-    # Going back and reloading do no harm.
+    # The user may go back and reload.
     browser.driver.back()
     browser.driver.forward()
     browser.driver.refresh()
@@ -171,12 +172,12 @@ def test_logs_in_and_the_second_time_without_the_login_page(browser: Browser, be
     browser.open(second.login.url)
     browser.wait_for("You are logged in.")
     assert second.end().refresh_token
-    # The page is there no more, and a reload is nobody's.
+    # The login no longer listens, so a reload fails.
     browser.driver.refresh()
     assert "You are logged in" not in browser.text()
 
 
-def test_denies(browser: Browser, begin: Callable[..., Waiting]) -> None:
+def test_denies(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
     waiting = begin()
     browser.open(waiting.login.url)
     browser.fill("demo", "demo")
@@ -187,11 +188,11 @@ def test_denies(browser: Browser, begin: Callable[..., Waiting]) -> None:
     assert waiting.end().status is cmauth.Status.ACCESS_DENIED
 
 
-def test_logs_in_by_keyboard_alone(browser: Browser, begin: Callable[..., Waiting]) -> None:
+def test_logs_in_by_keyboard_alone(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
     waiting = begin()
     browser.open(waiting.login.url)
     browser.wait_for("Log in")
-    # The first field has the focus already.
+    # The first field has the focus.
     browser.keys("demo", Keys.TAB, "demo", Keys.ENTER)
     browser.wait_for("Approve")
     focused = browser.driver.switch_to.active_element
@@ -209,12 +210,12 @@ def test_logs_in_by_keyboard_alone(browser: Browser, begin: Callable[..., Waitin
 
 
 def test_error_pages_of_the_server_and_of_the_login(
-    browser: Browser, cmauth_sandbox: Sandbox, begin: Callable[..., Waiting]
+    browser: Browser, cmauth_sandbox: Sandbox, begin: Callable[..., WaitingLogin]
 ) -> None:
     browser.open(f"{cmauth_sandbox.url}/oauth/authorize?response_type=code&client_id=nobody")
     browser.fill("demo", "demo")
     browser.press("Log in")
-    browser.wait_for("This login cannot go on")
+    browser.wait_for("This login cannot continue")
     waiting = begin()
     port = waiting.login.url.split("127.0.0.1%3A")[1].split("%2F")[0]
     browser.open(f"http://127.0.0.1:{port}/?code=x&state=forged")

@@ -1,4 +1,4 @@
-"""The servers of the tests: `sandbox`, the whole stand-in with TLS, and `fake`, for one answer."""
+"""The servers of the tests: `sandbox`, and `fake`, whose responses a test sets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ import pytest
 import redis
 from cmauth.testing import Sandbox
 
-# Tests replace it in their module.
+# The real class: a test of the tutorial replaces `redis.Redis`.
 REDIS = redis.Redis
 
 WORKSPACE = Path(__file__).parents[3]
 
-# Secrets that no test may find where people look.
+# Secrets, which must not occur in output, logs or errors.
 CLIENT_SECRET = "s3cret-of-the-key"
 ACCESS_TOKEN = "aaaaaaaa-access:10003"
 REFRESH_TOKEN = "bbbbbbbb-refresh:10003"
@@ -35,7 +35,7 @@ CODE = "c0deAbCdEf"
 
 @pytest.fixture(scope="session", autouse=True)
 def program() -> str:
-    """The stand-in server's program, for all who start it."""
+    """The program of the sandbox."""
     return os.environ.setdefault(
         "CMAUTH_SANDBOX", os.environ.get("CMAUTH_SANDBOX") or build_sandbox()
     )
@@ -43,9 +43,15 @@ def program() -> str:
 
 @pytest.fixture(scope="session")
 def sandbox(program: str) -> Iterator[Sandbox]:
-    """One for all tests that need none of their own."""
+    """A sandbox for all tests that can share one."""
     with Sandbox(program=program) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> cmauth.Client:
+    """A client of the shared sandbox."""
+    return sandbox.client()
 
 
 def build_sandbox() -> str:
@@ -57,13 +63,13 @@ def build_sandbox() -> str:
 
 
 @dataclass
-class Answer:
+class Response:
     status: int = 200
     body: object = None
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def tokens_answer(**changes: object) -> Answer:
+def tokens_response(**changes: object) -> Response:
     body = {
         "access_token": ACCESS_TOKEN,
         "token_type": "bearer",
@@ -71,14 +77,14 @@ def tokens_answer(**changes: object) -> Answer:
         "expires_in": 43199,
         "scope": "write",
     }
-    return Answer(200, {**body, **changes})
+    return Response(200, {**body, **changes})
 
 
 class Fake:
-    """A server on this machine that gives the answers it is told."""
+    """A server on this machine. The test sets its responses."""
 
     def __init__(self) -> None:
-        self.answer: Callable[[], Answer] = tokens_answer
+        self.respond: Callable[[], Response] = tokens_response
         self.requests: list[tuple[str, dict[str, str], str]] = []
         fake = self
 
@@ -87,17 +93,19 @@ class Fake:
 
             def handle_request(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
-                body = self.rfile.read(length).decode()
+                received = self.rfile.read(length).decode()
                 line = f"{self.command} {self.path}"
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                fake.requests.append((line, headers, body))
-                answer = fake.answer()
-                text = answer.body if isinstance(answer.body, str) else json.dumps(answer.body)
-                self.send_response(answer.status)
-                for name, value in answer.headers:
+                fake.requests.append((line, headers, received))
+                response = fake.respond()
+                text = (
+                    response.body if isinstance(response.body, str) else json.dumps(response.body)
+                )
+                self.send_response(response.status)
+                for name, value in response.headers:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(text.encode())))
-                # A caller that was cancelled does not listen any more.
+                # A cancelled caller has closed the connection.
                 with contextlib.suppress(ConnectionError):
                     self.end_headers()
                     self.wfile.write(text.encode())
@@ -111,9 +119,9 @@ class Fake:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
-    def answers(self, status: int, body: object = None, **headers: str) -> None:
+    def responds(self, status: int, body: object = None, **headers: str) -> None:
         pairs = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-        self.answer = lambda: Answer(status, body, pairs)
+        self.respond = lambda: Response(status, body, pairs)
 
     def client(self, **options: Any) -> cmauth.Client:  # noqa: ANN401
         options = {"base_url": self.url, "proxy": "", "max_retries": 0, "timeout": 10, **options}
@@ -129,7 +137,7 @@ def fake() -> Iterator[Fake]:
 
 
 class RedisServer:
-    """A real Redis on a free port, which ends with the test."""
+    """A Redis server on a free port, which ends with the test."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self.command = [program, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]

@@ -1,4 +1,4 @@
-"""What callers give: bad values are named and not shown, wrong types are TypeErrors."""
+"""Arguments: errors name invalid values without showing them; wrong types are TypeErrors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_bad_option_is_named(name: str, value: object) -> None:
     with pytest.raises(cmauth.FixError) as caught:
         cmauth.Client("id", "secret", **options)
     assert caught.value.status is cmauth.Status.INVALID_ARGUMENT
-    # The core's name for one of add_ca_files is add_ca_file.
+    # The core calls one of the add_ca_files add_ca_file.
     assert caught.value.message.startswith((f"{name}: ", f"{name.removesuffix('s')}: "))
     assert "hunter2" not in caught.value.message
 
@@ -49,7 +49,7 @@ def test_a_bad_option_is_named(name: str, value: object) -> None:
         ("client_id", "a:b", "secret"),
         ("client_secret", "id", ""),
         ("client_secret", "id", "hunter2\n"),
-        # A UnicodeEncodeError would carry the whole text.
+        # A UnicodeEncodeError would contain the whole string.
         ("client_secret", "id", "hunter2\udc80"),
     ],
 )

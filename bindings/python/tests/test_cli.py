@@ -42,13 +42,13 @@ class Shell:
     def json(self, *arguments: str) -> Any:  # noqa: ANN401
         return json.loads(self.run(*arguments, "--json")[0])
 
-    def log_in(self, *arguments: str, told: tuple[str, ...] = ()) -> str:
-        """A login whose browser the test is; before it, a line with each piece of `told`."""
+    def log_in(self, *arguments: str, warning: tuple[str, ...] = ()) -> str:
+        """Logs in, with the test as the browser. `warning`: parts of a line before the URL."""
         with self.start("login", *arguments) as process:
             assert process.stderr
-            if told:
+            if warning:
                 line = process.stderr.readline()
-                assert all(piece in line for piece in told), line
+                assert all(piece in line for piece in warning), line
             assert process.stderr.readline() == "Open this page and log in:\n"
             self.sandbox.come_back(process.stderr.readline().strip())
             out, err = process.communicate(timeout=60)
@@ -59,7 +59,7 @@ class Shell:
 @pytest.fixture
 def shell(cmauth_sandbox: Sandbox, tmp_path: Path) -> Shell:
     environment = {
-        # A browser that does nothing: the test is the browser.
+        # A browser that does nothing, because the test is the browser.
         "BROWSER": "true %s",
         "CMAUTH_BASE_URL": cmauth_sandbox.url,
         "CMAUTH_CA_FILE": cmauth_sandbox.ca_file,
@@ -74,10 +74,10 @@ def shell(cmauth_sandbox: Sandbox, tmp_path: Path) -> Shell:
     return Shell(cmauth_sandbox, environment)
 
 
-def test_the_whole_story(shell: Shell) -> None:
+def test_log_in_use_refresh_log_out(shell: Shell) -> None:
     shell.run("token", exit_code=3)
     assert shell.run("status", exit_code=3)[0] == "Nobody is logged in.\n"
-    assert shell.log_in().startswith("Logged in. The access token ends 20")
+    assert shell.log_in().startswith("Logged in. The access token expires at 20")
 
     [token] = shell.run("token")[0].splitlines()
     assert shell.run("token")[0].strip() == token
@@ -88,8 +88,6 @@ def test_the_whole_story(shell: Shell) -> None:
 
     assert shell.run("refresh")[0].startswith("Refreshed. ")
     assert shell.run("token")[0].strip() != token
-    # What ends is refreshed when it is asked for.
-    shell.sandbox.faults()
     assert shell.run("logout")[0] == "Logged out.\n"
     assert shell.run("logout")[0] == "Nobody was logged in.\n"
     _, err = shell.run("token", exit_code=3)
@@ -115,7 +113,7 @@ def test_scripts_get_json(shell: Shell) -> None:
     )
 
 
-def test_a_browser_on_another_machine(shell: Shell) -> None:
+def test_a_login_with_a_browser_on_another_machine(shell: Shell) -> None:
     with shell.start("login", "--no-browser") as process:
         assert process.stderr
         assert process.stdin
@@ -127,12 +125,12 @@ def test_a_browser_on_another_machine(shell: Shell) -> None:
     assert shell.run("token")[0]
 
 
-def test_profiles_are_users_of_their_own(shell: Shell) -> None:
+def test_profiles_are_separate_users(shell: Shell) -> None:
     shell.log_in("--profile", "one")
     shell.run("token", "--profile", "one")
     shell.run("token", exit_code=3)
     shell.run("token", "--profile", "../one", exit_code=2)
-    # What was said at the login is remembered; the secret is not.
+    # The profile keeps the settings of the login, but not the secret.
     for name in ("CMAUTH_CLIENT_ID", "CMAUTH_BASE_URL", "CMAUTH_CA_FILE"):
         del shell.environment[name]
     shell.run("token", "--profile", "one")
@@ -144,7 +142,7 @@ def test_profiles_are_users_of_their_own(shell: Shell) -> None:
     del shell.environment["CMAUTH_CLIENT_SECRET"]
     _, err = shell.run("refresh", "--profile", "one", exit_code=5)
     assert "CMAUTH_CLIENT_SECRET" in err
-    # Neither needs it.
+    # These commands need no secret.
     shell.run("status", "--profile", "one")
     shell.run("logout", "--forget", "--profile", "one")
     shell.run("status", "--profile", "one", exit_code=3)
@@ -167,7 +165,7 @@ def test_the_secret_comes_from_the_keyring(shell: Shell, tmp_path: Path) -> None
     shell.run("token")
 
 
-def test_failures_have_exit_codes_of_their_own(shell: Shell) -> None:
+def test_each_advice_has_its_exit_code(shell: Shell) -> None:
     shell.log_in()
     shell.sandbox.faults("status-503", for_ever=True)
     _, err = shell.run("refresh", exit_code=4)
@@ -180,7 +178,7 @@ def test_failures_have_exit_codes_of_their_own(shell: Shell) -> None:
     _, err = shell.run("refresh", exit_code=5)
     assert "base_url" in err
     shell.environment["CMAUTH_BASE_URL"] = shell.sandbox.url
-    shell.run("nonsense", exit_code=2)
+    shell.run("unknown", exit_code=2)
     shell.run(exit_code=2)
     shell.run("login", "--client-secret", "x", exit_code=2)
     (Path(shell.environment["CMAUTH_STATE_DIR"]) / "default.session").chmod(0o644)
@@ -188,54 +186,54 @@ def test_failures_have_exit_codes_of_their_own(shell: Shell) -> None:
     assert "default.session" in err
 
 
-KEPT = {
+CONTENTS = {
     "damaged": lambda text, _: text[:-2],
     "of another key": lambda text, _: text.replace(CLIENT_ID, "another.key"),
     "of another server": lambda text, url: text.replace(url, "https://elsewhere.example"),
 }
-WHY = {
+REASONS = {
     "damaged": "it is not JSON",
     "of another key": '"another.key"',
     "of another server": '"https://elsewhere.example"',
 }
 
 
-@pytest.mark.parametrize("kept", KEPT)
-def test_what_cannot_be_used_is_said_and_given_up_or_replaced(shell: Shell, kept: str) -> None:
+@pytest.mark.parametrize("content", CONTENTS)
+def test_an_unusable_file_is_reported_and_deleted_or_replaced(shell: Shell, content: str) -> None:
     shell.log_in()
     session = Path(shell.environment["CMAUTH_STATE_DIR"], "default.session")
 
     def spoil() -> str:
-        text = KEPT[kept](session.read_text(), shell.sandbox.url)
+        text = CONTENTS[content](session.read_text(), shell.sandbox.url)
         session.write_text(text)
         return text
 
     text = spoil()
-    why = WHY[kept]
+    reason = REASONS[content]
     before = len(shell.sandbox.requests())
     for command in (["status"], ["token"], ["refresh"], ["logout"]):
         out, err = shell.run(*command, exit_code=5)
         assert not out
         assert err.startswith(f"cmauth: {session}: ")
-        assert why in err
+        assert reason in err
         assert "cmauth logout --forget" in err
         assert "cmauth login" in err
         assert err.count("\n") == 1
         _, err = shell.run(*command, "--json", exit_code=5)
         error = json.loads(err)["error"]
         assert (error["status"], error["advice"], error["exit_code"]) == ("STORE", "FIX", 5)
-        assert why in error["message"]
-    assert session.read_text() == text, "nothing is given up unasked"
+        assert reason in error["message"]
+    assert session.read_text() == text, "the file is unchanged"
     assert len(shell.sandbox.requests()) == before, "nothing is sent"
 
-    assert shell.run("logout", "--forget")[0] == "Forgotten here; the server was not told.\n"
+    assert shell.run("logout", "--forget")[0] == "Deleted here; the server was not told.\n"
     assert not session.exists()
     assert shell.run("status", exit_code=3)[0] == "Nobody is logged in.\n"
 
-    # A person who logs in wants the new login; what it replaces is said.
+    # A login replaces the file, and says so.
     shell.log_in()
     spoil()
-    shell.log_in(told=(f"cmauth: {session}: ", why, "the new login replaces it"))
+    shell.log_in(warning=(f"cmauth: {session}: ", reason, "the new login replaces the file"))
     shell.run("status")
     assert shell.run("token")[0].strip()
 
@@ -245,11 +243,11 @@ def test_a_login_that_fails_replaces_nothing(shell: Shell) -> None:
     session = Path(shell.environment["CMAUTH_STATE_DIR"], "default.session")
     session.write_text("{")
     _, err = shell.run("login", "--timeout", "0.1", exit_code=4)
-    assert "the new login replaces it" in err
+    assert "the new login replaces the file" in err
     assert session.read_text() == "{"
 
 
-def test_a_damaged_file_of_a_profile_that_is_gone_is_given_up(shell: Shell) -> None:
+def test_a_damaged_file_without_its_profile_can_be_deleted(shell: Shell) -> None:
     shell.log_in("--profile", "one")
     folder = Path(shell.environment["CMAUTH_STATE_DIR"])
     (folder / "one.session").write_text("{")
@@ -272,7 +270,7 @@ def test_help_names_every_command_and_exit_code(shell: Shell) -> None:
     assert subprocess.check_output(module, text=True).startswith("cmauth 0.")
 
 
-def test_the_sandbox_is_run_or_how_to_get_it_is_said(shell: Shell, tmp_path: Path) -> None:
+def test_the_command_sandbox_runs_it_or_names_the_remedy(shell: Shell, tmp_path: Path) -> None:
     shell.environment["PATH"] = str(tmp_path)
     _, err = shell.run("sandbox", exit_code=1)
     assert "pip install ./sandbox" in err

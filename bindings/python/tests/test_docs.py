@@ -1,4 +1,4 @@
-"""The tutorial and the reference: run, and made without a gap."""
+"""The code of the tutorial runs, and the reference is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
 from conftest import WORKSPACE, RedisServer
 
 TUTORIAL = WORKSPACE / "docs" / "python" / "tutorial.md"
-EVERYTHING = Path(__file__).parent / "whole_api.py"
+WHOLE_API = Path(__file__).parent / "whole_api.py"
 
 
 def pieces() -> list[str]:
@@ -31,7 +31,7 @@ def test_every_piece_of_the_tutorial_runs(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # As the reader's machine has them: a key, a browser, a folder, a Redis, a trusted server.
+    # What the reader has: an API key, a browser, a folder, a Redis server, a trusted server.
     monkeypatch.setenv("CMAUTH_CLIENT_ID", CLIENT_ID)
     monkeypatch.setenv("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", cmauth_sandbox.ca_file)
@@ -51,35 +51,35 @@ def test_every_piece_of_the_tutorial_runs(
         return True
 
     monkeypatch.setattr("webbrowser.open", open_browser)
-    there: dict[str, Any] = {"url": f"{cmauth_sandbox.url}/rest/v2.4/cameras"}
-    there["browser_came_back_to"] = lambda: cmauth_sandbox.visit(there["login"].url)
+    names: dict[str, Any] = {"url": f"{cmauth_sandbox.url}/rest/v2.4/cameras"}
+    names["wait_for_redirect"] = lambda: cmauth_sandbox.visit(names["login"].url)
 
     found = pieces()
     assert len(found) >= 10
     for piece in found:
-        exec(compile(piece, "tutorial.md", "exec"), there)
+        exec(compile(piece, "tutorial.md", "exec"), names)
         if "async def names" in piece:
-            assert asyncio.run(there["names"]())
+            assert asyncio.run(names["names"]())
         if "def tokens_or_what_to_do" in piece:
-            assert isinstance(there["tokens_or_what_to_do"](), cmauth.Tokens)
-    assert there["cameras"]
-    there["test_my_product"](cmauth_sandbox)
+            assert isinstance(names["tokens_or_what_to_do"](), cmauth.Tokens)
+    assert names["cameras"]
+    names["test_my_product"](cmauth_sandbox)
 
 
 FILE_STORE = cmauth.FileStore
 
 
-def test_a_program_that_uses_everything_runs(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "error", str(EVERYTHING), str(tmp_path)]
+def test_a_program_that_uses_the_whole_api_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(WHOLE_API), str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert run.stdout == "all of it\n", run.stdout + run.stderr
+    assert run.stdout == "done\n", run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("checker", [["mypy", "--strict"], ["pyright"]])
-def test_a_program_that_uses_everything_is_typed(checker: list[str], tmp_path: Path) -> None:
-    # Not in the source tree, where checkers would find the package without its compiled module.
+def test_a_program_that_uses_the_whole_api_is_typed(checker: list[str], tmp_path: Path) -> None:
+    # Outside of the source tree, where checkers would find the package without its compiled module.
     program = tmp_path / "whole_api.py"
-    program.write_text(EVERYTHING.read_text(encoding="utf-8"))
+    program.write_text(WHOLE_API.read_text(encoding="utf-8"))
     if checker == ["pyright"]:
         strict = '{"typeCheckingMode": "strict", "reportMissingTypeStubs": false}'
         (tmp_path / "pyrightconfig.json").write_text(strict)
@@ -89,8 +89,8 @@ def test_a_program_that_uses_everything_is_typed(checker: list[str], tmp_path: P
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-def test_everything_is_used_by_it() -> None:
-    program = EVERYTHING.read_text(encoding="utf-8")
+def test_that_program_uses_every_public_name() -> None:
+    program = WHOLE_API.read_text(encoding="utf-8")
     for name in cmauth.__all__:
         assert f"cmauth.{name}" in program, name
         item = getattr(cmauth, name)
@@ -100,7 +100,7 @@ def test_everything_is_used_by_it() -> None:
                     assert f".{member}" in program or f"def {member}" in program, (name, member)
 
 
-def test_the_reference_has_all_that_is_public(tmp_path: Path) -> None:
+def test_the_reference_has_every_public_name(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pdoc", "-o", str(tmp_path)]
     command += [str(TUTORIAL.with_suffix(".py")), "cmauth", "cmauth.testing", "!cmauth._pytest"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -109,11 +109,11 @@ def test_the_reference_has_all_that_is_public(tmp_path: Path) -> None:
     for name in cmauth.__all__:
         assert f'id="{name}"' in page, name
     tutorial = (tmp_path / "tutorial.html").read_text(encoding="utf-8")
-    assert "A session takes care of that" in tutorial
+    assert "A session does this for you" in tutorial
     assert (tmp_path / "cmauth" / "testing.html").exists()
 
 
-def test_help_is_enough() -> None:
+def test_help_describes_the_package() -> None:
     command = [sys.executable, "-c", "import cmauth; help(cmauth)"]
     text = subprocess.check_output(command, text=True)
     for words in ("client.login()", "FileStore", "RetryError", "Ctrl-C"):

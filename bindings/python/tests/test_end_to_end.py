@@ -1,4 +1,4 @@
-"""The whole story against the stand-in server, over TLS: log in, use, refresh, log out."""
+"""End-to-end tests against the sandbox, over TLS: log in, use, refresh, log out."""
 
 from __future__ import annotations
 
@@ -13,42 +13,23 @@ import urllib.request
 
 import cmauth
 import pytest
-from conftest import WORKSPACE, Sandbox
+from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
+from conftest import WORKSPACE
 
-# The stand-in's API key is that of the vendor's guide.
-CLIENT_ID = "cameramanager.test"
-CLIENT_SECRET = "qwertyuiopasdfghjklzxcvbnm12345"
 URI = "https://example.com"
 
 
-@pytest.fixture
-def client(sandbox: Sandbox) -> cmauth.Client:
-    return cmauth.Client(
-        CLIENT_ID, CLIENT_SECRET, base_url=sandbox.url, ca_file=sandbox.ca_file, proxy=""
-    )
-
-
-def log_in(client: cmauth.Client, sandbox: Sandbox) -> cmauth.Tokens:
-    login = client.begin_login(URI)
-    return login.finish(sandbox.visit(login.url))
-
-
-def ask(sandbox: Sandbox, path: str, token: str | None = None, body: bytes | None = None) -> object:
-    headers = {"Accept": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    request = urllib.request.Request(sandbox.url + path, headers=headers, data=body)
-    trust = ssl.create_default_context(cafile=sandbox.ca_file)
-    with urllib.request.urlopen(request, timeout=30, context=trust) as answer:
-        text = answer.read()
-        return json.loads(text) if text else None
-
-
 def cameras(sandbox: Sandbox, tokens: cmauth.Tokens) -> object:
-    return ask(sandbox, "/rest/v2.4/cameras", tokens.access_token)
+    request = urllib.request.Request(
+        f"{sandbox.url}/rest/v2.4/cameras",
+        headers={"Accept": "application/json", "Authorization": f"Bearer {tokens.access_token}"},
+    )
+    trust = ssl.create_default_context(cafile=sandbox.ca_file)
+    with urllib.request.urlopen(request, timeout=30, context=trust) as response:
+        return json.load(response)
 
 
-def refused(sandbox: Sandbox, tokens: cmauth.Tokens) -> bool:
+def rejects(sandbox: Sandbox, tokens: cmauth.Tokens) -> bool:
     try:
         cameras(sandbox, tokens)
     except urllib.error.HTTPError as error:
@@ -58,17 +39,17 @@ def refused(sandbox: Sandbox, tokens: cmauth.Tokens) -> bool:
 
 
 def test_log_in_use_refresh_log_out(client: cmauth.Client, sandbox: Sandbox) -> None:
-    tokens = log_in(client, sandbox)
+    tokens = sandbox.log_in(client)
     assert cameras(sandbox, tokens)
 
     assert tokens.refresh_token
     refreshed = client.refresh(tokens.refresh_token)
     assert refreshed.access_token != tokens.access_token
-    assert refused(sandbox, tokens)
+    assert rejects(sandbox, tokens)
     assert cameras(sandbox, refreshed)
 
     client.logout(refreshed.access_token)
-    assert refused(sandbox, refreshed)
+    assert rejects(sandbox, refreshed)
     assert refreshed.refresh_token
     with pytest.raises(cmauth.LoginError):
         client.refresh(refreshed.refresh_token)
@@ -79,9 +60,9 @@ def test_log_in_use_refresh_log_out(client: cmauth.Client, sandbox: Sandbox) -> 
 def test_an_expired_access_token_is_refreshed_and_then_logged_out(
     client: cmauth.Client, sandbox: Sandbox
 ) -> None:
-    tokens = log_in(client, sandbox)
-    ask(sandbox, "/sandbox/clock", body=json.dumps({"advance": 43200}).encode())
-    assert refused(sandbox, tokens)
+    tokens = sandbox.log_in(client)
+    sandbox.advance(43200)
+    assert rejects(sandbox, tokens)
     with pytest.raises(cmauth.RefreshError) as caught:
         client.logout(tokens.access_token)
     assert caught.value.status is cmauth.Status.TOKEN_REJECTED
@@ -89,16 +70,9 @@ def test_an_expired_access_token_is_refreshed_and_then_logged_out(
     client.logout(client.refresh(tokens.refresh_token).access_token)
 
 
-def test_a_user_who_says_no_is_asked_again(sandbox: Sandbox) -> None:
-    # The scope is one that no other test has had approved, for approval is asked for once.
-    client = cmauth.Client(
-        CLIENT_ID,
-        CLIENT_SECRET,
-        base_url=sandbox.url,
-        ca_file=sandbox.ca_file,
-        proxy="",
-        scope="read",
-    )
+def test_a_user_who_denies_the_access_must_log_in_again(sandbox: Sandbox) -> None:
+    # No other test has approved this scope, so the approval page appears.
+    client = sandbox.client(scope="read")
     login = client.begin_login(URI)
     with pytest.raises(cmauth.LoginError) as caught:
         login.finish(sandbox.visit(login.url, deny=True))
@@ -114,7 +88,7 @@ def test_a_wrong_secret_is_to_be_fixed(sandbox: Sandbox) -> None:
     assert caught.value.status is cmauth.Status.CLIENT_REJECTED
 
 
-def test_a_server_that_nobody_vouches_for_gets_nothing(sandbox: Sandbox) -> None:
+def test_a_server_with_an_untrusted_certificate_gets_nothing(sandbox: Sandbox) -> None:
     client = cmauth.Client(CLIENT_ID, CLIENT_SECRET, base_url=sandbox.url, proxy="")
     with pytest.raises(cmauth.FixError) as caught:
         client.refresh("token")
@@ -122,14 +96,14 @@ def test_a_server_that_nobody_vouches_for_gets_nothing(sandbox: Sandbox) -> None
     assert not caught.value.request_sent
 
 
-def test_a_certificate_can_be_trusted_beside_the_systems(sandbox: Sandbox) -> None:
+def test_a_certificate_can_be_trusted_in_addition_to_the_systems(sandbox: Sandbox) -> None:
     client = cmauth.Client(
         CLIENT_ID, CLIENT_SECRET, base_url=sandbox.url, add_ca_files=[sandbox.ca_file], proxy=""
     )
-    client.logout(log_in(client, sandbox).access_token)
+    client.logout(sandbox.log_in(client).access_token)
 
 
-def test_the_example_tells_the_story(sandbox: Sandbox) -> None:
+def test_the_example_logs_in_refreshes_and_logs_out(sandbox: Sandbox) -> None:
     environment = {
         **os.environ,
         "CMAUTH_CLIENT_ID": CLIENT_ID,
@@ -147,15 +121,15 @@ def test_the_example_tells_the_story(sandbox: Sandbox) -> None:
         assert example.stdout
         lines = iter(example.stdout.readline, "")
         url = next(line.strip() for line in lines if line.startswith("http"))
-        told, complaints = example.communicate(sandbox.visit(url) + "\n", timeout=30)
-    assert example.returncode == 0, complaints
+        out, err = example.communicate(sandbox.visit(url) + "\n", timeout=30)
+    assert example.returncode == 0, err
     for part in ("Logged in: access token ", "  camera ", "Refreshed: ", "Logged out"):
-        assert part in told
-    assert CLIENT_SECRET not in told
+        assert part in out
+    assert CLIENT_SECRET not in out
 
 
 def test_the_programs_of_the_readmes_log_in(sandbox: Sandbox) -> None:
-    """With the sandbox as the server, and its key; the rest as it stands there."""
+    """Only the arguments of the client are replaced by those of the sandbox."""
     for readme in (WORKSPACE / "README.md", WORKSPACE / "bindings" / "python" / "README.md"):
         program = readme.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
         assert len([line for line in program.splitlines() if line]) <= 20
@@ -169,7 +143,7 @@ def test_the_programs_of_the_readmes_log_in(sandbox: Sandbox) -> None:
         ) as run:
             assert run.stdout
             url = run.stdout.readline().split()[-1]
-            told, complaints = run.communicate(sandbox.visit(url) + "\n", timeout=30)
-        assert (run.returncode, complaints) == (0, "")
-        # Both programs end with a logout; an error would have been told in a line of its own.
-        assert told.count("\n") <= 1, told
+            out, err = run.communicate(sandbox.visit(url) + "\n", timeout=30)
+        assert (run.returncode, err) == (0, "")
+        # Both programs end with a logout. An error would add a line.
+        assert out.count("\n") <= 1, out

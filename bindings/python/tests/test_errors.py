@@ -1,4 +1,4 @@
-"""From an answer to an exception: its class, its attributes, and what it does not tell."""
+"""The exception for each response: its class, its attributes, and the secrets that it hides."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_advice_has_its_exception() -> None:
 
 
 def test_a_wrong_key_is_to_be_fixed(fake: Fake) -> None:
-    fake.answers(401, {"error": "unauthorized", "error_description": "Bad credentials"})
+    fake.responds(401, {"error": "unauthorized", "error_description": "Bad credentials"})
     error = failure(cmauth.FixError, fake.client().refresh, REFRESH_TOKEN)
     assert error.status is Status.CLIENT_REJECTED
     assert error.advice is Advice.FIX
@@ -59,33 +59,33 @@ def test_a_wrong_key_is_to_be_fixed(fake: Fake) -> None:
     assert "\n" not in error.message
 
 
-def test_a_code_that_is_no_longer_good_asks_for_a_login(fake: Fake) -> None:
+def test_an_invalid_code_asks_for_a_login(fake: Fake) -> None:
     description = f"Invalid authorization code: {CODE}"
-    fake.answers(400, {"error": "invalid_grant", "error_description": description})
+    fake.responds(400, {"error": "invalid_grant", "error_description": description})
     error = failure(cmauth.LoginError, fake.client().exchange_code, CODE, URI)
     assert error.status is Status.LOGIN_REQUIRED
     assert error.oauth_description == "Invalid authorization code: [redacted]"
 
 
 def test_a_rejected_access_token_asks_for_a_refresh(fake: Fake) -> None:
-    fake.answers(401, {"error": "invalid_token"})
+    fake.responds(401, {"error": "invalid_token"})
     error = failure(cmauth.RefreshError, fake.client().logout, ACCESS_TOKEN)
     assert error.status is Status.TOKEN_REJECTED
 
 
-def test_a_busy_server_asks_for_another_try_at_its_time(fake: Fake) -> None:
-    fake.answers(503, "busy", Retry_After="7")
+def test_a_busy_server_asks_for_a_retry_after_its_time(fake: Fake) -> None:
+    fake.responds(503, "busy", Retry_After="7")
     error = failure(cmauth.RetryError, fake.client().refresh, REFRESH_TOKEN)
     assert (error.status, error.http_status, error.retry_after) == (Status.SERVER, 503, 7.0)
 
 
-def test_an_exchange_that_failed_half_way_asks_for_a_login(fake: Fake) -> None:
-    fake.answers(503, "busy")
+def test_an_exchange_that_may_have_used_up_the_code_asks_for_a_login(fake: Fake) -> None:
+    fake.responds(503, "busy")
     error = failure(cmauth.LoginError, fake.client().exchange_code, CODE, URI)
     assert error.status is Status.SERVER
 
 
-def test_nobody_listening_is_a_network_error_of_which_nothing_was_sent() -> None:
+def test_a_refused_connection_is_a_network_error_and_sends_nothing() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -96,14 +96,14 @@ def test_nobody_listening_is_a_network_error_of_which_nothing_was_sent() -> None
     assert error.http_status is None
 
 
-def test_an_answer_that_is_none_is_a_protocol_error(fake: Fake) -> None:
-    fake.answers(200, "<html>")
+def test_a_web_page_is_a_protocol_error(fake: Fake) -> None:
+    fake.responds(200, "<html>")
     error = failure(cmauth.FixError, fake.client().refresh, REFRESH_TOKEN)
     assert error.status is Status.PROTOCOL
 
 
 def test_an_error_survives_pickle_and_copy(fake: Fake) -> None:
-    fake.answers(429, {"error": "slow_down"}, Retry_After="7")
+    fake.responds(429, {"error": "slow_down"}, Retry_After="7")
     error = failure(cmauth.RetryError, fake.client().refresh, REFRESH_TOKEN)
     for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
         assert type(other) is cmauth.RetryError
@@ -121,13 +121,13 @@ def test_no_secret_shows_in_an_error(fake: Fake, status: int, code: str) -> None
         CODE: lambda: client.exchange_code(CODE, URI),
         REFRESH_TOKEN: lambda: client.refresh(REFRESH_TOKEN),
         ACCESS_TOKEN: lambda: client.logout(ACCESS_TOKEN),
-        # Without a frame of Python's whose variables a crash report would collect.
+        # The package has no Python frame here, whose variables a crash report would collect.
         SCRIPTS_TOKEN: lambda: cmauth.refresh("id", CLIENT_SECRET, SCRIPTS_TOKEN, **options),
     }
     for sent, call in calls.items():
-        # The worst of servers: it echoes what it was sent.
+        # The server echoes what it received.
         echo = f"{sent} and {CLIENT_SECRET}"
-        fake.answers(status, {"error": code, "error_description": echo, "message": echo})
+        fake.responds(status, {"error": code, "error_description": echo, "message": echo})
         if status == 200 and sent == ACCESS_TOKEN:
             continue
         with pytest.raises(cmauth.Error) as caught:

@@ -1,4 +1,4 @@
-"""Logins that come back to this machine, and logins in two halves."""
+"""Logins that listen on this machine, and logins that another machine finishes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def test_a_whole_login_in_one_call(cmauth_sandbox: Sandbox) -> None:
     assert "Recorder 7 &amp; co" in pages[0]
 
 
-def test_it_opens_the_browser(cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_opens_the_browser(
+    cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def opened(url: str) -> bool:
         in_background(lambda: cmauth_sandbox.come_back(url))
         return True
@@ -42,7 +44,7 @@ def test_it_opens_the_browser(cmauth_sandbox: Sandbox, monkeypatch: pytest.Monke
     assert cmauth_sandbox.client().login(timeout=30).access_token
 
 
-def test_a_machine_without_a_browser_is_told_what_to_do(
+def test_without_a_browser_the_error_names_the_remedy(
     cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
@@ -50,7 +52,7 @@ def test_a_machine_without_a_browser_is_told_what_to_do(
         cmauth_sandbox.client().login()
 
 
-def test_what_show_raises_passes(cmauth_sandbox: Sandbox) -> None:
+def test_an_exception_of_show_is_raised(cmauth_sandbox: Sandbox) -> None:
     def show(_: str) -> None:
         raise ZeroDivisionError
 
@@ -58,7 +60,7 @@ def test_what_show_raises_passes(cmauth_sandbox: Sandbox) -> None:
         cmauth_sandbox.client().login(show=show)
 
 
-def test_a_user_who_says_no(cmauth_sandbox: Sandbox) -> None:
+def test_a_user_who_denies_the_access(cmauth_sandbox: Sandbox) -> None:
     login = cmauth_sandbox.client().listen()
     browser = in_background(lambda: cmauth_sandbox.come_back(login.url, deny=True))
     with pytest.raises(cmauth.LoginError) as caught:
@@ -67,7 +69,7 @@ def test_a_user_who_says_no(cmauth_sandbox: Sandbox) -> None:
     assert caught.value.status is cmauth.Status.ACCESS_DENIED
 
 
-def test_nobody_comes_and_then_somebody_does(cmauth_sandbox: Sandbox) -> None:
+def test_a_login_can_wait_again_after_a_timeout(cmauth_sandbox: Sandbox) -> None:
     login = cmauth_sandbox.client().listen()
     with pytest.raises(cmauth.RetryError) as caught:
         login.wait(0.05)
@@ -79,7 +81,7 @@ def test_nobody_comes_and_then_somebody_does(cmauth_sandbox: Sandbox) -> None:
     browser.join()
 
 
-def test_strangers_get_400_and_the_wait_goes_on(cmauth_sandbox: Sandbox) -> None:
+def test_other_requests_get_400_and_the_wait_goes_on(cmauth_sandbox: Sandbox) -> None:
     login = cmauth_sandbox.client().listen()
     found: list[cmauth.Tokens] = []
     waiter = in_background(lambda: found.append(login.wait(30)))
@@ -93,7 +95,7 @@ def test_strangers_get_400_and_the_wait_goes_on(cmauth_sandbox: Sandbox) -> None
     assert found
 
 
-def test_another_thread_cancels(cmauth_sandbox: Sandbox) -> None:
+def test_another_thread_can_cancel(cmauth_sandbox: Sandbox) -> None:
     login = cmauth_sandbox.client().listen()
     raised: list[BaseException] = []
 
@@ -109,10 +111,10 @@ def test_another_thread_cancels(cmauth_sandbox: Sandbox) -> None:
     assert isinstance(raised[0], cmauth.CancelledError)
 
 
-def test_a_port_can_be_given_and_is_named_when_it_is_taken(cmauth_sandbox: Sandbox) -> None:
+def test_a_port_can_be_chosen_and_an_error_names_a_port_in_use(cmauth_sandbox: Sandbox) -> None:
     client = cmauth_sandbox.client()
     port = int(client.listen().url.split("127.0.0.1%3A")[1].split("%2F")[0])
-    login = client.listen(port)  # The one before it is gone.
+    login = client.listen(port)  # The login before it no longer exists.
     with pytest.raises(cmauth.FixError, match=f"{port} is in use"):
         client.listen(port)
     with pytest.raises(OverflowError):
@@ -127,15 +129,15 @@ def test_only_a_login_that_listens_waits(cmauth_sandbox: Sandbox) -> None:
             call()
 
 
-def test_the_workstation_shows_the_page_and_the_recorder_finishes(cmauth_sandbox: Sandbox) -> None:
+def test_a_machine_with_the_secret_finishes_a_login_of_one_without(cmauth_sandbox: Sandbox) -> None:
     workstation = cmauth_sandbox.client(None)
     shown = workstation.begin_login("https://example.com")
     redirected = cmauth_sandbox.visit(shown.url)
     with pytest.raises(cmauth.FixError, match="client_secret"):
         shown.finish(redirected)
-    kept = shown.to_json()
-    assert CLIENT_SECRET not in kept
-    login = cmauth.Login.from_json(cmauth_sandbox.client(), kept)
+    json = shown.to_json()
+    assert CLIENT_SECRET not in json
+    login = cmauth.Login.from_json(cmauth_sandbox.client(), json)
     assert login.url == shown.url
     assert login.finish(redirected).refresh_token
     with pytest.raises(cmauth.FixError, match="json"):

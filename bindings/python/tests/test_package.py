@@ -1,4 +1,4 @@
-"""What is shipped: types and docs that agree with the module, and an example that uses them."""
+"""The package: the stub agrees with the module in types and docs, and the example is typed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = WORKSPACE / "examples" / "python" / "login.py"
 
 
 def run_module(folder: Path, *arguments: str) -> None:
-    # Not in the source tree, where mypy would find the package without its compiled module.
+    # Outside of the source tree, where mypy would find the package without its compiled module.
     command = [sys.executable, "-m", *arguments]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -69,7 +69,7 @@ def test_the_docs_of_the_stub_are_those_of_the_module() -> None:
         assert in_stub == in_module, name
 
 
-def test_everything_public_has_a_doc_and_says_where_it_is() -> None:
+def test_every_public_name_has_a_docstring_and_a_public_module() -> None:
     for name in set(cmauth.__all__) - {"__version__", "DEFAULT_BASE_URL"}:
         item = getattr(cmauth, name)
         assert inspect.getdoc(item), name
@@ -86,7 +86,7 @@ def test_the_version_is_that_of_the_package() -> None:
     assert cmauth.DEFAULT_BASE_URL == "https://rest.cameramanager.com"
 
 
-def test_one_wheel_serves_every_python() -> None:
+def test_one_wheel_supports_every_python() -> None:
     [compiled] = PACKAGE.glob("_cmauth.*.so")
     assert compiled.name == "_cmauth.abi3.so"
 

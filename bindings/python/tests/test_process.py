@@ -1,4 +1,4 @@
-"""What a process does to calls: Ctrl-C, fork, spawn, pickles, logging."""
+"""Calls and processes: Ctrl-C, fork, spawn, pickles, logging."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import cmauth
 import pytest
 from cmauth.testing import CLIENT_SECRET, Sandbox
-from conftest import ACCESS_TOKEN, REFRESH_TOKEN, Answer, Fake, tokens_answer
+from conftest import ACCESS_TOKEN, REFRESH_TOKEN, Fake, Response, tokens_response
 
 INTERRUPTED = """
 import cmauth, signal, socket, sys, threading, time
@@ -45,7 +45,7 @@ def interrupt():
     signal.raise_signal(signal.SIGINT) if sys.argv[2] == "here" else None
 
 if sys.argv[2] == "here":
-    # The signal arrives in another thread: nothing in the waiting one is interrupted by it.
+    # The signal arrives in another thread, so it interrupts no system call of the waiting one.
     threading.Thread(target=interrupt).start()
 try:
     if sys.argv[2] == "there":
@@ -62,7 +62,7 @@ def test_ctrl_c_ends_a_call(call: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED, call, "here"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert run.stdout.startswith("interrupted "), run.stdout + run.stderr
-    # 100 ms are promised; the rest is for a machine that is busy with other tests.
+    # The promise is 100 ms. The rest is for a machine that is busy with other tests.
     assert float(run.stdout.split()[1]) < 0.5, run.stdout
 
 
@@ -73,7 +73,7 @@ def test_ctrl_c_from_a_terminal_ends_a_call() -> None:
         assert child.stdout.readline() == "ready\n"
         deadline = time.monotonic() + 50
         while child.poll() is None and time.monotonic() < deadline:
-            child.send_signal(signal.SIGINT)  # One may come before the call.
+            child.send_signal(signal.SIGINT)  # A signal may arrive before the call.
             try:
                 child.wait(0.5)
             except subprocess.TimeoutExpired:
@@ -95,7 +95,7 @@ def test_a_signal_handler_may_use_the_client(cmauth_sandbox: Sandbox) -> None:
     try:
         cmauth_sandbox.faults("status-503")
         signal.setitimer(signal.ITIMER_REAL, 0.1)
-        # While it waits to send it again, the handler sends one of its own.
+        # The handler refreshes while this call waits before its retry.
         tokens = client.refresh(refresh_token)
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -108,7 +108,9 @@ def refresh_elsewhere(client: cmauth.Client, refresh_token: str) -> cmauth.Token
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_client_and_tokens_go_to_other_processes(method: str, cmauth_sandbox: Sandbox) -> None:
+def test_a_client_and_tokens_can_go_to_other_processes(
+    method: str, cmauth_sandbox: Sandbox
+) -> None:
     client = cmauth_sandbox.client(timeout=20)
     tokens = cmauth_sandbox.log_in(client)
     assert tokens.refresh_token
@@ -123,21 +125,21 @@ def test_an_error_comes_back_from_another_process(cmauth_sandbox: Sandbox) -> No
     client = cmauth_sandbox.client()
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        under_way = pool.submit(refresh_elsewhere, client, REFRESH_TOKEN)
+        future = pool.submit(refresh_elsewhere, client, REFRESH_TOKEN)
         with pytest.raises(cmauth.LoginError) as caught:
-            under_way.result()
+            future.result()
     assert caught.value.status is cmauth.Status.LOGIN_REQUIRED
     assert caught.value.http_status == 400
     assert REFRESH_TOKEN not in repr(caught.value) + str(caught.value.__dict__)
 
 
-def test_tokens_are_pickled_with_all_they_hold() -> None:
+def test_a_pickle_of_tokens_is_complete() -> None:
     tokens = cmauth.Tokens.from_json('{"access_token":"a","refresh_token":"r","expires_at":9}')
     assert pickle.loads(pickle.dumps(tokens)) == tokens
     assert copy.deepcopy(tokens) == tokens
 
 
-def test_a_pickled_client_has_its_options(fake: Fake) -> None:
+def test_a_pickle_of_a_client_has_its_options(fake: Fake) -> None:
     client = fake.client(user_agent="recorder/7", add_ca_files=[], params_in_body=True)
     other: cmauth.Client = pickle.loads(pickle.dumps(client))
     assert repr(other) == repr(client)
@@ -149,15 +151,15 @@ def test_a_pickled_client_has_its_options(fake: Fake) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Session", "Login", "FileStore"])
-def test_what_cannot_be_pickled_says_so(fake: Fake, kind: str) -> None:
+def test_the_error_names_a_class_that_cannot_be_pickled(fake: Fake, kind: str) -> None:
     client = fake.client()
-    things = {
+    objects = {
         "Session": cmauth.Session(client, cmauth.MemoryStore()),
         "Login": client.begin_login("https://example.com"),
         "FileStore": cmauth.FileStore("x"),
     }
     with pytest.raises(TypeError, match=kind):
-        pickle.dumps(things[kind])
+        pickle.dumps(objects[kind])
 
 
 def test_logging_has_a_line_for_every_event_and_no_secret(
@@ -192,7 +194,7 @@ def test_logging_has_a_line_for_every_event_and_no_secret(
 
 
 def due_tokens(fake: Fake, path: Path) -> cmauth.Session:
-    """A session in a file whose tokens have not ended, and are to be refreshed now."""
+    """A session in a file. Its tokens are valid, but a refresh is due."""
     tokens = {"access_token": ACCESS_TOKEN, "refresh_token": REFRESH_TOKEN}
     tokens["expires_at"] = int(time.time()) + 1000  # type: ignore[assignment]
     store = cmauth.FileStore(path)
@@ -201,23 +203,25 @@ def due_tokens(fake: Fake, path: Path) -> cmauth.Session:
     return cmauth.Session(fake.client(), store)
 
 
-def test_a_refresh_in_the_background_is_logged_once_the_next_call_comes(
+def test_the_next_call_logs_a_refresh_in_the_background(
     fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     answered = threading.Event()
 
-    def answer_when_told() -> Answer:
+    def respond_when_told() -> Response:
         assert answered.wait(20)
-        return tokens_answer(access_token="fresh")
+        return tokens_response(access_token="fresh")
 
-    fake.answer = answer_when_told
+    fake.respond = respond_when_told
     path = tmp_path / "session"
     with caplog.at_level(logging.DEBUG, logger="cmauth"):
         session = due_tokens(fake, path)
         caplog.clear()
-        assert session.tokens().access_token == ACCESS_TOKEN, "the refresh goes on without us"
+        assert session.tokens().access_token == ACCESS_TOKEN, (
+            "the refresh goes on in the background"
+        )
         lines = [record.getMessage() for record in caplog.records]
-        assert any(line.startswith("POST ") for line in lines), "so far it came"
+        assert any(line.startswith("POST ") for line in lines), "the request is logged"
         caplog.clear()
         answered.set()
         deadline = time.monotonic() + 20
@@ -236,21 +240,21 @@ def test_a_refresh_in_the_background_is_logged_once_the_next_call_comes(
     assert ours[0].name == "cmauth"
 
 
-def test_lines_of_the_background_come_from_threads_of_the_program_alone(
+def test_only_threads_of_the_program_log(
     fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     seen: set[int] = set()
-    monkey = logging.Handler()
-    monkey.emit = lambda _: seen.add(threading.get_ident())  # type: ignore[method-assign]
+    handler = logging.Handler()
+    handler.emit = lambda _: seen.add(threading.get_ident())  # type: ignore[method-assign]
     logger = logging.getLogger("cmauth")
-    logger.addHandler(monkey)
+    logger.addHandler(handler)
     try:
         with caplog.at_level(logging.DEBUG, logger="cmauth"):
             session = due_tokens(fake, tmp_path / "session")
             assert session.tokens().access_token == ACCESS_TOKEN
             assert session.health().generation
     finally:
-        logger.removeHandler(monkey)
+        logger.removeHandler(handler)
     assert any("session: refreshed" in record.getMessage() for record in caplog.records)
     assert seen == {threading.get_ident()}
 
@@ -260,11 +264,11 @@ def test_a_forked_child_does_not_log_the_waiting_lines_of_its_parent(
 ) -> None:
     answered = threading.Event()
 
-    def answer_when_told() -> Answer:
+    def respond_when_told() -> Response:
         assert answered.wait(20)
-        return tokens_answer(access_token="fresh")
+        return tokens_response(access_token="fresh")
 
-    fake.answer = answer_when_told
+    fake.respond = respond_when_told
     path = tmp_path / "session"
     with caplog.at_level(logging.DEBUG, logger="cmauth"):
         session = due_tokens(fake, path)
@@ -300,8 +304,8 @@ session = cmauth.Session(client, cmauth.FileStore(path))
 assert session.tokens().access_token == "a"
 connection, _ = silent.accept()
 if sys.argv[2] == "fails":
-    # A handler that takes its time, as one that writes to a network: who waits in it while the
-    # interpreter ends never comes back.
+    # A slow handler, such as one that writes to a network. If a background thread were in it while
+    # the interpreter shuts down, the process would abort.
     logging.getLogger().handlers[0].emit = lambda record: time.sleep(0.3)
     silent.close()
     connection.close()
@@ -310,7 +314,7 @@ if sys.argv[2] == "fails":
 
 
 @pytest.mark.parametrize("refresh", ["hangs", "fails"])
-def test_a_process_exits_cleanly_while_a_refresh_in_the_background(
+def test_a_process_exits_cleanly_during_a_refresh_in_the_background(
     tmp_path: Path, refresh: str
 ) -> None:
     children = [
@@ -327,7 +331,7 @@ def test_a_process_exits_cleanly_while_a_refresh_in_the_background(
         assert (child.returncode, out, err) == (0, "", "")
 
 
-def test_a_program_that_asks_for_no_log_gets_none() -> None:
+def test_a_program_without_logging_gets_no_log() -> None:
     program = (
         "import logging, cmauth\n"
         "client = cmauth.Client('id', 'secret', base_url='http://127.0.0.1:1', max_retries=0)\n"
@@ -339,7 +343,7 @@ def test_a_program_that_asks_for_no_log_gets_none() -> None:
     assert (run.stdout, run.stderr) == ("failed\n", "")
 
 
-def test_the_import_is_light_and_asks_nobody() -> None:
+def test_the_import_is_light_and_opens_no_connection() -> None:
     program = (
         "import socket, sys\n"
         "before = set(sys.modules)\n"
@@ -356,8 +360,8 @@ def test_the_import_is_light_and_asks_nobody() -> None:
     assert not loaded & (heavy | {"argparse", "json", "platformdirs", "pytest", "urllib.request"})
 
 
-def test_an_error_is_one_line_and_chains(fake: Fake) -> None:
-    fake.answers(400, {"error": "invalid_grant", "error_description": f"a\nb {ACCESS_TOKEN}"})
+def test_an_error_is_one_line_and_can_be_a_cause(fake: Fake) -> None:
+    fake.responds(400, {"error": "invalid_grant", "error_description": f"a\nb {ACCESS_TOKEN}"})
 
     def product() -> None:
         try:

@@ -1,4 +1,4 @@
-"""Stores by themselves: locks across `fork`, paths, and what Redis keeps and releases."""
+"""Stores: locks and `fork`, paths, and the locks and generations of Redis."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import cmauth
 import pytest
-from conftest import ACCESS_TOKEN, CLIENT_SECRET, Answer, Fake, RedisServer, tokens_answer
+from conftest import ACCESS_TOKEN, CLIENT_SECRET, Fake, RedisServer, Response, tokens_response
 
 EXPIRED = '{"access_token":"old","refresh_token":"r","expires_at":1}'
 
-# Each of these holds a lock, and then forks: the child does what it reads, a line at a time. On
-# SIGUSR1 the parent gives the lock back.
+# Each of these programs takes a lock, and then forks. The child executes the lines that it reads.
+# On SIGUSR1 the parent releases the lock.
 REFRESHING = f"""
 import os, sys, threading, time
 import cmauth
@@ -88,22 +88,22 @@ def family(program: str, *arguments: str) -> Iterator[Family]:
         yield started
     finally:
         started.process.kill()
-        # The child ends with its input.
+        # The end of its input ends the child.
         started.process.communicate()
 
 
 class SlowOnce:
-    """The first refresh is answered when it is told; all others at once."""
+    """Responds to the first refresh when the test sets `answered`; to all others at once."""
 
     def __init__(self, fake: Fake) -> None:
         self.asked, self.answered = threading.Event(), threading.Event()
-        fake.answer = self.answer
+        fake.respond = self.respond
 
-    def answer(self) -> Answer:
+    def respond(self) -> Response:
         if not self.asked.is_set():
             self.asked.set()
             assert self.answered.wait(30)
-        return tokens_answer()
+        return tokens_response()
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -147,14 +147,12 @@ def test_a_child_does_not_keep_the_lock_of_a_killed_parent_in_a_keyring(tmp_path
 
 
 @pytest.mark.parametrize("lock", [True, False])
-def test_a_child_and_others_get_the_lock_that_the_parent_gave_back(
-    tmp_path: Path, lock: bool
-) -> None:
+def test_a_child_and_others_get_a_lock_that_the_parent_released(tmp_path: Path, lock: bool) -> None:
     arguments = [str(tmp_path / "lock")] if lock else []
     with family(HOLDING, *arguments) as holder:
         assert holder.reads() == "forked"
         if lock:
-            # The lock is the parent's: the child can neither take it nor give it back.
+            # The lock belongs to the parent, so the child can neither take nor release it.
             other = cmauth.KeyringStore("service", "user", tmp_path / "lock")
             assert holder.ask("try") == "False"
             assert holder.ask("unlock") == "None"
@@ -182,7 +180,7 @@ def test_stores_of_one_keyring_item_exclude_each_other_in_a_process(tmp_path: Pa
         assert other.try_lock(1)
         assert not one.try_lock(1)
         other.unlock()
-    # A lock file that somebody removed is another one, which all have to agree on.
+    # After the lock file was removed, all stores must use the new one.
     assert one.try_lock(1)
     path.unlink()
     one.unlock()
@@ -191,7 +189,7 @@ def test_stores_of_one_keyring_item_exclude_each_other_in_a_process(tmp_path: Pa
     other.unlock()
 
 
-def test_a_relative_path_is_of_the_moment_at_which_the_store_was_made(
+def test_a_relative_path_counts_from_the_folder_in_which_the_store_was_made(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("before", "after"):
@@ -213,29 +211,29 @@ def test_a_late_unlock_releases_only_the_lock_that_its_thread_took(
 ) -> None:
     store = cmauth.RedisStore(redis_server.client(), "session")
     other = cmauth.RedisStore(redis_server.client(), "session")
-    taken, overtaken, released = (threading.Event() for _ in range(3))
+    taken, taken_over, released = (threading.Event() for _ in range(3))
 
-    def sleeps_through_the_end_of_its_lock() -> None:
+    def release_after_its_end() -> None:
         assert store.try_lock(0.2)
         taken.set()
-        assert overtaken.wait(20)
+        assert taken_over.wait(20)
         store.unlock()
         released.set()
 
-    sleeper = threading.Thread(target=sleeps_through_the_end_of_its_lock)
-    sleeper.start()
+    late = threading.Thread(target=release_after_its_end)
+    late.start()
     assert taken.wait(20)
     deadline = time.monotonic() + 10
     while not store.try_lock(30):
         assert time.monotonic() < deadline
-    overtaken.set()
+    taken_over.set()
     assert released.wait(20)
-    sleeper.join()
-    assert not other.try_lock(30), "the second session still has its lock"
+    late.join()
+    assert not other.try_lock(30), "the second holder still has its lock"
     store.unlock()
     assert other.try_lock(30)
     other.unlock()
-    # In one thread: a signal handler calls a session while another waits.
+    # The same in one thread, as when a signal handler calls a session while another one waits.
     assert store.try_lock(0.2)
     while not store.try_lock(30):
         assert time.monotonic() < deadline
@@ -243,7 +241,7 @@ def test_a_late_unlock_releases_only_the_lock_that_its_thread_took(
     assert other.try_lock(30)
     store.unlock()
     assert not store.try_lock(30)
-    store.unlock()  # Of nothing.
+    store.unlock()  # Releases nothing.
     other.unlock()
 
 
@@ -260,7 +258,7 @@ def test_redis_keeps_the_generation_after_a_clear(
     assert store.generation() == 1_700_000_000_001
 
 
-def test_a_login_and_forget_work_after_a_machine_whose_clock_was_ahead(
+def test_a_login_and_forget_work_after_a_machine_with_a_fast_clock(
     fake: Fake, redis_server: RedisServer
 ) -> None:
     store = cmauth.RedisStore(redis_server.client(), "session")
@@ -276,7 +274,7 @@ def test_a_login_and_forget_work_after_a_machine_whose_clock_was_ahead(
 
 
 class WithGeneration:
-    """A store whose `generation` does what the test says."""
+    """A store with a `generation` method of the test."""
 
     record: str | None = None
 
@@ -299,7 +297,7 @@ class WithGeneration:
         pass
 
 
-def test_the_generation_of_a_store_of_one_s_own_is_asked_for(fake: Fake) -> None:
+def test_a_session_reads_the_generation_of_a_store(fake: Fake) -> None:
     far = 2**60
     session = cmauth.Session(fake.client(), WithGeneration(lambda: far))
     session.start(cmauth.Tokens.from_json(EXPIRED))
@@ -315,45 +313,45 @@ def test_the_generation_of_a_store_of_one_s_own_is_asked_for(fake: Fake) -> None
 
 
 class Interrupted:
-    """A store in memory with a method that is interrupted, as by Ctrl-C."""
+    """A store in memory. One of its methods is interrupted, as by Ctrl-C."""
 
     def __init__(self, method: str) -> None:
         self.record: str | None = None
         self.method = method
         self.armed = False
 
-    def _come(self, method: str) -> None:
+    def _interrupt(self, method: str) -> None:
         if self.armed and method == self.method:
             self.armed = False
             raise KeyboardInterrupt
 
     def load(self) -> str | None:
-        self._come("load")
+        self._interrupt("load")
         return self.record
 
     def save(self, record: str, _: int) -> None:
-        self._come("save")
+        self._interrupt("save")
         self.record = record
 
     def clear(self, _: int) -> None:
         self.record = None
 
     def try_lock(self, _: float) -> bool:
-        self._come("try_lock")
+        self._interrupt("try_lock")
         return True
 
     def unlock(self) -> None:
-        self._come("unlock")
+        self._interrupt("unlock")
 
 
 @pytest.mark.parametrize("method", ["load", "save", "try_lock", "unlock", "callback"])
-def test_what_interrupts_a_store_or_a_callback_ends_the_call(fake: Fake, method: str) -> None:
+def test_an_interrupt_of_a_store_or_a_callback_ends_the_call(fake: Fake, method: str) -> None:
     store = Interrupted(method)
     session = cmauth.Session(fake.client(), store)
     session.start(cmauth.Tokens.from_json(EXPIRED))
-    session.on_change(lambda _: store._come("callback"))
+    session.on_change(lambda _: store._interrupt("callback"))
     store.armed = True
     with pytest.raises(KeyboardInterrupt):
         session.tokens()
-    # And that one alone.
+    # It does not affect the next call.
     assert session.tokens().access_token == ACCESS_TOKEN

@@ -1,4 +1,4 @@
-"""`cmauth.testing`, as the tests of a user's product have it."""
+"""`cmauth.testing`, as the tests of a product use it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRODUCT = """
 import cmauth
 import pytest
 
-def test_the_session_survives_a_bad_day(cmauth_sandbox):
+def test_the_session_survives_faults(cmauth_sandbox):
     client = cmauth_sandbox.client()
     session = cmauth.Session(client, cmauth.MemoryStore())
     session.start(cmauth_sandbox.log_in(client))
@@ -24,7 +24,7 @@ def test_the_session_survives_a_bad_day(cmauth_sandbox):
     assert any("refresh_token" in r["target"] for r in cmauth_sandbox.requests())
 
 @pytest.mark.cmauth_sandbox("--access-token-lifetime", "60", "--rotate-refresh-tokens")
-def test_tokens_of_a_minute(cmauth_sandbox):
+def test_tokens_that_live_for_a_minute(cmauth_sandbox):
     client = cmauth_sandbox.client()
     tokens = cmauth_sandbox.log_in(client)
     assert tokens.expires_in <= 60
@@ -35,14 +35,14 @@ def test_tokens_of_a_minute(cmauth_sandbox):
 """
 
 
-def test_a_product_tests_itself_with_the_fixture(tmp_path: Path) -> None:
+def test_a_product_can_use_the_fixture(tmp_path: Path) -> None:
     (tmp_path / "test_product.py").write_text(PRODUCT)
     command = [sys.executable, "-m", "pytest", "-q", "--strict-markers", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "2 passed" in run.stdout, run.stdout + run.stderr
 
 
-def test_every_fault_has_a_name_that_can_be_set(cmauth_sandbox: Sandbox) -> None:
+def test_every_fault_can_be_set(cmauth_sandbox: Sandbox) -> None:
     names = cmauth_sandbox.fault_names()
     assert len(names) > 40
     for name in names:
@@ -50,12 +50,12 @@ def test_every_fault_has_a_name_that_can_be_set(cmauth_sandbox: Sandbox) -> None
     cmauth_sandbox.faults("status-503", times=2)
     cmauth_sandbox.faults("status-503", for_ever=True)
     cmauth_sandbox.faults()
-    with pytest.raises(ValueError, match="nonsense"):
-        cmauth_sandbox.faults("nonsense")
+    with pytest.raises(ValueError, match="unknown"):
+        cmauth_sandbox.faults("unknown")
     assert cmauth_sandbox.log_in(cmauth_sandbox.client()).access_token
 
 
-def test_somebody_else_logs_in_and_somebody_says_no(cmauth_sandbox: Sandbox) -> None:
+def test_a_login_can_fail_and_be_denied(cmauth_sandbox: Sandbox) -> None:
     client = cmauth_sandbox.client()
     with pytest.raises(RuntimeError, match="could not log in"):
         cmauth_sandbox.log_in(client, user="demo:wrong")
@@ -64,7 +64,7 @@ def test_somebody_else_logs_in_and_somebody_says_no(cmauth_sandbox: Sandbox) -> 
         login.finish(cmauth_sandbox.visit(login.url, deny=True))
 
 
-def test_a_missing_program_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_program_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CMAUTH_SANDBOX")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FileNotFoundError, match=r"pip install \./sandbox"):
@@ -73,5 +73,5 @@ def test_a_missing_program_is_said_with_the_remedy(monkeypatch: pytest.MonkeyPat
 
 def test_bad_options_are_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="did not start"):
-        Sandbox("--nonsense")
-    assert "--nonsense" in capfd.readouterr().err
+        Sandbox("--unknown")
+    assert "--unknown" in capfd.readouterr().err

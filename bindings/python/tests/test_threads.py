@@ -1,4 +1,4 @@
-"""The interpreter is free for other threads while a call waits. Nothing here measures time."""
+"""Other threads run during a call. The tests do not measure time."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from pathlib import Path
 
 import cmauth
 import pytest
-from conftest import ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, Answer, Fake, tokens_answer
+from conftest import (
+    ACCESS_TOKEN,
+    CLIENT_SECRET,
+    CODE,
+    REFRESH_TOKEN,
+    Fake,
+    Response,
+    tokens_response,
+)
 
 URI = "https://example.com"
 
 
 @pytest.mark.parametrize("call", ["exchange_code", "refresh", "logout", "finish", "function"])
 def test_two_threads_overlap_in_a_call(fake: Fake, call: str) -> None:
-    # Neither is answered before both have arrived: a call that held the GIL would keep the other,
-    # and this server too, from running.
+    # The server responds only after both requests have arrived. A call that held the GIL would
+    # block the other one, and this server.
     both = threading.Barrier(2)
 
-    def answer_when_both_are_here() -> Answer:
+    def respond_when_both_are_here() -> Response:
         both.wait(timeout=10)
-        return tokens_answer()
+        return tokens_response()
 
-    fake.answer = answer_when_both_are_here
+    fake.respond = respond_when_both_are_here
     client = fake.client()
 
     def finish() -> object:
@@ -43,35 +51,35 @@ def test_two_threads_overlap_in_a_call(fake: Fake, call: str) -> None:
         ),
     }
     with ThreadPoolExecutor(2) as pool:
-        for under_way in [pool.submit(calls[call]) for _ in range(2)]:
-            under_way.result()
+        for future in [pool.submit(calls[call]) for _ in range(2)]:
+            future.result()
     assert len(fake.requests) == 2
 
 
-def test_a_call_under_way_can_be_cancelled(fake: Fake) -> None:
+def test_a_call_in_progress_can_be_cancelled(fake: Fake) -> None:
     arrived, cancelled = threading.Event(), threading.Event()
 
-    def answer_when_it_is_too_late() -> Answer:
+    def respond_too_late() -> Response:
         arrived.set()
         cancelled.wait(timeout=10)
-        return tokens_answer()
+        return tokens_response()
 
-    fake.answer = answer_when_it_is_too_late
+    fake.respond = respond_too_late
     client = fake.client()
     with ThreadPoolExecutor(1) as pool:
-        under_way = pool.submit(client.refresh, REFRESH_TOKEN)
+        future = pool.submit(client.refresh, REFRESH_TOKEN)
         assert arrived.wait(timeout=10)
         client.cancel()
         with pytest.raises(cmauth.CancelledError) as caught:
-            under_way.result()
+            future.result()
     cancelled.set()
     assert caught.value.status is cmauth.Status.CANCELLED
     with pytest.raises(cmauth.CancelledError):
         client.refresh(REFRESH_TOKEN)
 
 
-def test_making_a_client_lets_others_run(tmp_path: Path) -> None:
-    # The CA file is a pipe that another thread of the same interpreter has yet to write.
+def test_other_threads_run_while_a_client_is_made(tmp_path: Path) -> None:
+    # The CA file is a pipe. Another thread of the same interpreter writes it during the call.
     program = """
 import os, sys, threading, cmauth
 os.mkfifo(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Logins and tokens as Python sees them, against one answer of the server."""
+"""Logins and tokens, against the fake server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import cmauth
 import pytest
-from conftest import ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, Fake, tokens_answer
+from conftest import ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, Fake, tokens_response
 
 URI = "https://example.com"
 
@@ -30,7 +30,7 @@ def test_a_login_is_finished_with_its_redirect(fake: Fake) -> None:
     assert len(fake.requests) == 1
 
 
-def test_a_redirect_of_another_login_is_refused_and_the_login_stays_open(fake: Fake) -> None:
+def test_a_redirect_of_another_login_is_rejected_and_the_login_stays_open(fake: Fake) -> None:
     client = fake.client()
     login, other = client.begin_login(URI), client.begin_login(URI)
     with pytest.raises(cmauth.LoginError) as caught:
@@ -53,12 +53,12 @@ def test_tokens_have_typed_properties(fake: Fake) -> None:
     assert 43190 <= tokens.expires_in <= 43199
 
 
-def test_what_the_server_left_out_is_none(fake: Fake) -> None:
-    fake.answers(200, {"access_token": "a", "token_type": "bearer"})
+def test_fields_that_the_server_left_out_are_none(fake: Fake) -> None:
+    fake.responds(200, {"access_token": "a", "token_type": "bearer"})
     tokens = fake.client().exchange_code(CODE, URI)
     left_out = (tokens.refresh_token, tokens.scope, tokens.expires_at, tokens.expires_in)
     assert left_out == (None, None, None, None)
-    # A refresh that brings no refresh token leaves the old one.
+    # A refresh without a refresh token in its response keeps the old one.
     assert fake.client().refresh("old").refresh_token == "old"
 
 
@@ -69,12 +69,12 @@ def test_tokens_survive_json(fake: Fake) -> None:
     again = cmauth.Tokens.from_json(text)
     assert again == tokens
     assert again.to_json() == text
-    fake.answer = lambda: tokens_answer(access_token="another")
+    fake.respond = lambda: tokens_response(access_token="another")
     assert fake.client().refresh("old") != tokens
     assert tokens != text
 
 
-def test_tokens_are_immutable_and_not_made_by_hand(fake: Fake) -> None:
+def test_tokens_are_immutable_and_have_no_constructor(fake: Fake) -> None:
     tokens = fake.client().refresh("old")
     with pytest.raises(AttributeError):
         tokens.access_token = "b"  # type: ignore[misc]
@@ -84,7 +84,7 @@ def test_tokens_are_immutable_and_not_made_by_hand(fake: Fake) -> None:
         hash(tokens)
 
 
-def test_repr_hides_what_is_secret(fake: Fake) -> None:
+def test_repr_hides_secrets(fake: Fake) -> None:
     client = fake.client()
     tokens = client.refresh("old")
     shown = f"{tokens!r} {tokens} {[tokens]}"
@@ -100,7 +100,7 @@ def test_repr_hides_what_is_secret(fake: Fake) -> None:
     assert repr(login) == f'Login(redirect_uri="{URI}", url=[redacted])'
 
 
-def test_scripts_call_without_a_client(fake: Fake) -> None:
+def test_scripts_need_no_client(fake: Fake) -> None:
     key = ("test.key", CLIENT_SECRET)
     here: cmauth.Options = {"base_url": fake.url, "proxy": "", "scope": "read"}
     assert cmauth.exchange_code(*key, CODE, URI, **here).access_token == ACCESS_TOKEN

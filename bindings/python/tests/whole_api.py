@@ -1,4 +1,4 @@
-"""A program that uses everything of the package: for type checkers, and to be run."""
+"""A program that uses every public name of the package. Tests run it and check its types."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import cmauth
 import httpx
 import redis
 import requests
-from cmauth.testing import Sandbox
+from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
 
 
 class OwnStore:
-    """A store of one's own: it need not derive from `cmauth.Store`."""
+    """A store of the program. It need not derive from `cmauth.Store`."""
 
     def __init__(self) -> None:
         self.record: str | None = None
@@ -29,7 +29,7 @@ class OwnStore:
 
     def save(self, record: str, generation: int, /) -> None:
         if generation <= self.generation:
-            raise cmauth.StaleError("there is a newer one")
+            raise cmauth.StaleError("there is a newer record")
         self.record, self.generation = record, generation
 
     def clear(self, generation: int, /) -> None:
@@ -45,19 +45,21 @@ class OwnStore:
 
 
 def stores(folder: Path) -> list[cmauth.MemoryStore | cmauth.FileStore | cmauth.Store]:
-    # Neither is asked before a session is.
+    # Making a store does not use its server.
     _keyring: cmauth.Store = cmauth.KeyringStore("recorder", "7", folder / "lock")
     _redis: cmauth.Store = cmauth.RedisStore(redis.Redis(), "recorder:7")
     return [cmauth.MemoryStore(), cmauth.FileStore(folder / "session"), OwnStore()]
 
 
-def what_an_error_says(error: cmauth.Error) -> str:
+def describe(error: cmauth.Error) -> str:
     status: cmauth.Status = error.status
     advice: cmauth.Advice = error.advice
     later: float = error.retry_after or 60.0
     http: int = error.http_status or 0
-    said = f"{error.oauth_error or ''} {error.oauth_description or ''}"
-    return f"{status.name} {advice.name} {http} {later} {error.request_sent} {said} {error.message}"
+    oauth = f"{error.oauth_error or ''} {error.oauth_description or ''}"
+    return (
+        f"{status.name} {advice.name} {http} {later} {error.request_sent} {oauth} {error.message}"
+    )
 
 
 def failures(client: cmauth.Client) -> list[str]:
@@ -65,7 +67,7 @@ def failures(client: cmauth.Client) -> list[str]:
     try:
         client.exchange_code("NoCode", "https://example.com")
     except cmauth.LoginError as error:
-        lines.append(what_an_error_says(error))
+        lines.append(describe(error))
     for kind in (
         cmauth.FixError,
         cmauth.RefreshError,
@@ -78,18 +80,18 @@ def failures(client: cmauth.Client) -> list[str]:
 
 
 async def asynchronous(session: cmauth.Session, url: str, ca_file: str) -> int:
-    own = cmauth.AsyncSession(session)
-    tokens = await own.tokens()
-    fresh = await own.rejected(tokens)
-    await own.start(fresh)
-    health: cmauth.Health = own.health()
+    async_session = cmauth.AsyncSession(session)
+    tokens = await async_session.tokens()
+    fresh = await async_session.rejected(tokens)
+    await async_session.start(fresh)
+    health: cmauth.Health = async_session.health()
     assert health.logged_in
     import ssl
 
     trust = ssl.create_default_context(cafile=ca_file)
     async with httpx.AsyncClient(auth=cmauth.HttpxAuth(session), verify=trust) as api:
-        answer = await api.get(url)
-    return answer.status_code
+        response = await api.get(url)
+    return response.status_code
 
 
 def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> None:
@@ -98,8 +100,8 @@ def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> Non
     session.start(tokens)
     assert session.tokens_at_hand() == session.tokens()
     url = f"{sandbox.url}/rest/v2.4/cameras"
-    answer = requests.get(url, auth=cmauth.Auth(session), verify=sandbox.ca_file, timeout=30)
-    assert answer.status_code == 200
+    response = requests.get(url, auth=cmauth.Auth(session), verify=sandbox.ca_file, timeout=30)
+    assert response.status_code == 200
     assert asyncio.run(asynchronous(session, url, sandbox.ca_file)) == 200
     health = session.health()
     facts: tuple[bool, int, int | None, int | None, int, cmauth.Error | None, bool] = (
@@ -119,7 +121,7 @@ def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> Non
     assert changes
 
 
-def whole(sandbox: Sandbox, folder: Path) -> None:
+def use_all(sandbox: Sandbox, folder: Path) -> None:
     logging.getLogger("cmauth").setLevel(logging.DEBUG)
     with sandbox.client(timeout=20, max_retries=1) as client:
         for store in stores(folder):
@@ -147,7 +149,7 @@ def whole(sandbox: Sandbox, folder: Path) -> None:
         with contextlib.suppress(cmauth.RetryError):
             client.login(show=lambda _: None, timeout=0.1, port=0, message="done")
         options: cmauth.Options = {"base_url": sandbox.url, "ca_file": sandbox.ca_file, "proxy": ""}
-        key = ("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345")
+        key = (CLIENT_ID, CLIENT_SECRET)
         assert tokens.refresh_token
         fresh = cmauth.refresh(*key, tokens.refresh_token, **options)
         cmauth.logout(*key, fresh.access_token, **options)
@@ -162,5 +164,5 @@ def whole(sandbox: Sandbox, folder: Path) -> None:
 if __name__ == "__main__":
     with Sandbox() as running:
         running.advance(0)
-        whole(running, Path(sys.argv[1]))
-    print("all of it")
+        use_all(running, Path(sys.argv[1]))
+    print("done")

@@ -235,7 +235,7 @@ faults! {
         ResetIdle "reset-idle" "The server resets the idle connection."
         CloseNotifyIdle "close-notify-idle" "The server sends close_notify on the idle connection, but TCP stays open; needs TLS."
         TimeoutIdle "timeout-idle" "The server sends a 408 without a request on the idle connection, and closes it."
-        TwoAnswers "two-responses" "The server sends a second response, with another token, directly after the good one."
+        TwoAnswers "two-answers" "The server sends a second response, with another token, directly after the good one."
         CloseNext "drop-next" "The server closes the idle connection when the next request arrives."
         ResetNext "reset-next" "The server resets the idle connection when the next request arrives."
     }

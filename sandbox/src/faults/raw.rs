@@ -47,7 +47,7 @@ pub(crate) async fn break_connection(mut socket: TcpStream, fault: Fault) -> io:
     if fault == Fault::Close {
         // A FIN. Closing the socket with an unread request would send a reset.
         socket.shutdown().await?;
-        return hold(socket).await;
+        return keep_open(socket).await;
     }
     // The TLS ClientHello. Closing the socket with unread data would send a reset.
     let _ = socket.read(&mut [0; 16 * 1024]).await?;
@@ -56,9 +56,9 @@ pub(crate) async fn break_connection(mut socket: TcpStream, fault: Fault) -> io:
         Fault::PlainInHandshake => {
             socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await?;
             socket.shutdown().await?;
-            hold(socket).await
+            keep_open(socket).await
         }
-        Fault::SilenceInHandshake => hold(socket).await,
+        Fault::SilenceInHandshake => keep_open(socket).await,
         _ => Ok(()),
     }
 }
@@ -75,7 +75,7 @@ pub(crate) async fn break_response<W: Stream>(
     let head = |framing: &str| head_of("HTTP/1.1", response, framing);
     let half = &body[..body.len() / 2];
     let good = [head(&right_length).as_bytes(), body].concat();
-    let (status_line, other_lines) = head(&right_length).split_once("\r\n").map_or_else(Default::default, own);
+    let (status_line, other_lines) = head(&right_length).split_once("\r\n").map_or_else(Default::default, owned_pair);
 
     match fault {
         Fault::CloseBeforeHead => return Ok(None),
@@ -227,14 +227,14 @@ pub(crate) async fn break_response<W: Stream>(
                 reset(&stream)?;
             }
         }
-        _ => hold(stream).await?,
+        _ => keep_open(stream).await?,
     }
     Ok(None)
 }
 
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 
-fn own((first, rest): (&str, &str)) -> (String, String) {
+fn owned_pair((first, rest): (&str, &str)) -> (String, String) {
     (first.to_owned(), rest.to_owned())
 }
 
@@ -258,7 +258,7 @@ fn reset(stream: &impl Stream) -> io::Result<()> {
 }
 
 /// Keeps the connection open until the client closes it.
-async fn hold(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
+async fn keep_open(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {
     tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.map(drop)
 }
 

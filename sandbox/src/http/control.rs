@@ -32,8 +32,7 @@ pub(super) async fn advance(State(shared): State<Arc<Shared>>, body: Bytes) -> R
             response::status(StatusCode::NO_CONTENT)
         }
         Err(why) => {
-            let words =
-                format!("FaultsRequest a JSON body like {{\"advance\": 3600}} (seconds, not negative): {why}\n");
+            let words = format!("Wanted a JSON body like {{\"advance\": 3600}} (seconds, not negative): {why}\n");
             response::with_body(StatusCode::BAD_REQUEST, "text/plain;charset=UTF-8", words)
         }
     }
@@ -62,7 +61,7 @@ pub(super) async fn make_code(State(shared): State<Arc<Shared>>, body: Bytes) ->
         }
         Err(why) => {
             let words = format!(
-                "FaultsRequest a JSON body like {{\"redirect_uri\": \"https://example.com\", \"scope\": \"read\"}}: {why}\n"
+                "Wanted a JSON body like {{\"redirect_uri\": \"https://example.com\", \"scope\": \"read\"}}: {why}\n"
             );
             response::with_body(StatusCode::BAD_REQUEST, "text/plain;charset=UTF-8", words)
         }
@@ -99,7 +98,7 @@ pub(super) async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -
         }
         Err(why) => {
             let words = format!(
-                "FaultsRequest JSON like \"cut-body\" or [{{\"fault\": \"status-503\", \"times\": 2}}] (null: until cleared): {why}\n"
+                "Wanted JSON like \"cut-body\" or [{{\"fault\": \"status-503\", \"times\": 2}}] (null: until cleared): {why}\n"
             );
             response::with_body(StatusCode::BAD_REQUEST, "text/plain;charset=UTF-8", words)
         }

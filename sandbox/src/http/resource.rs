@@ -16,7 +16,7 @@ use crate::oauth_error::{Kind, OAuthError};
 use crate::state::Grant;
 
 /// The cameras of each zone.
-const CAMERA_NAMES: [&str; 3] = ["Listener", "Counter", "Stockroom"];
+const CAMERA_NAMES: [&str; 3] = ["Entrance", "Counter", "Stockroom"];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
