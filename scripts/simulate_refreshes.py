@@ -3,9 +3,9 @@
 
     scripts/simulate_refreshes.py [sessions] [picture.svg]
 
-Each session refreshes at a random fraction of each lifetime, with the limits of src/session/policy.rs. For comparison, the
-script also simulates sessions that all refresh at the same fraction. It prints the highest rates of both, and draws them if
-a file name for the picture is given.
+Each session refreshes at a random fraction of each lifetime, with the limits of src/session/policy.rs. For
+comparison, the script also simulates sessions that all refresh at the same fraction. It prints the highest rates of
+both, and draws them if a file name for the picture is given.
 """
 
 from __future__ import annotations

@@ -36,9 +36,7 @@ CODE = "c0deAbCdEf"
 @pytest.fixture(scope="session", autouse=True)
 def program() -> str:
     """The program of the sandbox."""
-    return os.environ.setdefault(
-        "CMAUTH_SANDBOX", os.environ.get("CMAUTH_SANDBOX") or build_sandbox()
-    )
+    return os.environ.setdefault("CMAUTH_SANDBOX", os.environ.get("CMAUTH_SANDBOX") or build_sandbox())
 
 
 @pytest.fixture(scope="session")
@@ -98,9 +96,7 @@ class Fake:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 fake.requests.append((line, headers, received))
                 response = fake.respond()
-                text = (
-                    response.body if isinstance(response.body, str) else json.dumps(response.body)
-                )
+                text = response.body if isinstance(response.body, str) else json.dumps(response.body)
                 self.send_response(response.status)
                 for name, value in response.headers:
                     self.send_header(name, value)
@@ -148,9 +144,7 @@ class RedisServer:
         self.start()
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [*self.command, "--port", str(self.port)], stdout=subprocess.DEVNULL
-        )
+        self.process = subprocess.Popen([*self.command, "--port", str(self.port)], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -53,9 +53,7 @@ def test_a_bad_option_is_named(name: str, value: object) -> None:
         ("client_secret", "id", "hunter2\udc80"),
     ],
 )
-def test_a_bad_api_key_is_named_and_its_secret_not_shown(
-    name: str, client_id: str, client_secret: str
-) -> None:
+def test_a_bad_api_key_is_named_and_its_secret_not_shown(name: str, client_id: str, client_secret: str) -> None:
     with pytest.raises(cmauth.FixError, match=f"^{name}: ") as caught:
         cmauth.Client(client_id, client_secret)
     assert "hunter2" not in repr(caught.value)

@@ -52,9 +52,7 @@ def get_by_async_httpx(session: cmauth.Session, url: str) -> int:
 
 
 @pytest.mark.parametrize("get", [get_by_requests, get_by_httpx, get_by_async_httpx])
-def test_auth_adds_the_token_and_repairs_one_401(
-    fake: Fake, get: Callable[[cmauth.Session, str], int]
-) -> None:
+def test_auth_adds_the_token_and_repairs_one_401(fake: Fake, get: Callable[[cmauth.Session, str], int]) -> None:
     api = Api(fake)
     session = cmauth.Session(fake.client(), cmauth.MemoryStore())
     session.start(some_tokens())
@@ -76,9 +74,7 @@ def test_auth_returns_the_401_of_an_api_that_rejects_all_tokens(
     session = cmauth.Session(fake.client(), cmauth.MemoryStore())
     session.start(some_tokens())
     fake.respond = lambda: (
-        tokens_response(access_token="other")
-        if "oauth" in fake.requests[-1][0]
-        else Response(401, {"error": "x"})
+        tokens_response(access_token="other") if "oauth" in fake.requests[-1][0] else Response(401, {"error": "x"})
     )
     # It retries once only.
     assert get(session, f"{fake.url}/cameras") == 401

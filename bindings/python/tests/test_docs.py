@@ -39,9 +39,7 @@ def test_every_piece_of_the_tutorial_runs(
     monkeypatch.setattr(
         cmauth,
         "Client",
-        functools.partial(
-            cmauth.Client, base_url=cmauth_sandbox.url, ca_file=cmauth_sandbox.ca_file, proxy=""
-        ),
+        functools.partial(cmauth.Client, base_url=cmauth_sandbox.url, ca_file=cmauth_sandbox.ca_file, proxy=""),
     )
     monkeypatch.setattr(cmauth, "FileStore", lambda path: FILE_STORE(tmp_path / Path(path).name))
     monkeypatch.setattr(redis, "Redis", redis_server.client)

@@ -57,9 +57,7 @@ def test_log_in_use_refresh_log_out(client: cmauth.Client, sandbox: Sandbox) -> 
         client.logout(refreshed.access_token)
 
 
-def test_an_expired_access_token_is_refreshed_and_then_logged_out(
-    client: cmauth.Client, sandbox: Sandbox
-) -> None:
+def test_an_expired_access_token_is_refreshed_and_then_logged_out(client: cmauth.Client, sandbox: Sandbox) -> None:
     tokens = sandbox.log_in(client)
     sandbox.advance(43200)
     assert rejects(sandbox, tokens)
@@ -82,9 +80,7 @@ def test_a_user_who_denies_the_access_must_log_in_again(sandbox: Sandbox) -> Non
 
 def test_a_wrong_secret_is_to_be_fixed(sandbox: Sandbox) -> None:
     with pytest.raises(cmauth.FixError) as caught:
-        cmauth.refresh(
-            CLIENT_ID, "wrong", "token", base_url=sandbox.url, ca_file=sandbox.ca_file, proxy=""
-        )
+        cmauth.refresh(CLIENT_ID, "wrong", "token", base_url=sandbox.url, ca_file=sandbox.ca_file, proxy="")
     assert caught.value.status is cmauth.Status.CLIENT_REJECTED
 
 
@@ -97,9 +93,7 @@ def test_a_server_with_an_untrusted_certificate_gets_nothing(sandbox: Sandbox) -
 
 
 def test_a_certificate_can_be_trusted_in_addition_to_the_systems(sandbox: Sandbox) -> None:
-    client = cmauth.Client(
-        CLIENT_ID, CLIENT_SECRET, base_url=sandbox.url, add_ca_files=[sandbox.ca_file], proxy=""
-    )
+    client = cmauth.Client(CLIENT_ID, CLIENT_SECRET, base_url=sandbox.url, add_ca_files=[sandbox.ca_file], proxy="")
     client.logout(sandbox.log_in(client).access_token)
 
 
@@ -115,9 +109,7 @@ def test_the_example_logs_in_refreshes_and_logs_out(sandbox: Sandbox) -> None:
     }
     command = [sys.executable, str(WORKSPACE / "examples" / "python" / "login.py")]
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True
-    ) as example:
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as example:
         assert example.stdout
         lines = iter(example.stdout.readline, "")
         url = next(line.strip() for line in lines if line.startswith("http"))

@@ -33,9 +33,7 @@ def test_a_whole_login_in_one_call(cmauth_sandbox: Sandbox) -> None:
     assert "Recorder 7 &amp; co" in pages[0]
 
 
-def test_a_login_opens_the_browser(
-    cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_login_opens_the_browser(cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(url: str) -> bool:
         in_background(lambda: cmauth_sandbox.come_back(url))
         return True
@@ -44,9 +42,7 @@ def test_a_login_opens_the_browser(
     assert cmauth_sandbox.client().login(timeout=30).access_token
 
 
-def test_without_a_browser_the_error_names_the_remedy(
-    cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_browser_the_error_names_the_remedy(cmauth_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webbrowser, "open", lambda _: False)
     with pytest.raises(cmauth.FixError, match="show=print"):
         cmauth_sandbox.client().login()

@@ -30,9 +30,7 @@ COUNTED_ON = 3
 
 
 def client(url: str) -> cmauth.Client:
-    return cmauth.Client(
-        CLIENT_ID, CLIENT_SECRET, base_url=url, proxy="", max_retries=0, timeout=10
-    )
+    return cmauth.Client(CLIENT_ID, CLIENT_SECRET, base_url=url, proxy="", max_retries=0, timeout=10)
 
 
 def open_session(url: str, port: int) -> cmauth.Session:
@@ -130,9 +128,7 @@ def test_three_machines_share_one_user(program: str, redis_server: RedisServer) 
         session = open_session(sandbox.url, redis_server.port)
         granted = session.health().generation - first
         most = took / (0.75 * COUNTED_ON) + 1
-        print(
-            f"\n{granted} refreshes in {took:.1f} s ({most:.0f} at most), {faulty} faults: {counts}"
-        )
+        print(f"\n{granted} refreshes in {took:.1f} s ({most:.0f} at most), {faulty} faults: {counts}")
         assert took / LIFETIME / 2 <= granted <= most
         assert (counts["failed"], counts["lost"]) == (0, 0), counts
         assert counts["good"] > 200

@@ -108,9 +108,7 @@ def refresh_elsewhere(client: cmauth.Client, refresh_token: str) -> cmauth.Token
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_a_client_and_tokens_can_go_to_other_processes(
-    method: str, cmauth_sandbox: Sandbox
-) -> None:
+def test_a_client_and_tokens_can_go_to_other_processes(method: str, cmauth_sandbox: Sandbox) -> None:
     client = cmauth_sandbox.client(timeout=20)
     tokens = cmauth_sandbox.log_in(client)
     assert tokens.refresh_token
@@ -217,9 +215,7 @@ def test_the_next_call_logs_a_refresh_in_the_background(
     with caplog.at_level(logging.DEBUG, logger="cmauth"):
         session = due_tokens(fake, path)
         caplog.clear()
-        assert session.tokens().access_token == ACCESS_TOKEN, (
-            "the refresh goes on in the background"
-        )
+        assert session.tokens().access_token == ACCESS_TOKEN, "the refresh goes on in the background"
         lines = [record.getMessage() for record in caplog.records]
         assert any(line.startswith("POST ") for line in lines), "the request is logged"
         caplog.clear()
@@ -240,9 +236,7 @@ def test_the_next_call_logs_a_refresh_in_the_background(
     assert ours[0].name == "cmauth"
 
 
-def test_only_threads_of_the_program_log(
-    fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
+def test_only_threads_of_the_program_log(fake: Fake, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     seen: set[int] = set()
     handler = logging.Handler()
     handler.emit = lambda _: seen.add(threading.get_ident())  # type: ignore[method-assign]
@@ -314,9 +308,7 @@ if sys.argv[2] == "fails":
 
 
 @pytest.mark.parametrize("refresh", ["hangs", "fails"])
-def test_a_process_exits_cleanly_during_a_refresh_in_the_background(
-    tmp_path: Path, refresh: str
-) -> None:
+def test_a_process_exits_cleanly_during_a_refresh_in_the_background(tmp_path: Path, refresh: str) -> None:
     children = [
         subprocess.Popen(
             [sys.executable, "-c", EXITS, str(tmp_path / f"{number}"), refresh],

@@ -101,9 +101,7 @@ def test_in_a_keyring(client: cmauth.Client, sandbox: Sandbox, tmp_path: Path, l
 
 
 @pytest.mark.parametrize("options", [{}, {"decode_responses": True}])
-def test_in_redis(
-    client: cmauth.Client, sandbox: Sandbox, redis_server: RedisServer, options: dict[str, bool]
-) -> None:
+def test_in_redis(client: cmauth.Client, sandbox: Sandbox, redis_server: RedisServer, options: dict[str, bool]) -> None:
     check_session(client, sandbox, cmauth.RedisStore(redis_server.client(**options), "session"))
 
 
@@ -227,7 +225,5 @@ def test_the_import_loads_no_optional_and_no_large_package() -> None:
         "heavy = {'asyncio', 'httpx', 'keyring', 'redis', 'requests', 'ssl', 'urllib.request'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

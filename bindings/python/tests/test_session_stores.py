@@ -24,9 +24,7 @@ def test_redis_restarts_with_and_without_the_session(fake: Fake, redis_server: R
     assert caught.value.status == cmauth.Status.STORE
     assert not fake.requests, "no refresh without the lock"
     redis_server.start()
-    assert cmauth.Session(
-        fake.client(), cmauth.RedisStore(redis_server.client(), "session")
-    ).tokens()
+    assert cmauth.Session(fake.client(), cmauth.RedisStore(redis_server.client(), "session")).tokens()
 
     redis_server.client().flushall()
     with pytest.raises(cmauth.LoginError):
@@ -69,9 +67,7 @@ def test_a_holder_whose_lock_expired_returns_the_newer_tokens(fake: Fake) -> Non
         theirs = some_tokens(access_token="theirs")
         store.record = store.record.replace(ACCESS_TOKEN, theirs.access_token)
         store.generation += 5
-        store.record = store.record.replace(
-            f'"generation":{store.generation - 5}', f'"generation":{store.generation}'
-        )
+        store.record = store.record.replace(f'"generation":{store.generation - 5}', f'"generation":{store.generation}')
         return tokens_response(access_token="ours")
 
     fake.respond = save_elsewhere

@@ -246,9 +246,7 @@ def test_a_late_unlock_releases_only_the_lock_that_its_thread_took(
 
 
 @pytest.mark.parametrize("options", [{}, {"decode_responses": True}])
-def test_redis_keeps_the_generation_after_a_clear(
-    redis_server: RedisServer, options: dict[str, bool]
-) -> None:
+def test_redis_keeps_the_generation_after_a_clear(redis_server: RedisServer, options: dict[str, bool]) -> None:
     store = cmauth.RedisStore(redis_server.client(**options), "session")
     assert store.generation() == 0
     store.save("record", 1_700_000_000_000)
@@ -258,9 +256,7 @@ def test_redis_keeps_the_generation_after_a_clear(
     assert store.generation() == 1_700_000_000_001
 
 
-def test_a_login_and_forget_work_after_a_machine_with_a_fast_clock(
-    fake: Fake, redis_server: RedisServer
-) -> None:
+def test_a_login_and_forget_work_after_a_machine_with_a_fast_clock(fake: Fake, redis_server: RedisServer) -> None:
     store = cmauth.RedisStore(redis_server.client(), "session")
     session = cmauth.Session(fake.client(), store)
     tomorrow = int(time.time() * 1000) + 86_400_000

@@ -46,9 +46,7 @@ def test_two_threads_overlap_in_a_call(fake: Fake, call: str) -> None:
         "refresh": lambda: client.refresh(REFRESH_TOKEN),
         "logout": lambda: client.logout(ACCESS_TOKEN),
         "finish": finish,
-        "function": lambda: cmauth.refresh(
-            "id", CLIENT_SECRET, REFRESH_TOKEN, base_url=fake.url, proxy=""
-        ),
+        "function": lambda: cmauth.refresh("id", CLIENT_SECRET, REFRESH_TOKEN, base_url=fake.url, proxy=""),
     }
     with ThreadPoolExecutor(2) as pool:
         for future in [pool.submit(calls[call]) for _ in range(2)]:

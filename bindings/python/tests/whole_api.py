@@ -57,9 +57,7 @@ def describe(error: cmauth.Error) -> str:
     later: float = error.retry_after or 60.0
     http: int = error.http_status or 0
     oauth = f"{error.oauth_error or ''} {error.oauth_description or ''}"
-    return (
-        f"{status.name} {advice.name} {http} {later} {error.request_sent} {oauth} {error.message}"
-    )
+    return f"{status.name} {advice.name} {http} {later} {error.request_sent} {oauth} {error.message}"
 
 
 def failures(client: cmauth.Client) -> list[str]:

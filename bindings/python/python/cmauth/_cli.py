@@ -74,9 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("CMAUTH_PROFILE", "default"),
         help="the name of the login, for several users [CMAUTH_PROFILE, default]",
     )
-    shared.add_argument(
-        "--client-id", help="the id of the API key, for the login [CMAUTH_CLIENT_ID]"
-    )
+    shared.add_argument("--client-id", help="the id of the API key, for the login [CMAUTH_CLIENT_ID]")
 
     parser = argparse.ArgumentParser(
         prog="cmauth",
@@ -94,9 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         help="print the URL, for a browser on any machine, and ask for the URL of the redirect",
     )
     login.add_argument("--port", type=int, default=0, help="port for the redirect [any free port]")
-    login.add_argument(
-        "--timeout", type=float, default=300, help="seconds to wait for the redirect [300]"
-    )
+    login.add_argument("--timeout", type=float, default=300, help="seconds to wait for the redirect [300]")
     login.add_argument(
         "--redirect-uri",
         default="http://127.0.0.1/",
@@ -106,9 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("token", parents=[shared], help="print an access token that is valid now")
     commands.add_parser("refresh", parents=[shared], help="get a new access token; end the old one")
     logout = commands.add_parser("logout", parents=[shared], help="log out at the server and here")
-    logout.add_argument(
-        "--forget", action="store_true", help="delete the login here, without telling the server"
-    )
+    logout.add_argument("--forget", action="store_true", help="delete the login here, without telling the server")
     commands.add_parser("sandbox", help="run the sandbox, a mock server: cmauth sandbox --help")
     return parser
 
@@ -174,9 +168,7 @@ def _status(options: argparse.Namespace) -> int:
     if file_of(options, "session").exists():
         # This sends nothing, so it needs no secret.
         profile = profile_of(options)
-        client = cmauth.Client(
-            profile.client_id, None, base_url=profile.base_url, ca_file=profile.ca_file
-        )
+        client = cmauth.Client(profile.client_id, None, base_url=profile.base_url, ca_file=profile.ca_file)
         health = session_of(options, client).health()
         if health.last_error is not None and _is_unusable(health.last_error):
             raise health.last_error
@@ -242,8 +234,7 @@ def _sandbox(arguments: list[str]) -> NoReturn:
     program = shutil.which("cmauth-sandbox")
     if program is None:
         print(
-            "cmauth: cmauth-sandbox is not installed; in the source of libcmauth, run:\n"
-            "  pip install ./sandbox",
+            "cmauth: cmauth-sandbox is not installed; in the source of libcmauth, run:\n  pip install ./sandbox",
             file=sys.stderr,
         )
         sys.exit(1)

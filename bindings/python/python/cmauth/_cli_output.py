@@ -9,9 +9,7 @@ import sys
 from typing import NoReturn
 
 
-def fail(
-    options: argparse.Namespace, code: int, message: str, status: str, advice: str
-) -> NoReturn:
+def fail(options: argparse.Namespace, code: int, message: str, status: str, advice: str) -> NoReturn:
     """Prints an error, and ends the program with `code`."""
     if options.json:
         error = {"message": message, "status": status, "advice": advice, "exit_code": code}

@@ -58,11 +58,7 @@ def profile_of(options: argparse.Namespace, *, ask: bool = False) -> Profile:
     ask: asks for the API key's id if it is missing.
     """
     saved = _saved_profile(options)
-    client_id = (
-        options.client_id
-        or os.environ.get("CMAUTH_CLIENT_ID")
-        or (saved.client_id if saved else "")
-    )
+    client_id = options.client_id or os.environ.get("CMAUTH_CLIENT_ID") or (saved.client_id if saved else "")
     if not client_id and ask and sys.stdin.isatty():
         tell("API key id: ", end="")
         client_id = sys.stdin.readline().strip()

@@ -351,12 +351,8 @@ def exchange_code(
 ) -> Tokens:
     """`Client.exchange_code` for a script that calls once. `options` are those of `Client`."""
 
-def refresh(
-    client_id: str, client_secret: str, refresh_token: str, **options: Unpack[Options]
-) -> Tokens:
+def refresh(client_id: str, client_secret: str, refresh_token: str, **options: Unpack[Options]) -> Tokens:
     """`Client.refresh` for a script that calls once. `options` are those of `Client`."""
 
-def logout(
-    client_id: str, client_secret: str, access_token: str, **options: Unpack[Options]
-) -> None:
+def logout(client_id: str, client_secret: str, access_token: str, **options: Unpack[Options]) -> None:
     """`Client.logout` for a script that calls once. `options` are those of `Client`."""

@@ -23,9 +23,7 @@ class HttpxAuth(httpx.Auth):
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         tokens = self._session.tokens()
         request.headers["Authorization"] = _bearer(tokens)
         response = yield request
@@ -35,9 +33,7 @@ class HttpxAuth(httpx.Auth):
                 request.headers["Authorization"] = _bearer(other)
                 yield request
 
-    async def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         session = self._session
         tokens = session.tokens_at_hand()
         if tokens is None:

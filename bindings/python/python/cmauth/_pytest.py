@@ -12,9 +12,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "cmauth_sandbox(*options): options of the program cmauth-sandbox for this test"
-    )
+    config.addinivalue_line("markers", "cmauth_sandbox(*options): options of the program cmauth-sandbox for this test")
 
 
 @pytest.fixture

@@ -47,9 +47,7 @@ class SandboxProcess:
         command = [self.program, "--until-eof"]
         command += ["--control-port", "0", "--control-out", str(control_file)]
         command += ["--tls", "--ca-out", self.ca_file] if tls else []
-        self._process = subprocess.Popen(
-            [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout
         ready = self._process.stdout.readline().strip()
         if not ready.startswith(_READY):
@@ -63,9 +61,7 @@ class SandboxProcess:
         command = [self.program, "user", "--user", user]
         command += ["--ca-file", self.ca_file] if self.ca_file else []
         command += ["--deny"] if deny else []
-        run = subprocess.run(
-            [*command, url], capture_output=True, text=True, timeout=60, check=False
-        )
+        run = subprocess.run([*command, url], capture_output=True, text=True, timeout=60, check=False)
         if run.returncode != 0:
             raise RuntimeError(f"the user could not log in: {run.stderr.strip()}")
         return run.stdout.strip()

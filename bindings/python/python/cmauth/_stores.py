@@ -142,9 +142,7 @@ class KeyringStore:
         code of the process must not open and close the file, which would release the lock.
     """
 
-    def __init__(
-        self, service: str, user: str, lock_file: str | os.PathLike[str] | None = None
-    ) -> None:
+    def __init__(self, service: str, user: str, lock_file: str | os.PathLike[str] | None = None) -> None:
         self._service = service
         self._user = user
         self._lock: _ProcessLock | _LockFile

@@ -51,8 +51,7 @@ class Sandbox:
         found = program or os.environ.get("CMAUTH_SANDBOX") or shutil.which("cmauth-sandbox")
         if not found:
             raise FileNotFoundError(
-                "cmauth-sandbox is not on the PATH; in the source of libcmauth, "
-                "run: pip install ./sandbox"
+                "cmauth-sandbox is not on the PATH; in the source of libcmauth, run: pip install ./sandbox"
             )
         self._process = SandboxProcess(found, *options)
         self.url = self._process.url
@@ -78,9 +77,7 @@ class Sandbox:
 
     def make_code(self, redirect_uri: str = "https://example.com", scope: str = "write") -> str:
         """An authorization code without a login. It grants `scope`, whatever a client asks for."""
-        made: dict[str, str] = self._process.control(
-            "POST", "codes", {"redirect_uri": redirect_uri, "scope": scope}
-        )
+        made: dict[str, str] = self._process.control("POST", "codes", {"redirect_uri": redirect_uri, "scope": scope})
         return made["code"]
 
     def come_back(self, url: str, *, deny: bool = False) -> str:
