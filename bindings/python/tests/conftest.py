@@ -119,7 +119,7 @@ class Fake:
         pairs = tuple((name.replace("_", "-"), value) for name, value in headers.items())
         self.respond = lambda: Response(status, body, pairs)
 
-    def client(self, **options: Any) -> cmauth.Client:  # noqa: ANN401
+    def client(self, **options: Any) -> cmauth.Client:
         options = {"base_url": self.url, "proxy": "", "max_retries": 0, "timeout": 10, **options}
         return cmauth.Client("test.key", CLIENT_SECRET, **options)
 
@@ -158,7 +158,7 @@ class RedisServer:
         self.process.kill()
         self.process.wait()
 
-    def client(self, **options: Any) -> redis.Redis:  # noqa: ANN401
+    def client(self, **options: Any) -> redis.Redis:
         return REDIS(port=self.port, socket_timeout=5, **options)
 
 

@@ -92,7 +92,7 @@ def test_a_bad_parameter_is_named_and_nothing_is_sent(fake: Fake) -> None:
         {"tiemout": 5},
     ],
 )
-def test_a_wrong_type_or_keyword_is_a_type_error(options: Any) -> None:  # noqa: ANN401
+def test_a_wrong_type_or_keyword_is_a_type_error(options: Any) -> None:
     with pytest.raises(TypeError):
         cmauth.Client("id", "secret", **options)
     with pytest.raises(TypeError):

@@ -39,7 +39,7 @@ class Shell:
         assert "Traceback" not in err
         return out, err
 
-    def json(self, *arguments: str) -> Any:  # noqa: ANN401
+    def json(self, *arguments: str) -> Any:
         return json.loads(self.run(*arguments, "--json")[0])
 
     def log_in(self, *arguments: str, warning: tuple[str, ...] = ()) -> str:

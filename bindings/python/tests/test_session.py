@@ -38,7 +38,7 @@ class MemoryKeyring(keyring.backend.KeyringBackend):
         del self.passwords[service, username]
 
 
-def check_session(client: cmauth.Client, sandbox: Sandbox, store: Any) -> None:  # noqa: ANN401
+def check_session(client: cmauth.Client, sandbox: Sandbox, store: Any) -> None:
     session, other = cmauth.Session(client, store), cmauth.Session(client, store)
     with pytest.raises(cmauth.LoginError, match="nobody is logged in"):
         session.tokens()

@@ -66,7 +66,7 @@ class SandboxProcess:
             raise RuntimeError(f"the user could not log in: {run.stderr.strip()}")
         return run.stdout.strip()
 
-    def control(self, method: str, name: str, body: object = None) -> Any:  # noqa: ANN401
+    def control(self, method: str, name: str, body: object = None) -> Any:
         """Sends a request to the control API: /sandbox/`name`. Returns the JSON of the response."""
         request = urllib.request.Request(
             f"{self.control_url}/sandbox/{name}",

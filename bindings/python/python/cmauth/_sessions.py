@@ -40,7 +40,7 @@ class Auth:
         tokens: Tokens,
         position: int | None,
         response: requests.Response,
-        **options: Any,  # noqa: ANN401
+        **options: Any,
     ) -> requests.Response:
         sent = response.request
         if response.status_code != 401 or sent.headers.get("Authorization") != _bearer(tokens):

@@ -57,7 +57,7 @@ class Sandbox:
         self.url = self._process.url
         self.ca_file = self._process.ca_file
 
-    def client(self, client_secret: str | None = CLIENT_SECRET, **options: Any) -> cmauth.Client:  # noqa: ANN401
+    def client(self, client_secret: str | None = CLIENT_SECRET, **options: Any) -> cmauth.Client:
         """A client with the API key of the sandbox. `options` are those of `cmauth.Client`."""
         options = {"base_url": self.url, "ca_file": self.ca_file, "proxy": "", **options}
         return cmauth.Client(CLIENT_ID, client_secret, **options)
