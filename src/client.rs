@@ -1,7 +1,10 @@
-//! A config made usable: [`Client`], with the three calls that are the heart of this library.
+//! The [`Client`], with the three calls to the server: exchange, refresh, logout.
 //!
-//! Each call makes one request of the vendor's guide, hands it to `transport` and gives the answer to `answer`. Here is
-//! also what is sent again, and when. A client remembers no user and no token.
+//! Each call makes one request of the vendor's guide, sends it through `transport` and reads the response with `response`. This
+//! module also retries. A client keeps no user and no token.
+//!
+//! The guide: "OAuth login panel + refresh token",
+//! <https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token>.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +13,21 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::LOG;
-use crate::answer::{self, Call};
 use crate::cancel::Cancellation;
-use crate::config::{Config, check_text};
+use crate::clock::unix_now;
+use crate::config::Config;
 use crate::error::{Advice, Error, Status};
-use crate::tokens::{self, Tokens};
-use crate::transport::{Answer, Method, Request, Transport};
+use crate::logging::TARGET;
+use crate::random::jitter;
+use crate::response::{self, Call};
+use crate::text::{check_text, fits_header};
+use crate::tokens::Tokens;
+use crate::transport::{Method, Request, Transport};
 use crate::url;
 use crate::wipe::Zeroizing;
 
-/// Talks to the server for one API key. Cheap to clone, used by any number of threads at once; clones share their
-/// connections.
+/// Makes calls to the server for one API key. Any number of threads can use it at once. It is cheap to clone, and clones share
+/// their connections.
 ///
 /// ```no_run
 /// # fn main() -> Result<(), cmauth::Error> {
@@ -47,11 +53,12 @@ struct Inner {
 }
 
 impl Client {
-    /// Makes a client from a copy of `config`. Reads CA files and the system's trust; sends nothing.
+    /// Makes a client from a copy of `config`. Reads the CA files and the system's trusted root certificates; sends nothing.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Status::InvalidArgument) for the first bad value that a setter was given, or a CA file that
-    /// cannot be used; [`Tls`](Status::Tls) where this machine trusts nobody.
+    /// - [`InvalidArgument`](Status::InvalidArgument): a setter of `config` was given a bad value (the error names the first), or
+    ///   a CA file cannot be used.
+    /// - [`Tls`](Status::Tls): the system has no trusted root certificates.
     pub fn new(config: &Config) -> Result<Client, Error> {
         config.check()?;
         let credentials = Zeroizing::new(format!("{}:{}", config.client_id, config.client_secret.expose()));
@@ -62,24 +69,25 @@ impl Client {
         })))
     }
 
-    /// Turns the code of a redirect into tokens (step 4 of the guide, RFC 6749 section 4.1.3). `redirect_uri` is the
-    /// one the login page was opened with, to the byte.
+    /// Exchanges the code of a redirect for tokens (step 4 of the guide, RFC 6749 section 4.1.3). `redirect_uri` must be exactly
+    /// the one with which the login page was opened.
     ///
-    /// [`Login::finish`](crate::Login::finish) does this too, and checks the redirect's state before; use this where
-    /// the host checks for itself.
+    /// [`Login::finish`](crate::Login::finish) checks the state of the redirect and then does this. Use this function if your
+    /// program checks the state itself.
     ///
-    /// A code is used up by the first request that reaches the server, so it is sent once: again only if not a byte
-    /// of it went out.
+    /// The first request that reaches the server uses the code up. So the call sends it only once, and retries only if no byte of
+    /// the request was sent.
     ///
     /// # Errors
-    /// [`LoginRequired`](Status::LoginRequired): the code is not good, or was used, or the redirect URI differs.
-    /// [`ClientRejected`](Status::ClientRejected): the API key. [`InvalidArgument`](Status::InvalidArgument): nothing
-    /// was sent. Else [`RequestRejected`](Status::RequestRejected), [`AccessDenied`](Status::AccessDenied),
-    /// [`Network`](Status::Network), [`Tls`](Status::Tls), [`Timeout`](Status::Timeout), [`Server`](Status::Server),
-    /// [`Protocol`](Status::Protocol).
+    /// - [`LoginRequired`](Status::LoginRequired): the code is invalid or used up, or the redirect URI differs.
+    /// - [`ClientRejected`](Status::ClientRejected): the server rejected the API key.
+    /// - [`InvalidArgument`](Status::InvalidArgument): an argument is malformed; nothing was sent.
+    /// - [`RequestRejected`](Status::RequestRejected), [`AccessDenied`](Status::AccessDenied), [`Network`](Status::Network),
+    ///   [`Tls`](Status::Tls), [`Timeout`](Status::Timeout), [`Server`](Status::Server), [`Protocol`](Status::Protocol),
+    ///   [`Cancelled`](Status::Cancelled).
     pub fn exchange_code(&self, code: &str, redirect_uri: &str) -> Result<Tokens, Error> {
         check("code", code)?;
-        check_redirect_uri(redirect_uri)?;
+        url::check_redirect_uri(redirect_uri).map_err(|problem| Error::invalid_argument("redirect_uri", problem))?;
         let config = &self.0.config;
         let parameters = [
             ("grant_type", "authorization_code"),
@@ -90,18 +98,18 @@ impl Client {
         self.token_request(Call::ExchangeCode, &parameters, code, self.deadline())
     }
 
-    /// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The old one ends at once. Where the answer
-    /// has no refresh token, the tokens returned keep the old one.
+    /// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The old access token becomes invalid at once. If the
+    /// response has no refresh token, the returned tokens have the old one.
     ///
     /// # Errors
-    /// [`LoginRequired`](Status::LoginRequired): the refresh token is no longer good. Else as for
+    /// [`LoginRequired`](Status::LoginRequired): the refresh token is no longer valid. Other errors are those of
     /// [`exchange_code`](Self::exchange_code).
     pub fn refresh(&self, refresh_token: &str) -> Result<Tokens, Error> {
         self.refresh_until(refresh_token, Some(&self.0.config.scope), self.deadline())
     }
 
-    /// [`refresh`](Self::refresh) with a scope and a deadline of the caller's. No scope means the one that was granted
-    /// (RFC 6749, section 6).
+    /// [`refresh`](Self::refresh) with the caller's scope and deadline. Without a scope, the tokens get the one that was granted
+    /// before (RFC 6749, section 6).
     pub(crate) fn refresh_until(
         &self,
         refresh_token: &str,
@@ -120,19 +128,19 @@ impl Client {
         Ok(tokens.or_refresh_token(refresh_token))
     }
 
-    /// Ends the access token and its refresh token (step 6 of the guide).
+    /// Revokes the access token and its refresh token (step 6 of the guide).
     ///
     /// # Errors
-    /// [`TokenRejected`](Status::TokenRejected): the access token is unknown or expired; an expired one leaves the
-    /// refresh token alive: refresh, then log out. Else as for [`exchange_code`](Self::exchange_code).
+    /// [`TokenRejected`](Status::TokenRejected): the access token is unknown or expired. If it has expired, the refresh token is
+    /// still valid: refresh, then log out. Other errors are those of [`exchange_code`](Self::exchange_code).
     pub fn logout(&self, access_token: &str) -> Result<(), Error> {
         self.logout_until(access_token, self.deadline())
     }
 
-    /// [`logout`](Self::logout) with a deadline of the caller's.
+    /// [`logout`](Self::logout) with the caller's deadline.
     pub(crate) fn logout_until(&self, access_token: &str, deadline: Instant) -> Result<(), Error> {
         check("access_token", access_token)?;
-        if !access_token.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        if !fits_header(access_token) {
             return Err(Error::invalid_argument("access_token", "it has a character that no header can carry"));
         }
         let url = format!("{}/rest/v2.0/users/self/tokens/current", self.base_url());
@@ -144,17 +152,17 @@ impl Client {
             once: false,
         };
         let secrets = self.secrets(access_token);
-        // Whether an earlier sending may have done it, its answer lost on the way.
-        let mut may_be_done = false;
+        // An earlier request may have reached the server and revoked the tokens, although its response was lost.
+        let mut maybe_done = false;
         self.with_retries("logout", deadline, || {
-            let result = self.0.transport.send(&request, deadline).and_then(|answer| {
-                may_be_done |= answer.resent;
-                answer::read_logout(&answer, &secrets).map_err(|error| error.with_request_sent(true))
+            let result = self.0.transport.send(&request, deadline).and_then(|response| {
+                maybe_done |= response.resent;
+                response::read_logout(&response, &secrets).map_err(|error| error.with_request_sent(true))
             });
             match result {
-                Err(error) if may_be_done && error.status() == Status::TokenRejected => Ok(()),
+                Err(error) if maybe_done && error.status() == Status::TokenRejected => Ok(()),
                 Err(error) => {
-                    may_be_done |= error.request_sent();
+                    maybe_done |= error.request_sent();
                     Err(error)
                 }
                 done => done,
@@ -162,8 +170,8 @@ impl Client {
         })
     }
 
-    /// Ends the calls under way on this client and its clones within 100 ms, and every later one at once, with
-    /// [`Cancelled`](Status::Cancelled). For a program that must stop; there is no way back but a new client.
+    /// Ends the calls in progress on this client and its clones within 100 ms, with [`Cancelled`](Status::Cancelled). Later calls
+    /// fail at once. This is for a program that must stop: a cancelled client stays cancelled.
     pub fn cancel(&self) {
         self.0.transport.cancel();
     }
@@ -177,7 +185,8 @@ impl Client {
     ) -> Result<Tokens, Error> {
         let inner = &*self.0;
         if inner.config.client_secret.expose().is_empty() {
-            let problem = "this client has none (Config::new_public); finish on the machine that has the secret";
+            let problem =
+                "this is a public client, without a secret; exchange and refresh on the machine that has the secret";
             return Err(Error::invalid_argument("client_secret", problem));
         }
         let parameters = url::encode_query(parameters);
@@ -195,18 +204,18 @@ impl Client {
         let secrets = self.secrets(sent_secret);
         let name = if once { "exchange_code" } else { "refresh" };
         self.with_retries(name, deadline, || {
-            let now = tokens::unix_now();
-            let result = inner.transport.send(&request, deadline).and_then(|answer: Answer| {
-                answer::read_tokens(call, &answer, now, &secrets).map_err(|error| error.with_request_sent(true))
+            let now = unix_now();
+            let result = inner.transport.send(&request, deadline).and_then(|response| {
+                response::read_tokens(call, &response, now, &secrets).map_err(|error| error.with_request_sent(true))
             });
             match result {
-                Err(error) if once && error.request_sent() => Err(answer::after_sent_exchange(error)),
+                Err(error) if once && error.request_sent() => Err(response::after_sent_exchange(error)),
                 result => result,
             }
         })
     }
 
-    /// Runs `attempt` until it succeeds, fails for good, or the retries or the time of the call are used up.
+    /// Runs `attempt` until it succeeds, fails with an error that a retry cannot repair, or the retries or the time are used up.
     fn with_retries<T>(
         &self,
         call: &str,
@@ -214,30 +223,30 @@ impl Client {
         mut attempt: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let config = &self.0.config;
-        let mut tries = 0;
+        let mut retries = 0;
         loop {
             let error = match attempt() {
                 Ok(value) => {
-                    log::info!(target: LOG, "{call}: done");
+                    log::info!(target: TARGET, "{call}: done");
                     return Ok(value);
                 }
                 Err(error) => error,
             };
-            let passing = matches!(error.status(), Status::Network | Status::Server | Status::Timeout);
-            // An exchange that was sent advises to log in, not to retry.
-            let worth_it = passing && error.advice() == Advice::Retry && tries < config.max_retries;
-            let pause = error.retry_after().unwrap_or_else(|| back_off(tries));
-            // If the time would be up before the next attempt, the reason is more use than "timeout".
-            if !worth_it || pause >= deadline.saturating_duration_since(Instant::now()) {
-                log::error!(target: LOG, "{call}: {}: {error}", error.status().name());
+            let is_passing = matches!(error.status(), Status::Network | Status::Server | Status::Timeout);
+            // The error of a sent exchange advises to log in, not to retry.
+            let may_retry = is_passing && error.advice() == Advice::Retry && retries < config.max_retries;
+            let pause = error.retry_after().unwrap_or_else(|| back_off(retries));
+            // If the deadline comes before the next attempt, this error says more than a timeout.
+            if !may_retry || pause >= deadline.saturating_duration_since(Instant::now()) {
+                log::error!(target: TARGET, "{call}: {}: {error}", error.status().name());
                 return Err(error);
             }
-            log::warn!(target: LOG, "{call}: {error}; sent again in {} ms", pause.as_millis());
+            log::warn!(target: TARGET, "{call}: {error}; retry in {} ms", pause.as_millis());
             if let Err(cancelled) = self.cancellation().sleep(pause) {
-                log::error!(target: LOG, "{call}: {}: {cancelled}", cancelled.status().name());
+                log::error!(target: TARGET, "{call}: {}: {cancelled}", cancelled.status().name());
                 return Err(cancelled);
             }
-            tries += 1;
+            retries += 1;
         }
     }
 
@@ -245,7 +254,7 @@ impl Client {
         Instant::now() + self.timeout()
     }
 
-    /// The time of a whole call.
+    /// The timeout of a whole call.
     pub(crate) fn timeout(&self) -> Duration {
         self.0.config.timeout
     }
@@ -255,7 +264,7 @@ impl Client {
         self.0.transport.cancellation()
     }
 
-    /// What must not show in a message about a request with `sent` in it.
+    /// The secrets of a request that contains `sent`. No message may show them.
     fn secrets<'a>(&'a self, sent: &'a str) -> [&'a str; 3] {
         let basic = &self.0.basic["Basic ".len()..];
         [sent, self.0.config.client_secret.expose(), basic]
@@ -277,47 +286,14 @@ impl fmt::Debug for Client {
     }
 }
 
-/// Checks a redirect URI as the guide has it: http:// or https://, used to the byte.
-pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), Error> {
-    check("redirect_uri", redirect_uri)?;
-    let lower = redirect_uri.to_ascii_lowercase();
-    if !lower.starts_with("http://") && !lower.starts_with("https://") {
-        return Err(Error::invalid_argument("redirect_uri", "begin it with http:// or https://"));
-    }
-    Ok(())
-}
-
 fn check(name: &str, text: &str) -> Result<(), Error> {
     check_text(text).map_err(|problem| Error::invalid_argument(name, problem))
 }
 
-/// Half a second, doubled with every try up to 8 s, of which a random half is left out, so that callers that failed
-/// together do not come back together.
-fn back_off(tries: u32) -> Duration {
-    jitter(Duration::from_millis(500 << tries.min(4)))
-}
-
-/// The pause less a random part of up to its half.
-pub(crate) fn jitter(longest: Duration) -> Duration {
-    longest / 2 + longest.mul_f64(random() / 2.0)
-}
-
-/// A random number from 0 to 1.
-pub(crate) fn random() -> f64 {
-    fraction(random_bits())
-}
-
-pub(crate) fn random_bits() -> u64 {
-    let mut random = [0; 8];
-    // Without it a time is still right, only not spread.
-    let _ = getrandom::getrandom(&mut random);
-    u64::from_ne_bytes(random)
-}
-
-/// Random bits as a number from 0 to 1.
-pub(crate) fn fraction(bits: u64) -> f64 {
-    // As many bits as an f64 keeps.
-    (bits >> 11) as f64 / ((1_u64 << 53) - 1) as f64
+/// The wait before a retry: half a second, doubled with every retry up to 8 s. A random part of up to half is left out, so that
+/// calls that failed together do not retry together.
+fn back_off(retries: u32) -> Duration {
+    jitter(Duration::from_millis(500 << retries.min(4)))
 }
 
 #[cfg(test)]
@@ -325,11 +301,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_stay_within_their_bounds() {
-        for (tries, longest) in [(0, 500), (1, 1000), (2, 2000), (4, 8000), (10, 8000)] {
+    fn waits_before_retries_grow_and_stay_within_their_bounds() {
+        for (retries, max) in [(0, 500), (1, 1000), (2, 2000), (4, 8000), (10, 8000)] {
             for _ in 0..100 {
-                let pause = back_off(tries).as_millis();
-                assert!((longest / 2..=longest).contains(&pause), "{tries}: {pause}");
+                let pause = back_off(retries).as_millis();
+                assert!((max / 2..=max).contains(&pause), "{retries}: {pause}");
             }
         }
     }
@@ -337,7 +313,7 @@ mod tests {
     #[test]
     fn the_basic_header_has_a_colon_between_id_and_secret() {
         let config = Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
-        // The guide's own example has a quotation mark there, which its server would refuse.
+        // The guide's example has a quotation mark instead, which its server would reject.
         assert_eq!(
             *Client::new(&config).unwrap().0.basic,
             "Basic Y2FtZXJhbWFuYWdlci50ZXN0OnF3ZXJ0eXVpb3Bhc2RmZ2hqa2x6eGN2Ym5tMTIzNDU="
@@ -346,7 +322,7 @@ mod tests {
 
     #[test]
     fn bad_parameters_are_named_and_nothing_is_sent() {
-        // Nothing listens here: a request would end as a network error.
+        // No server listens here: a request would end with a network error.
         let mut config = Config::new("id", "secret");
         config.set_base_url("http://127.0.0.1:1");
         let client = Client::new(&config).unwrap();

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::proxy;
 use crate::secret::Secret;
+use crate::text::{EMPTY, check_text};
 use crate::url;
 
 /// Where CameraManager lives.
@@ -182,8 +183,8 @@ impl Config {
         match proxy {
             None => self.proxy = ProxyChoice::FromEnvironment,
             Some("") => self.proxy = ProxyChoice::None,
-            Some(url) => match proxy::parse(url) {
-                Ok(_) => self.proxy = ProxyChoice::Url(Secret::new(url)),
+            Some(url) => match proxy::check(url) {
+                Ok(()) => self.proxy = ProxyChoice::Url(Secret::new(url)),
                 Err(problem) => self.reject("proxy", problem),
             },
         }
@@ -249,24 +250,6 @@ impl fmt::Debug for Config {
             .field("max_retries", &self.max_retries)
             .field("params_in_body", &self.params_in_body)
             .finish_non_exhaustive()
-    }
-}
-
-pub(crate) const EMPTY: &str = "it is empty";
-
-/// Servers of this kind take a head of 8 KiB by default; a URL must stay below 64 KiB, encoded.
-pub(crate) const LONGEST_TEXT: usize = 8 * 1024;
-
-/// Text that can stand in a request: not empty, no control characters.
-pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() {
-        Err(EMPTY)
-    } else if text.len() > LONGEST_TEXT {
-        Err("it is longer than 8 KiB")
-    } else if text.chars().any(char::is_control) {
-        Err("it has a control character; was it read with its end of line?")
-    } else {
-        Ok(())
     }
 }
 

@@ -6,6 +6,9 @@
 use std::fmt;
 use std::time::Duration;
 
+/// The remedy for a response that does not come from the API.
+pub(crate) const CHECK_BASE_URL: &str = "check the base URL, and any proxy or firewall on the way";
+
 /// What kind of failure it was. Numbers are the C ABI's `cm_status`: fixed, and never used again for something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

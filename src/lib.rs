@@ -47,24 +47,28 @@
 
 #![forbid(unsafe_code)]
 
-mod answer;
 pub mod bindings;
 mod cancel;
 mod client;
+mod clock;
 mod config;
 mod error;
 mod escapes;
 mod json;
+mod logging;
 mod login;
 mod loopback;
 mod no_proxy;
 mod panic;
 mod per_process;
 mod proxy;
+mod random;
+mod response;
 mod secret;
 mod session;
 mod store;
 mod sync;
+mod text;
 mod threads;
 mod tokens;
 mod transport;
@@ -81,19 +85,16 @@ pub use session::{Health, LoggedOut, Session};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use tokens::Tokens;
 
-/// The target of this crate's records in the `log` crate.
-const LOG: &str = "cmauth";
-
 /// The version of this library: `"0.1.0"`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What the fuzz targets reach that programs do not.
+/// Internal functions for the fuzz targets.
 #[cfg(fuzzing)]
 #[allow(missing_docs)]
 pub mod fuzz {
-    use crate::answer::{Call, read_logout, read_tokens};
+    use crate::response::{Call, read_logout, read_tokens};
     use crate::secret::{self, REDACTED};
-    use crate::transport::Answer;
+    use crate::transport::Response;
 
     pub fn redact(text: &str, secret: &str) {
         let shown = secret::redact(text, &[secret]);
@@ -101,12 +102,12 @@ pub mod fuzz {
         assert!(!shown.replace(REDACTED, "\0").contains(secret), "{shown}");
     }
 
-    pub fn answer(http_status: u16, body: &[u8]) {
+    pub fn response(http_status: u16, body: &[u8]) {
         let secrets = ["AbCdEf", "0f8fad5b-d9cb-469f-a165-70867728950e:10003"];
-        let answer = Answer { http_status, resent: false, retry_after: None, body: body.to_vec().into() };
+        let response = Response { http_status, resent: false, retry_after: None, body: body.to_vec().into() };
         let calls = [Call::ExchangeCode, Call::Refresh];
-        let errors = calls.map(|call| read_tokens(call, &answer, 0, &secrets).err());
-        for error in errors.into_iter().chain([read_logout(&answer, &secrets).err()]).flatten() {
+        let errors = calls.map(|call| read_tokens(call, &response, 0, &secrets).err());
+        for error in errors.into_iter().chain([read_logout(&response, &secrets).err()]).flatten() {
             let shown = format!("{error:?} {:?} {:?}", error.oauth_error(), error.oauth_description());
             assert!(!error.message().contains(char::is_control), "{shown}");
             for secret in secrets {

@@ -12,13 +12,14 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
-use crate::LOG;
-use crate::answer::is_oauth_code;
-use crate::client::{Client, check_redirect_uri};
+use crate::client::Client;
+use crate::clock;
 use crate::error::{Advice, Error, Status};
 use crate::json;
+use crate::logging::TARGET;
+use crate::response::is_oauth_code;
 use crate::secret::{Secret, redact};
-use crate::tokens::{self, Tokens};
+use crate::tokens::Tokens;
 use crate::url;
 use crate::wipe::Zeroizing;
 
@@ -71,7 +72,7 @@ impl Login {
             client,
             redirect_uri,
             Secret::new(BASE64_URL_SAFE_NO_PAD.encode(*random)),
-            tokens::unix_now(),
+            clock::unix_now(),
         ))
     }
 
@@ -145,7 +146,7 @@ impl Login {
         if state.len() < 43 || !state.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
             return Err(bad("\"state\" is not the state of a login"));
         }
-        let age = tokens::unix_now().saturating_sub(begun_at);
+        let age = clock::unix_now().saturating_sub(begun_at);
         if !(-MAX_CLOCK_SKEW..=MAX_AGE).contains(&age) {
             return Err(Error::new(
                 Status::LoginRequired,
@@ -222,7 +223,7 @@ impl Login {
                 format!("the redirect does not belong to this login: its state {how}"),
                 "log in again: open the new login page, and pass the whole URL that the browser is redirected to",
             );
-            log::warn!(target: LOG, "login: {}: {error}", error.status().name());
+            log::warn!(target: TARGET, "login: {}: {error}", error.status().name());
             return Err(error);
         }
         if let Some(error) = error.filter(|error| !error.is_empty()) {
@@ -260,8 +261,8 @@ impl fmt::Debug for Login {
 
 /// Checks a redirect URI: it must be one that [`Login::is_redirect`] can recognize.
 fn check_login_uri(redirect_uri: &str) -> Result<(), Error> {
-    check_redirect_uri(redirect_uri)?;
     let bad = |problem: String| Error::invalid_argument("redirect_uri", problem);
+    url::check_redirect_uri(redirect_uri).map_err(|problem| bad(problem.to_owned()))?;
     if redirect_uri.contains('#') {
         return Err(bad("remove the fragment ('#' and everything after it)".to_owned()));
     }

@@ -1,15 +1,15 @@
-//! State that belongs to one process. The child of a fork makes its own, for it inherits the memory of its parent but
-//! none of its other threads.
+//! State that belongs to one process. A forked child inherits the memory of its parent but none of the other threads, so it makes
+//! its own state.
 //!
-//! Nothing here is locked: a child never waits for a lock that a thread of its parent held. What it finds of its parent
-//! is left as it is, not even dropped, since such a thread may have been changing it.
+//! There is no lock: a child never waits for a lock that a thread of its parent held. The child does not change or drop the
+//! state of its parent, because such a thread may have been changing it at the fork.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::sync::{ArcSwapOption, process_id};
 
-/// The state of the process that made it.
+/// A state, and the process that made it.
 pub(crate) struct Owned<T> {
     process: u32,
     value: T,
@@ -23,7 +23,7 @@ impl<T> Deref for Owned<T> {
     }
 }
 
-/// Holds the state of this process, once somebody needed it.
+/// Holds the state of this process, which is made at the first use.
 pub(crate) struct PerProcess<T>(ArcSwapOption<Owned<T>>);
 
 impl<T> PerProcess<T> {
@@ -40,8 +40,8 @@ impl<T> PerProcess<T> {
         self.0.load_full().filter(|present| present.process == process)
     }
 
-    /// The state of this process. All threads get the same one: `make` may run in several of them, and one result is
-    /// kept. It is given the state of the parent, if that had one.
+    /// The state of this process. All threads get the same one: if `make` runs in several threads, one result wins. `make` gets
+    /// the state of the parent, if that had one.
     pub(crate) fn get_or_make(&self, make: impl FnMut(Option<&T>) -> T) -> Arc<Owned<T>> {
         self.get_or_make_of(process_id(), make)
     }
@@ -81,13 +81,13 @@ mod tests {
                 let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| **state.get_or_make(make))).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).collect()
             });
-            let kept: usize = **state.get().unwrap();
-            assert!(got.iter().all(|got| *got == kept), "{got:?}");
+            let winner: usize = **state.get().unwrap();
+            assert!(got.iter().all(|got| *got == winner), "{got:?}");
         }
     }
 
     #[test]
-    fn a_child_makes_its_own_from_its_parent_s_and_drops_nothing_of_it() {
+    fn a_child_makes_its_state_from_its_parent_s_and_does_not_drop_that() {
         struct State {
             depth: u32,
             _alive: Arc<()>,
@@ -102,6 +102,6 @@ mod tests {
         assert!(state.get_of(101).is_none());
         assert_eq!(state.get_or_make_of(101, make).depth, 2);
         assert_eq!(state.get_of(101).unwrap().depth, 2);
-        assert_eq!(Arc::strong_count(&alive), 3, "the parent's is still there");
+        assert_eq!(Arc::strong_count(&alive), 3, "the state of the parent is not dropped");
     }
 }

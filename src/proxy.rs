@@ -17,7 +17,12 @@ const NOT_A_URL: &str = "not a proxy URL; it looks like \"http://host:3128\" or 
 /// `HTTP_PROXY` is for http in both, and a CGI program's is whatever its client sent as a header.
 const VARIABLES: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 
-/// Takes a proxy's URL apart; without a scheme it is an HTTP proxy.
+/// Checks the URL of a proxy. The error says what is wrong with it.
+pub(crate) fn check(url: &str) -> Result<(), &'static str> {
+    parse(url).map(drop)
+}
+
+/// Parses the URL of a proxy. Without a scheme it is an HTTP proxy.
 pub(crate) fn parse(url: &str) -> Result<ureq::Proxy, &'static str> {
     let proxy = ureq::Proxy::new(url).map_err(|_| NOT_A_URL)?;
     let authority = proxy.uri().authority().map_or("", |authority| authority.as_str());

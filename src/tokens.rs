@@ -4,10 +4,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 
+use crate::clock::unix_now;
 use crate::error::Error;
 use crate::json;
 use crate::secret::{Secret, redact};
@@ -190,15 +190,6 @@ impl fmt::Debug for Tokens {
             .field("scope", &self.scope().map(|scope| redact(scope, &secrets)))
             .field("expires_at", &self.0.expires_at)
             .finish()
-    }
-}
-
-/// The time of the wall clock in Unix seconds.
-pub(crate) fn unix_now() -> i64 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        // A clock that shows a time before 1970 is not set yet.
-        Err(_) => 0,
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ureq::http::Uri;
 
+use crate::text::check_text;
 use crate::wipe::Zeroizing;
 
 /// What is percent-encoded in a parameter: all but the unreserved characters of RFC 3986, section 2.3. The result
@@ -47,6 +48,16 @@ pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a,
         .filter(|(key, _)| percent_decode_str(key).eq(name.bytes()))
         .map(|(_, value)| percent_decode_str(value).decode_utf8())
         .collect()
+}
+
+/// Checks a redirect URI as the guide requires it: it begins with http:// or https://. The error says what is wrong with it.
+pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), &'static str> {
+    check_text(redirect_uri)?;
+    let lower = redirect_uri.to_ascii_lowercase();
+    if !lower.starts_with("http://") && !lower.starts_with("https://") {
+        return Err("begin it with http:// or https://");
+    }
+    Ok(())
 }
 
 /// Checks a base URL and returns it without a slash at its end; `Err` says what is wrong with it.

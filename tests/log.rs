@@ -1,4 +1,4 @@
-//! What is logged through the `log` crate: retries with their reason, and never a secret, at any level below trace.
+//! The records in the `log` crate: each event has one, and none below the trace level has a secret.
 
 mod common;
 
@@ -9,9 +9,9 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-struct Collect;
+struct Collector;
 
-impl Log for Collect {
+impl Log for Collector {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -25,11 +25,11 @@ impl Log for Collect {
 
 #[test]
 fn every_event_is_a_line_and_no_line_has_a_secret() {
-    log::set_logger(&Collect).unwrap();
-    // At trace, ureq shows the query of a URL: said in the front page of the documentation.
+    log::set_logger(&Collector).unwrap();
+    // At the trace level, ureq shows the query of a URL. The documentation of the crate says so.
     log::set_max_level(LevelFilter::Debug);
     let tokens = r#"{"access_token":"0f8fad5b-access","token_type":"bearer","refresh_token":"7c9e6679-refresh"}"#;
-    let echo = |what: &str| format!(r#"{{"error":"invalid_grant","error_description":"Invalid: {what}"}}"#);
+    let echo = |secret: &str| format!(r#"{{"error":"invalid_grant","error_description":"Invalid: {secret}"}}"#);
     let server = Server::start(vec![
         json(200, tokens),
         Step::Close,
@@ -48,16 +48,16 @@ fn every_event_is_a_line_and_no_line_has_a_secret() {
 
     let lines = LINES.lock().unwrap();
     let ours: Vec<&str> = lines.iter().filter_map(|line| line.split_once(" cmauth ")).map(|(_, text)| text).collect();
-    for beginning in [
+    for start in [
         "exchange_code: done",
-        "refresh: the server has a problem (HTTP 503); try again later; sent again in 0 ms",
+        "refresh: the server has a problem (HTTP 503); try again later; retry in 0 ms",
         "refresh: done",
-        "refresh: LOGIN_REQUIRED: the refresh token is no longer good",
+        "refresh: LOGIN_REQUIRED: the refresh token is no longer valid",
         "logout: TOKEN_REJECTED: ",
     ] {
-        assert!(ours.iter().any(|line| line.starts_with(beginning)), "{beginning} is not in {ours:#?}");
+        assert!(ours.iter().any(|line| line.starts_with(start)), "{start} is not in {ours:#?}");
     }
-    assert!(ours.iter().any(|line| line.ends_with("the kept connection had ended; sent on a new one")), "{ours:#?}");
+    assert!(ours.iter().any(|line| line.ends_with("the pooled connection was stale; sent on a new one")), "{ours:#?}");
     let all = lines.join("\n");
     for secret in [SECRET, BASIC, "0f8fad5b", "7c9e6679", "AbCdEf"] {
         assert!(!all.contains(secret), "{secret} in {all}");

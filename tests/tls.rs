@@ -102,9 +102,9 @@ fn a_ca_file_is_trusted_in_place_of_the_system_or_beside_it() {
 fn an_unknown_authority_is_refused() {
     let (ours, other) = (Authority::new("ours"), Authority::new("stranger"));
     let url = ours.server(|_| {});
-    assert_unsafe(refresh(&url, |_| {}), "an authority that is not trusted here");
+    assert_unsafe(refresh(&url, |_| {}), "the issuer of its certificate is not trusted");
     let replaced = refresh(&url, |config| _ = config.set_ca_file(&other.file));
-    assert_unsafe(replaced, "an authority that is not trusted here");
+    assert_unsafe(replaced, "the issuer of its certificate is not trusted");
 }
 
 #[test]
@@ -195,9 +195,9 @@ fn a_ca_file_that_cannot_be_used_is_named() {
     fs::write(&broken, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     for (path, problem) in [
         (&missing, "No such file"),
-        (&empty, "no certificate in it"),
+        (&empty, "it has no certificate"),
         (&garbage, "not a PEM file"),
-        (&broken, "a certificate in it is of no use"),
+        (&broken, "a certificate in it is invalid"),
     ] {
         for setting in ["ca_file", "add_ca_file"] {
             let error = refresh("https://localhost:1", |config| match setting {

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::LOG;
 use crate::cancel::interruptible;
 use crate::client::Client;
 use crate::error::{Error, Status};
+use crate::logging::TARGET;
 use crate::login::Login;
 use crate::tokens::Tokens;
 use connection::{Connection, Head, connection_to_close};
@@ -126,7 +126,7 @@ impl Loopback {
             *guard = None;
         }
         if let Err(error) = &result {
-            log::warn!(target: LOG, "login: {}: {error}", error.status().name());
+            log::warn!(target: TARGET, "login: {}: {error}", error.status().name());
         }
         result
     }
@@ -137,7 +137,7 @@ impl Loopback {
     }
 
     fn serve(&self, listener: &TcpListener, timeout: Duration) -> Result<Tokens, Error> {
-        log::info!(target: LOG, "login: waiting for the browser on port {}", self.port);
+        log::info!(target: TARGET, "login: waiting for the browser on port {}", self.port);
         let begun = Instant::now();
         let mut connections = Vec::new();
         loop {
@@ -187,7 +187,7 @@ impl Loopback {
             Head::Complete => {
                 let result = self.handle_request(connection);
                 if result.is_none() {
-                    log::info!(target: LOG, "login: received a request that is not the redirect; still waiting");
+                    log::info!(target: TARGET, "login: received a request that is not the redirect; still waiting");
                 }
                 return result;
             }

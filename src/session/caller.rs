@@ -1,9 +1,9 @@
 //! The decisions of one call for tokens: return at once, lead a flight, join one, or stop waiting. `driver` (and the simulation)
 //! carry them out.
 
-use super::clock::Now;
 use super::policy;
 use super::state::{LocalResult, State, Want};
+use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::tokens::Tokens;
 

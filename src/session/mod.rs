@@ -11,7 +11,6 @@
 
 mod action;
 mod caller;
-mod clock;
 mod driver;
 mod leader;
 mod new_tokens;
@@ -26,12 +25,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::client::Client;
+use crate::clock::{self, CachedClock, Now};
 use crate::error::Error;
 use crate::store::Store;
 use crate::store::record::Owner;
 use crate::tokens::Tokens;
 use action::{Job, Outcome};
-use clock::{CachedClock, Now};
 use leader::read_record;
 use single_flight::SingleFlight;
 use state::{Identity, State, Want};

@@ -1,8 +1,8 @@
 //! Makes the record that the store keeps from the tokens of a login or a refresh.
 
-use super::clock::Now;
 use super::policy;
 use super::state::Identity;
+use crate::clock::Now;
 use crate::store::record::{BootTime, Record};
 use crate::tokens::Tokens;
 

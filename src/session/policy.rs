@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::client::fraction;
+use crate::random::fraction;
 
 /// Tokens are refreshed at a random point between these two fractions of their lifetime.
 const REFRESH_FROM: f64 = 0.75;

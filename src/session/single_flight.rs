@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use super::caller::Purpose;
-use super::clock::Now;
 use crate::client::Client;
+use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::sync::{ArcSwapOption, OnceLock, process_id};
 use crate::tokens::Tokens;

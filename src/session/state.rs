@@ -6,8 +6,8 @@ mod tests;
 
 use std::time::Duration;
 
-use super::clock::{Moment, Now};
 use super::policy;
+use crate::clock::{Moment, Now};
 use crate::error::{Advice, Error, Status};
 use crate::secret::Secret;
 use crate::store::record::{Owner, Record};

@@ -1,20 +1,22 @@
-//! The buffers of one connection, which ureq fills with a request and reads an answer from. They hold tokens, so they
-//! are wiped: the output once it is handed on, the input as an answer is read, everything when the connection goes.
+//! The buffers of one connection: ureq writes a request into one and reads a response from the other.
+//!
+//! They hold tokens, so they are wiped: the output once the connection has taken it, the input as ureq reads it, and both when
+//! the connection is dropped.
 
 use ureq::unversioned::transport::Buffers;
 
 use crate::wipe::Zeroizing;
 
-/// Two buffers, made when first used. A connection that waits for its next request has wiped them.
+/// Two buffers, allocated at the first use. On an idle connection they are wiped.
 pub(super) struct WipedBuffers {
     input_size: usize,
     output_size: usize,
     input: Zeroizing<Vec<u8>>,
-    /// `input[consumed..filled]` is not read yet.
+    /// ureq has not read `input[consumed..filled]` yet.
     consumed: usize,
     filled: usize,
     output: Zeroizing<Vec<u8>>,
-    /// The last look at the input got on with it.
+    /// ureq consumed something the last time that it read the input.
     progress: bool,
 }
 
@@ -31,11 +33,11 @@ impl WipedBuffers {
         }
     }
 
-    /// Takes what ureq wrote to the output.
+    /// Moves what ureq wrote from the output to the end of `to`.
     pub(super) fn take_output(&mut self, amount: usize, to: &mut Vec<u8>) {
         let written = &mut self.output[..amount];
         to.extend_from_slice(written);
-        // It stays in use, so no compiler leaves this out.
+        // The buffer stays in use, so the compiler cannot drop this.
         written.fill(0);
     }
 
@@ -45,7 +47,7 @@ impl WipedBuffers {
         }
     }
 
-    /// Makes room for at least `size` bytes of output, and for the usual request in any case.
+    /// Makes room for at least `size` bytes of output, and at least for the usual request.
     pub(super) fn ensure_output(&mut self, size: usize) {
         let size = size.max(self.output_size);
         if self.output.len() < size {
@@ -104,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn input_is_read_in_pieces_and_wiped_behind() {
+    fn input_is_wiped_as_it_is_read_in_pieces() {
         let mut buffers = WipedBuffers::new(8, 8);
         buffers.input_append_buf()[..6].copy_from_slice(b"secret");
         buffers.input_appended(6);
@@ -113,7 +115,7 @@ mod tests {
         buffers.input_consume(2);
         assert!(buffers.can_use_input());
         assert_eq!(buffers.input(), b"cret");
-        assert_eq!(buffers.input_append_buf().len(), 4, "what was read makes room");
+        assert_eq!(buffers.input_append_buf().len(), 4, "consumed bytes make room");
         assert_eq!(&buffers.input[..], b"cret\0\0\0\0");
         buffers.input_consume(0);
         assert!(!buffers.can_use_input());

@@ -1,6 +1,6 @@
-//! ureq's resolver and connector, in our way: names looked up only for a new connection, one deadline, TLS on top.
+//! Our resolver and connector for ureq: they look a name up only for a new connection, keep one deadline, and add TLS.
 //!
-//! ureq itself looks a name up for every call, also for one that goes out on a kept connection.
+//! ureq's own resolver looks a name up for every call, also for a call on a pooled connection.
 
 use std::fmt;
 use std::io;
@@ -16,17 +16,17 @@ use ureq::unversioned::transport::{
 };
 
 use super::buffers::WipedBuffers;
-use super::dial::{Dialler, Target};
-use super::fault::Fault;
+use super::connection::{Connection, Stream};
+use super::dial::{Dialer, Target};
+use super::error::ConnectError;
 use super::idle;
-use super::link::{Link, Wire};
 use super::process::Process;
 use super::progress::Progress;
 use super::socket::Socket;
 use crate::cancel::Cancellation;
 
-/// Looks up nothing for a direct connection, which [`LinkConnector`] does itself; for ureq's proxy connectors it
-/// looks names up as they expect.
+/// Looks nothing up for a direct connection: [`ServerConnector`] does that. ureq's proxy connectors expect an address, so for
+/// them it looks the name up.
 pub(super) struct LazyResolver {
     pub(super) cancellation: Cancellation,
 }
@@ -42,8 +42,8 @@ impl Resolver for LazyResolver {
         let direct = config.proxy().is_none_or(|proxy| proxy.uri() != uri && proxy.is_no_proxy(uri));
         if !direct {
             let target = target(uri, deadline(timeout));
-            let addresses = Dialler::new(&self.cancellation).addresses(&target);
-            for address in addresses.map_err(|fault| fault.into_ureq(timeout.reason))?.into_iter().take(16) {
+            let addresses = Dialer::new(&self.cancellation).addresses(&target);
+            for address in addresses.map_err(|error| error.into_ureq(timeout.reason))?.into_iter().take(16) {
                 found.push(address);
             }
         }
@@ -57,62 +57,62 @@ impl fmt::Debug for LazyResolver {
     }
 }
 
-/// The URL of a request that only makes ureq look through its kept connections.
-pub(super) const NOWHERE: &str = "http://kept-connections.invalid/";
+/// The URL of a request that only makes ureq close the expired connections of its pool.
+pub(super) const PRUNE_URL: &str = "http://prune-idle-connections.invalid/";
 
-/// The first of the chain: makes nothing, and notes that ureq has no kept connection.
+/// The first connector of the chain. ureq calls it if its pool has no connection. It notes that and makes nothing.
 #[derive(Debug)]
-pub(super) struct NewConnection;
+pub(super) struct PoolMiss;
 
-impl Connector<()> for NewConnection {
+impl Connector<()> for PoolMiss {
     type Out = ();
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<()>, ureq::Error> {
-        if *details.uri == NOWHERE {
+        if *details.uri == PRUNE_URL {
             return Err(ureq::Error::ConnectionFailed);
         }
-        Progress::set_dialled();
+        Progress::set_new_connection();
         Ok(None)
     }
 }
 
-/// Makes a [`Link`] over a new TCP connection, or over the tunnel that a proxy connector made before it in the chain.
-pub(super) struct LinkConnector {
-    /// The agent has a proxy. ureq then makes the connection to the proxy itself by the same chain, without it.
+/// Makes a [`Connection`] over a new TCP connection, or over the tunnel of a proxy connector before it in the chain.
+pub(super) struct ServerConnector {
+    /// The agent has a proxy. ureq then connects to the proxy by the same chain, with a config that has no proxy.
     pub(super) has_proxy: bool,
     pub(super) tls: Option<Arc<rustls::ClientConfig>>,
     pub(super) cancellation: Cancellation,
-    /// What the connections are part of.
+    /// The owner of the connections.
     pub(super) process: Weak<Process>,
-    /// Each of them holds it.
+    /// Each connection holds a clone.
     pub(super) open: Arc<()>,
 }
 
-impl<In: Transport> Connector<In> for LinkConnector {
-    type Out = Link;
+impl<In: Transport> Connector<In> for ServerConnector {
+    type Out = Connection;
 
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Link>, ureq::Error> {
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Connection>, ureq::Error> {
         let deadline = deadline(details.timeout);
-        let to_ureq = |fault: Fault| fault.into_ureq(details.timeout.reason);
-        let wire = match chained {
+        let to_ureq = |error: ConnectError| error.into_ureq(details.timeout.reason);
+        let stream = match chained {
             Some(tunnel) => {
                 let tunnel: Box<dyn Transport> = Box::new(tunnel);
-                Wire::Tunnel(TransportAdapter::new(tunnel, details.current_time.clone()))
+                Stream::Tunnel(TransportAdapter::new(tunnel, details.current_time.clone()))
             }
             None => {
                 let target = target(details.uri, deadline);
                 let known = details.addrs.iter().copied().collect();
-                let stream = Dialler::new(&self.cancellation).connect(&target, known).map_err(to_ureq)?;
+                let stream = Dialer::new(&self.cancellation).connect(&target, known).map_err(to_ureq)?;
                 let stream = Arc::new(stream);
                 let handle: Weak<dyn ShutdownHandle> = Arc::downgrade(&stream) as _;
                 (details.register_shutdown)(handle)?;
-                Wire::Socket(Socket::new(stream))
+                Stream::Socket(Socket::new(stream))
             }
         };
         let tls = match &self.tls {
             Some(config) if details.needs_tls() => {
-                let name = ServerName::try_from(bare_host(details.uri).to_owned())
-                    .map_err(|error| to_ureq(Fault::LookUp(error.to_string())))?;
+                let name = ServerName::try_from(host_without_brackets(details.uri).to_owned())
+                    .map_err(|error| to_ureq(ConnectError::Lookup(error.to_string())))?;
                 let tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
                 Some(Box::new(tls))
             }
@@ -124,22 +124,22 @@ impl<In: Transport> Connector<In> for LinkConnector {
             left.after = at.saturating_duration_since(Instant::now()).into();
         }
         let to_proxy = self.has_proxy && details.config.proxy().is_none();
-        let link = Link::open(wire, tls, buffers, left, !to_proxy, self.open.clone())?;
+        let connection = Connection::open(stream, tls, buffers, left, !to_proxy, self.open.clone())?;
         idle::watch(&self.process);
         if !to_proxy {
             Progress::set_connected();
         }
-        Ok(Some(link))
+        Ok(Some(connection))
     }
 }
 
-impl fmt::Debug for LinkConnector {
+impl fmt::Debug for ServerConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LinkConnector").finish_non_exhaustive()
+        f.debug_struct("ServerConnector").finish_non_exhaustive()
     }
 }
 
-/// When a timeout of ureq's ends; `None`: never. ureq gives every step of a connection the time left at the first.
+/// The end of a timeout of ureq's; `None`: no end. ureq gives every step of a connection the time that the first one had.
 fn deadline(timeout: NextTimeout) -> Option<Instant> {
     if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) }
 }
@@ -150,9 +150,9 @@ fn target(uri: &Uri, deadline: Option<Instant>) -> Target {
         Some("http") => 80,
         _ => 1080,
     });
-    Target { host: bare_host(uri).to_owned(), port, deadline }
+    Target { host: host_without_brackets(uri).to_owned(), port, deadline }
 }
 
-fn bare_host(uri: &Uri) -> &str {
+fn host_without_brackets(uri: &Uri) -> &str {
     uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
 }

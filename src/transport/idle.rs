@@ -1,8 +1,8 @@
-//! Who closes kept connections that nobody uses any more, most of which the server has closed by then.
+//! Closes idle connections that no call has used for a while. The server has closed most of them by then.
 //!
-//! ureq closes them at the next call, which may be hours away; until then they would be in CLOSE_WAIT. The system closes
-//! nothing by itself after a time, so this takes a thread: one for all clients of a process, which is there only while
-//! connections are open. It is counted by `threads`.
+//! ureq closes them at the next call, which may be hours away. Until then they would stay in CLOSE_WAIT. The system closes no
+//! connection after a time, so this takes a thread: the [`Reaper`], one for all clients of a process. It runs only while
+//! connections are open, and `threads` counts it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -12,85 +12,85 @@ use super::process::Process;
 use crate::panic::catch_panic;
 use crate::per_process::{Owned, PerProcess};
 
-static KEEPER: PerProcess<Keeper> = PerProcess::new();
+static REAPER: PerProcess<Reaper> = PerProcess::new();
 
 #[derive(Default)]
-struct Keeper {
+struct Reaper {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// There is a thread.
-    runs: bool,
+    /// The thread is running.
+    is_running: bool,
     watched: Vec<Weak<Process>>,
 }
 
-/// The thread looks at the connections so often.
-fn interval(kept_for: Duration) -> Duration {
-    kept_for / 5
+/// The time between two checks of the thread.
+fn interval(max_idle_age: Duration) -> Duration {
+    max_idle_age / 5
 }
 
-/// For how long a connection may be used again so that it can be closed in time.
-pub(super) fn usable_for(kept_for: Duration) -> Duration {
-    kept_for - interval(kept_for)
+/// How old an idle connection may be when a call uses it again. It is then younger than `max_idle_age` at the next check.
+pub(super) fn max_reuse_age(max_idle_age: Duration) -> Duration {
+    max_idle_age - interval(max_idle_age)
 }
 
-/// A connection was opened: from now on it is closed in time.
+/// Makes the thread watch the connections of `process`, which has opened one.
 pub(super) fn watch(process: &Weak<Process>) {
-    let keeper = KEEPER.get_or_make(|_| Keeper::default());
-    let mut state = keeper.state();
+    let reaper = REAPER.get_or_make(|_| Reaper::default());
+    let mut state = reaper.state();
     if !state.watched.iter().any(|watched| watched.ptr_eq(process)) {
         state.watched.push(process.clone());
-        keeper.changed.notify_all();
+        reaper.changed.notify_all();
     }
-    if !state.runs {
-        let thread = keeper.clone();
+    if !state.is_running {
+        let thread = reaper.clone();
         let started = thread::Builder::new().name("cmauth-idle".to_owned()).spawn(move || {
             if catch_panic(|| run(&thread)).is_err() {
-                thread.state().runs = false;
+                thread.state().is_running = false;
             }
         });
-        // Without it connections are closed at the next call, which works as well.
-        state.runs = started.is_ok();
+        // Without the thread, ureq closes connections at the next call.
+        state.is_running = started.is_ok();
     }
 }
 
-/// Lets the thread see early that no connection is left.
-pub(super) fn look_again() {
-    if let Some(keeper) = KEEPER.get() {
-        // Without the lock, which this thread may have; at worst the thread sees it at its next look.
-        keeper.changed.notify_all();
+/// Makes the thread check soon whether any connection is left.
+pub(super) fn notify() {
+    if let Some(reaper) = REAPER.get() {
+        // Without the lock, because this thread may hold it. If the notification is lost, the thread checks an interval later.
+        reaper.changed.notify_all();
     }
 }
 
-fn run(keeper: &Owned<Keeper>) {
-    let mut looked = Instant::now();
-    let mut state = keeper.state();
+fn run(reaper: &Owned<Reaper>) {
+    let mut last_check = Instant::now();
+    let mut state = reaper.state();
     loop {
         state.watched.retain(|watched| watched.upgrade().is_some_and(|process| process.has_connections()));
         let watched: Vec<_> = state.watched.iter().filter_map(Weak::upgrade).collect();
-        let Some(interval) = watched.iter().map(|process| interval(process.kept_for)).min() else {
-            state.runs = false;
+        let Some(interval) = watched.iter().map(|process| interval(process.max_idle_age)).min() else {
+            state.is_running = false;
             return;
         };
-        let left = interval.saturating_sub(looked.elapsed());
+        let left = interval.saturating_sub(last_check.elapsed());
         if !left.is_zero() {
             drop(watched);
-            state = keeper.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = reaper.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
             continue;
         }
         drop(state);
-        looked = Instant::now();
+        last_check = Instant::now();
         for process in watched {
             process.close_idle();
         }
-        state = keeper.state();
+        state = reaper.state();
     }
 }
 
-impl Keeper {
+impl Reaper {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,9 +108,9 @@ mod tests {
     use crate::config::Config;
 
     const CALLS: usize = 20;
-    const KEPT_FOR: Duration = Duration::from_secs(1);
+    const MAX_IDLE_AGE: Duration = Duration::from_secs(1);
 
-    /// A server that takes `CALLS` connections, answers one request on each, and keeps them open.
+    /// Accepts `CALLS` connections, responds to one request on each, and keeps them open.
     fn serve(listener: &TcpListener) -> Vec<TcpStream> {
         let mut connections = Vec::new();
         for _ in 0..CALLS {
@@ -140,7 +140,7 @@ mod tests {
         table.lines().filter(is).count()
     }
 
-    fn until(what: &str, is: impl Fn() -> bool) {
+    fn wait_until(what: &str, is: impl Fn() -> bool) {
         let begun = Instant::now();
         while !is() {
             assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
@@ -149,16 +149,16 @@ mod tests {
     }
 
     #[test]
-    fn kept_connections_that_the_server_closed_are_closed_without_another_call() {
+    fn idle_connections_that_the_server_closed_are_closed_without_another_call() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let url = format!("http://127.0.0.1:{port}");
         let mut config = Config::new("id", "secret");
         config.set_base_url(&url).set_proxy(Some(""));
-        let transport = Transport::with(&config, KEPT_FOR).unwrap();
-        let (url, begin) = (format!("{url}/"), Barrier::new(CALLS));
+        let transport = Transport::with(&config, MAX_IDLE_AGE).unwrap();
+        let (url, barrier) = (format!("{url}/"), Barrier::new(CALLS));
         let call = || {
-            begin.wait();
+            barrier.wait();
             let request = Request { method: Method::Delete, url: &url, authorization: "a", form: None, once: false };
             transport.send(&request, Instant::now() + Duration::from_secs(20)).unwrap();
         };
@@ -170,11 +170,11 @@ mod tests {
         });
         let begun = Instant::now();
         drop(connections);
-        until("nothing to close", || in_close_wait(port) > 0);
-        until("in CLOSE_WAIT", || in_close_wait(port) == 0);
+        wait_until("no connection is in CLOSE_WAIT", || in_close_wait(port) > 0);
+        wait_until("a connection stays in CLOSE_WAIT", || in_close_wait(port) == 0);
         assert!(!transport.process().has_connections());
-        // The keep time, and what a busy machine needs.
-        assert!(begun.elapsed() < KEPT_FOR + Duration::from_secs(2), "{:?}", begun.elapsed());
-        until("a thread without a connection", || !KEEPER.get().unwrap().state().runs);
+        // 2 s more for a busy machine.
+        assert!(begun.elapsed() < MAX_IDLE_AGE + Duration::from_secs(2), "{:?}", begun.elapsed());
+        wait_until("the thread runs without a connection", || !REAPER.get().unwrap().state().is_running);
     }
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::fault::Fault;
+use super::error::ConnectError;
 use crate::cancel::{Cancellation, Waiters};
 use crate::panic::catch_panic;
 use crate::per_process::PerProcess;
@@ -31,7 +31,7 @@ pub(super) struct Lookup {
     result: OnceLock<Addresses>,
 }
 
-pub(super) type Addresses = Result<Vec<SocketAddr>, Fault>;
+pub(super) type Addresses = Result<Vec<SocketAddr>, ConnectError>;
 
 /// The part of a call in the lookup of its host.
 pub(super) enum Role {
@@ -100,7 +100,7 @@ pub(super) struct Leader {
 impl Leader {
     /// Runs `look_up`, and gives its result to all.
     pub(super) fn run(self, look_up: impl FnOnce() -> Addresses) -> Addresses {
-        let result = catch_panic(look_up).unwrap_or_else(|bug| Err(Fault::Bug(bug)));
+        let result = catch_panic(look_up).unwrap_or_else(|error| Err(ConnectError::Panic(error)));
         let _ = self.lookup.result.set(result.clone());
         result
     }
@@ -109,7 +109,7 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         // It has a result, unless the thread did not start.
-        self.lookup.result.get_or_init(|| Err(Fault::LookUp("no thread could be started".to_owned())));
+        self.lookup.result.get_or_init(|| Err(ConnectError::Lookup("no thread could be started".to_owned())));
         let waiters = {
             let mut state = self.lookups.state();
             state.running.retain(|lookup| !Arc::ptr_eq(lookup, &self.lookup));
@@ -148,6 +148,6 @@ mod tests {
         let Some(Role::Follower(joined)) = lookups.join("a.invalid", &cancellation) else { panic!() };
         drop(leader);
         let failure = lookups.result(&joined, &cancellation).unwrap().unwrap_err();
-        assert!(matches!(failure, Fault::LookUp(_)), "{failure:?}");
+        assert!(matches!(failure, ConnectError::Lookup(_)), "{failure:?}");
     }
 }

@@ -1,29 +1,35 @@
-//! How far the request of this thread's call went, which decides what may be sent again.
+//! How far the request of this thread's call went. That decides whether it may be sent again.
 //!
-//! `link` notes it, `mod` reads it. ureq runs a call on the thread that made it and has no other way to tell its caller
-//! what a transport did.
+//! `connection` and `connector` write it; `Transport::send` reads it. ureq runs a call on the thread that made it, and has no
+//! other way to report what a connection did.
 
 use std::cell::Cell;
 use std::time::Instant;
 
-/// The call that this thread is making: how large its request is, and how far it went.
+/// The call that this thread is making.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Progress {
-    /// Bytes that head and body may need at most.
-    pub(super) size: usize,
-    /// No kept connection was there: a new one was begun, whatever became of it.
-    pub(super) dialled: bool,
-    /// At least one byte of it was handed to the network.
-    pub(super) sent: bool,
-    /// At least one byte of the answer came.
-    pub(super) answered: bool,
-    /// Its body is not worth waiting for any longer than this.
-    pub(super) body_until: Option<Instant>,
+    /// An upper bound for the bytes of head and body.
+    pub(super) max_request_len: usize,
+    /// The pool had no connection, so a new one was begun. It may have failed.
+    pub(super) new_connection: bool,
+    /// At least one byte of the request was handed to the network.
+    pub(super) request_sent: bool,
+    /// At least one byte of the response came.
+    pub(super) response_begun: bool,
+    /// The call waits no longer than this for the body of the response.
+    pub(super) body_deadline: Option<Instant>,
 }
 
 thread_local! {
     static PROGRESS: Cell<Progress> = const {
-        Cell::new(Progress { size: 0, dialled: false, sent: false, answered: false, body_until: None })
+        Cell::new(Progress {
+            max_request_len: 0,
+            new_connection: false,
+            request_sent: false,
+            response_begun: false,
+            body_deadline: None,
+        })
     };
 }
 
@@ -34,16 +40,16 @@ impl Progress {
         OuterProgress(PROGRESS.get())
     }
 
-    /// Begins with a request of at most `size` bytes.
-    pub(super) fn begin(size: usize) {
-        PROGRESS.set(Progress { size, ..Progress::default() });
+    /// Begins with a request of at most `max_request_len` bytes.
+    pub(super) fn begin(max_request_len: usize) {
+        PROGRESS.set(Progress { max_request_len, ..Progress::default() });
     }
 
     pub(super) fn get() -> Progress {
         PROGRESS.get()
     }
 
-    /// Notes what happened on a link, if it carries the request.
+    /// Notes what happened on a connection, if that carries the request itself.
     pub(super) fn note(to_server: bool, change: impl FnOnce(&mut Progress)) {
         if to_server {
             let mut progress = PROGRESS.get();
@@ -53,18 +59,18 @@ impl Progress {
     }
 
     /// A new connection is begun.
-    pub(super) fn set_dialled() {
-        PROGRESS.set(Progress { dialled: true, ..PROGRESS.get() });
+    pub(super) fn set_new_connection() {
+        PROGRESS.set(Progress { new_connection: true, ..PROGRESS.get() });
     }
 
-    /// A connection is ready: whatever was sent before (to a proxy, in a handshake) was not the request.
+    /// A connection is ready. What was sent before (to a proxy, or in a handshake) was not the request.
     pub(super) fn set_connected() {
-        PROGRESS.set(Progress { sent: false, answered: false, ..PROGRESS.get() });
+        PROGRESS.set(Progress { request_sent: false, response_begun: false, ..PROGRESS.get() });
     }
 
-    /// Reads of the rest of this answer end then.
-    pub(super) fn set_body_until(until: Instant) {
-        PROGRESS.set(Progress { body_until: Some(until), ..PROGRESS.get() });
+    /// Limits the wait for the body of this response.
+    pub(super) fn set_body_deadline(deadline: Instant) {
+        PROGRESS.set(Progress { body_deadline: Some(deadline), ..PROGRESS.get() });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whom to trust: the system's roots or a file's, with rustls on ring. There is no way to turn checking off.
+//! TLS settings: the trusted root certificates, by rustls with ring. Certificate checks cannot be turned off.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use rustls_platform_verifier::Verifier;
 use crate::config::Config;
 use crate::error::{Error, Status};
 
-/// The TLS settings for a client: TLS 1.2 and 1.3, certificates checked against the system's trust or the files of
-/// `config`.
+/// The TLS settings of a client: TLS 1.2 and 1.3. Certificates are checked against the system's trusted root certificates or
+/// the files of `config`.
 pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     let mut added = Vec::new();
     for path in &config.added_ca_files {
@@ -23,9 +23,9 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     let replaced = config.ca_file.as_deref().map(|path| read_pem("ca_file", path)).transpose()?;
 
     let provider = Arc::new(provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::new(Status::Internal, format!("no TLS version can be used: {error}"), "report this"))?;
+    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(
+        |error| Error::new(Status::Internal, format!("no TLS version is available: {error}"), "report this"),
+    )?;
     let mut settings = match replaced {
         Some(certificates) => {
             let mut roots = RootCertStore::empty();
@@ -36,12 +36,12 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
             let verifier = Verifier::new_with_extra_roots(added, provider).map_err(|error| {
                 Error::new(
                     Status::Tls,
-                    format!("this machine has no certificate authorities to trust: {error}"),
-                    "install them (on Debian: ca-certificates) or set a CA file",
+                    format!("the system has no trusted root certificates: {error}"),
+                    "install them (Debian: package ca-certificates), or set a CA file",
                 )
             })?;
             builder
-                .dangerous() // rustls calls every verifier but its own so; this one asks the system.
+                .dangerous() // rustls calls every verifier but its own dangerous. This one asks the system.
                 .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth()
         }
@@ -50,8 +50,8 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     Ok(settings)
 }
 
-/// ring, with the AES of 128 bits first, as browsers have it: its SHA-256 is done by the processor, and a handshake with it
-/// needs a tenth less than with the SHA-384 of the other.
+/// ring, which prefers AES with 128 bits, as browsers do. Its SHA-256 has processor instructions: a handshake needs a tenth less
+/// CPU than with AES-256 and SHA-384.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -65,7 +65,7 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-/// The same settings with a session cache of its own: the cache's lock must not be shared with a forked child.
+/// The settings for a forked child, with a new session cache: the parent's has a lock, which may be held at the fork.
 pub(super) fn for_child(settings: &ClientConfig) -> ClientConfig {
     let mut settings = settings.clone();
     settings.resumption = Resumption::in_memory_sessions(32);
@@ -78,15 +78,15 @@ fn read_pem(setting: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(|error| {
             match error {
                 rustls::pki_types::pem::Error::Io(error) => bad(error.to_string()),
-                _ => bad("not a PEM file".to_owned()),
+                _ => bad("it is not a PEM file".to_owned()),
             }
         })?;
     if certificates.is_empty() {
-        return Err(bad("no certificate in it; it must be in PEM form".to_owned()));
+        return Err(bad("it has no certificate; it must be a PEM file".to_owned()));
     }
     let mut roots = RootCertStore::empty();
     for certificate in &certificates {
-        roots.add(certificate.clone()).map_err(|error| bad(format!("a certificate in it is of no use: {error}")))?;
+        roots.add(certificate.clone()).map_err(|error| bad(format!("a certificate in it is invalid: {error}")))?;
     }
     Ok(certificates)
 }

@@ -5,10 +5,10 @@ use super::check::{Checks, Violation};
 use super::plan::{Key, ServerFault, StoreFault, StoreKind};
 use super::store::Lock;
 use super::world::{Scheduled, World};
+use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::session::action::{Action, Event, Job};
-use crate::session::clock::Now;
 use crate::store::record::Record;
 
 pub(super) enum Operation {

@@ -2,11 +2,11 @@
 
 use super::check::{Checks, Violation};
 use super::plan::{Key, ServerFault, StoreKind};
+use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::secret::Secret;
 use crate::session::action::{Event, Job, Outcome};
 use crate::session::caller::{Caller, FlightInfo, Purpose, Step};
-use crate::session::clock::Now;
 use crate::session::leader::Leader;
 use crate::session::state::Want;
 use crate::store::StoreError;

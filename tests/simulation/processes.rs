@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::check::{Checks, Violation};
 use super::plan::{Disturbance, Key, SLEEP_WINDOW};
-use crate::session::clock::Now;
+use crate::clock::Now;
 use crate::session::leader::read_record;
 use crate::session::state::{Identity, State};
 use crate::store::record::Owner;

@@ -1,8 +1,8 @@
 //! The stores of a simulated world: a file, whose lock ends with its process, and a store whose lock is a lease.
 
 use super::plan::{StoreFault, StoreKind};
+use crate::clock::Now;
 use crate::secret::Secret;
-use crate::session::clock::Now;
 use crate::session::state::{CurrentTokens, Identity};
 use crate::store::StoreError;
 use crate::store::record::Record;

@@ -174,7 +174,7 @@ def test_logging_has_a_line_for_every_event_and_no_secret(
     lines = [record.getMessage() for record in caplog.records]
     assert {record.name for record in caplog.records} == {"cmauth"}
     assert any(line.startswith("POST ") for line in lines)
-    assert any("sent again in" in line for line in lines)
+    assert any("retry in" in line for line in lines)
     assert {record.levelname for record in caplog.records} >= {"DEBUG", "INFO", "WARNING", "ERROR"}
     text = "\n".join(lines)
     for secret in (

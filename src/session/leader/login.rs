@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{Leader, Reason, Stage, not_enough_time};
-use crate::LOG;
+use crate::clock::Now;
 use crate::error::{Error, Status};
+use crate::logging::TARGET;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
-use crate::session::clock::Now;
 use crate::session::new_tokens::NewTokens;
 use crate::session::state::{CurrentTokens, State};
 use crate::store::StoreError;
@@ -69,7 +69,7 @@ impl Leader {
         let state = State { replaced: None, ..self.state.replaced_by(record, &self.identity, now) };
         match result {
             Ok(()) => {
-                log::info!(target: LOG, "session: logged in, generation {}", state.generation);
+                log::info!(target: TARGET, "session: logged in, generation {}", state.generation);
                 self.state = Arc::new(state);
                 self.unlock(Ok(Outcome::Started))
             }
@@ -102,7 +102,7 @@ impl Leader {
                 return self.unlock(Err(error));
             }
         };
-        log::info!(target: LOG, "session: logged out");
+        log::info!(target: TARGET, "session: logged out");
         self.state = Arc::new(State { generation, ..self.state.logged_out_elsewhere(now) });
         self.unlock(result)
     }

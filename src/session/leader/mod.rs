@@ -13,11 +13,11 @@ mod tests;
 use std::sync::Arc;
 
 use super::action::{Action, Event, Job, Limits, LoggedOut, Outcome};
-use super::clock::Now;
 use super::policy;
 use super::state::{CurrentTokens, Identity, LocalResult, State, Want};
-use crate::LOG;
+use crate::clock::Now;
 use crate::error::{Error, Status};
+use crate::logging::TARGET;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::record::Record;
@@ -177,7 +177,7 @@ impl Leader {
                 return Some(self.read_generation(Some(record.into()), false));
             }
             (None, Some(_)) => {
-                log::info!(target: LOG, "session: another process ended the login");
+                log::info!(target: TARGET, "session: another process ended the login");
                 state.logged_out_elsewhere(now)
             }
             // Within a login the larger generation is newer. If the generations are equal, the stored record is newer: its
@@ -194,7 +194,7 @@ impl Leader {
                 state.after_store_success(now)
             }
             (Some(stored), _) => {
-                log::info!(target: LOG, "session: took over generation {} from the store", stored.generation);
+                log::info!(target: TARGET, "session: took over generation {} from the store", stored.generation);
                 state.replaced_by(stored, &self.identity, now)
             }
         };

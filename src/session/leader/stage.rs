@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::session::action::Outcome;
-use crate::session::clock::Now;
+use crate::clock::Now;
 use crate::store::record::Record;
 
 /// Why the current tokens are refreshed.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::Leader;
+use crate::clock::Now;
 use crate::error::Status;
 use crate::secret::Secret;
 use crate::session::action::{Action, Event, Job, Limits};
 use crate::session::caller::{Caller, Step};
-use crate::session::clock::Now;
 use crate::session::new_tokens::NewTokens;
 use crate::session::state::{Identity, State, Want};
 use crate::store::StoreError;

@@ -6,7 +6,7 @@ use super::{Checks, Violation, violated};
 use crate::error::{Error, Status};
 use crate::session::action::Job;
 use crate::session::caller::{Purpose, Step};
-use crate::session::clock::Now;
+use crate::clock::Now;
 use crate::session::state::{CurrentTokens, Want};
 
 /// Maximum number of refreshes in a minute because of rejections, for one store. An API that rejects everything causes three.

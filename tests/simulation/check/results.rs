@@ -5,7 +5,7 @@ use super::super::server::Issued;
 use super::super::world::{Call, World};
 use super::{Checks, Violation, violated};
 use crate::error::{Error, Status};
-use crate::session::clock::Now;
+use crate::clock::Now;
 use crate::tokens::Tokens;
 
 /// How long a caller with unexpired tokens may wait, in ms.

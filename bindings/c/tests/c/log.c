@@ -43,7 +43,7 @@ int main(void) {
     OK(cm_refresh(client, cm_tokens_refresh_token(tokens), &fresh, &error));
     CHECK_CONTAINS(lines.text, "refresh: done\n");
     FAILS(cm_refresh(client, "nobody's token", &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
-    CHECK_CONTAINS(lines.text, "refresh: LOGIN_REQUIRED: the refresh token is no longer good (HTTP 400 invalid_grant: "
+    CHECK_CONTAINS(lines.text, "refresh: LOGIN_REQUIRED: the refresh token is no longer valid (HTTP 400 invalid_grant: "
                                "Invalid refresh token: [redacted])");
     OK(cm_logout(client, cm_tokens_access_token(fresh), &error));
     CHECK_CONTAINS(lines.text, "logout: done\n");

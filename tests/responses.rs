@@ -1,5 +1,4 @@
-//! What each answer of the server becomes: every row of the error tables that are known of it, and answers that are not
-//! what it promises. Every text that can be printed is searched for every secret.
+//! The result of each response of the server: every known error, and malformed responses. No printed text may have a secret.
 
 mod common;
 
@@ -21,11 +20,11 @@ enum Call {
 }
 use Call::{Exchange, Logout, Refresh};
 
-/// Makes the call against a server that answers so.
+/// Makes the call to a server that responds with `step`.
 fn call(call: Call, step: Step) -> Result<Option<Tokens>, Error> {
     let server = Server::start(vec![step]);
     let client = server.client_with(|config| _ = config.set_max_retries(0));
-    assert_silent(&client);
+    assert_no_secret(&client);
     match call {
         Exchange => client.exchange_code(CODE, REDIRECT_URI).map(Some),
         Refresh => client.refresh(REFRESH).map(Some),
@@ -37,8 +36,8 @@ fn tokens(body: &str) -> Tokens {
     call(Refresh, json(200, body)).unwrap().unwrap()
 }
 
-/// Nothing that `value` prints has a secret in it, nor half of one.
-fn assert_silent(value: &impl Debug) {
+/// `value` prints no secret, and no half of one.
+fn assert_no_secret(value: &impl Debug) {
     let printed = format!("{value:?} {value:#?}");
     for secret in [
         CODE,
@@ -58,12 +57,12 @@ fn assert_error(error: &Error, status: Status, advice: Advice, oauth_error: Opti
     assert_eq!((error.status(), error.advice()), (status, advice), "{what}: {error:?}");
     assert_eq!(error.oauth_error(), oauth_error, "{what}: {error:?}");
     assert!(!error.message().is_empty() && !error.message().contains(char::is_control), "{what}: {error:?}");
-    assert_silent(error);
-    assert_silent(&(error.to_string(), error.message(), error.oauth_description(), error.oauth_error()));
+    assert_no_secret(error);
+    assert_no_secret(&(error.to_string(), error.message(), error.oauth_description(), error.oauth_error()));
 }
 
 #[test]
-fn every_row_of_the_token_endpoint_has_its_status() {
+fn each_error_of_the_token_endpoint_has_its_status() {
     let unauthorized = |description: &str| format!(r#"{{"error":"unauthorized","error_description":"{description}"}}"#);
     let error = |code: &str, description: &str| format!(r#"{{"error":"{code}","error_description":"{description}"}}"#);
     let both = [Exchange, Refresh];
@@ -96,9 +95,9 @@ fn every_row_of_the_token_endpoint_has_its_status() {
         (&[Refresh], 429, String::new(), Status::Server, Advice::Retry, None),
         (&[Refresh], 502, "<html>Bad Gateway</html>".into(), Status::Server, Advice::Retry, None),
         (&both, 302, String::new(), Status::Protocol, Advice::Fix, None),
-        // The body of a 5xx does not make it something else.
+        // The body of a 5xx does not change its meaning.
         (&[Refresh], 503, error("invalid_grant", "no"), Status::Server, Advice::Retry, Some("invalid_grant")),
-        // Nor does text: only `error` counts.
+        // Neither does a description: only `error` counts.
         (&both, 400, error("invalid_request", "invalid_grant"), Status::RequestRejected, Advice::Fix, Some("invalid_request")),
     ];
     for (calls, http_status, body, status, advice, oauth_error) in rows {
@@ -112,7 +111,7 @@ fn every_row_of_the_token_endpoint_has_its_status() {
 }
 
 #[test]
-fn every_row_of_the_resource_server_has_its_status_at_logout() {
+fn each_error_of_a_logout_has_its_status() {
     let rows = [
         (401, format!(r#"{{"error":"invalid_token","error_description":"Invalid access token: {ACCESS}"}}"#), Status::TokenRejected, Advice::Refresh, Some("invalid_token")),
         (401, format!(r#"{{"error":"invalid_token","error_description":"Access token expired: {ACCESS}"}}"#), Status::TokenRejected, Advice::Refresh, Some("invalid_token")),
@@ -130,7 +129,7 @@ fn every_row_of_the_resource_server_has_its_status_at_logout() {
 }
 
 #[test]
-fn any_2xx_is_a_good_logout_whatever_its_body() {
+fn a_2xx_is_a_successful_logout_whatever_its_body() {
     for step in [
         answer(200, &[], ""),
         answer(204, &[], ""),
@@ -142,7 +141,7 @@ fn any_2xx_is_a_good_logout_whatever_its_body() {
 }
 
 #[test]
-fn both_error_shapes_and_the_container_s_are_described() {
+fn an_error_has_the_description_of_each_known_body_format() {
     for (body, description) in [
         (r#"{"error":"invalid_request","error_description":"Missing grant type"}"#, Some("Missing grant type")),
         (r#"{"code":406,"title":"Not Acceptable","detail":"no such type"}"#, Some("Not Acceptable: no such type")),
@@ -158,7 +157,7 @@ fn both_error_shapes_and_the_container_s_are_described() {
 }
 
 #[test]
-fn descriptions_are_redacted_and_cut() {
+fn descriptions_are_redacted_and_shortened() {
     let halves = format!(r#"{{"title":"{}","detail":"{}"}}"#, "a".repeat(600), "b".repeat(600));
     assert!(call(Refresh, json(400, &halves)).unwrap_err().oauth_description().unwrap().len() <= 512);
     let noise = "é".repeat(2000);
@@ -175,14 +174,14 @@ fn descriptions_are_redacted_and_cut() {
             let description = error.oauth_description().unwrap();
             assert!(description.len() <= 512, "{description}");
             assert!(!description.contains(char::is_control), "{description}");
-            assert_silent(&error);
-            assert_silent(&(description, error.oauth_error(), error.message()));
+            assert_no_secret(&error);
+            assert_no_secret(&(description, error.oauth_error(), error.message()));
         }
     }
 }
 
 #[test]
-fn a_2xx_without_a_usable_token_is_a_protocol_error() {
+fn a_2xx_without_usable_tokens_is_a_protocol_error() {
     let good = format!(r#""access_token":"{ACCESS}","token_type":"bearer""#);
     for body in [
         String::new(),
@@ -212,7 +211,7 @@ fn a_2xx_without_a_usable_token_is_a_protocol_error() {
 }
 
 #[test]
-fn answers_over_64_kib_are_not_read() {
+fn a_response_over_64_kib_is_a_protocol_error() {
     let body = |filling: usize| {
         format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer","more":"{}"}}"#, "x".repeat(filling))
     };
@@ -234,22 +233,22 @@ fn optional_fields_may_be_missing_and_unknown_ones_may_follow() {
     assert_eq!(full.refresh_token().unwrap().expose(), CODE);
     assert_eq!(full.scope(), Some("read write"));
     assert!((43197..=43199).contains(&full.expires_in().unwrap()));
-    assert_silent(&full);
+    assert_no_secret(&full);
 }
 
 #[test]
-fn refresh_keeps_the_old_refresh_token_when_none_comes_back() {
+fn a_refresh_keeps_the_old_refresh_token_if_the_response_has_none() {
     for missing in ["", r#","refresh_token":null"#, r#","refresh_token":"""#] {
         let kept = tokens(&format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer"{missing}}}"#));
         assert_eq!(kept.refresh_token().unwrap().expose(), REFRESH);
     }
-    // An exchange has none to keep.
+    // An exchange has no old one.
     let body = format!(r#"{{"access_token":"{ACCESS}","token_type":"bearer"}}"#);
     assert_eq!(call(Exchange, json(200, &body)).unwrap().unwrap().refresh_token(), None);
 }
 
 #[test]
-fn lifetimes_are_whole_seconds_from_before_the_request_or_never() {
+fn tokens_expire_whole_seconds_after_the_time_before_the_request_or_never() {
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     for (expires_in, seconds) in [
         ("43199", Some(43199)),
@@ -278,28 +277,33 @@ fn lifetimes_are_whole_seconds_from_before_the_request_or_never() {
 }
 
 #[test]
-fn every_error_says_what_happened_and_what_to_do() {
+fn each_error_says_what_happened_and_what_to_do() {
     let grant = r#"{"error":"invalid_grant","error_description":"No"}"#;
     for (one, http_status, body, message) in [
         (Refresh, 500, "", "the server has a problem (HTTP 500); try again later"),
-        (Logout, 403, "", "the server does not allow this (HTTP 403); check what the API key and the user may do"),
+        (Logout, 403, "", "the server denied access (HTTP 403); check the permissions of the API key and of the user"),
         (
             Logout,
             401,
             "",
-            "the server does not know the access token, or it has expired (HTTP 401); refresh, then log out",
+            "the server does not know the access token, or the token has expired (HTTP 401); refresh, then log out",
         ),
-        (Refresh, 400, grant, "the refresh token is no longer good (HTTP 400 invalid_grant: No); log in again"),
+        (Refresh, 400, grant, "the refresh token is no longer valid (HTTP 400 invalid_grant: No); log in again"),
         (
             Exchange,
             400,
             grant,
-            "the authorization code is not good, or the redirect URI is not the one of the login page, to the byte \
+            "the authorization code is invalid or used up, or the redirect URI differs from that of the login page \
              (HTTP 400 invalid_grant: No); log in again",
         ),
-        (Refresh, 401, "", "the server refused the API key (HTTP 401); check client id and secret"),
-        (Refresh, 404, "", "the server refused the request (HTTP 404); check scope, base URL and settings"),
-        (Refresh, 302, "", "the answer is not one of this API (HTTP 302); check the base URL, and what stands between"),
+        (Refresh, 401, "", "the server rejected the API key (HTTP 401); check client id and secret"),
+        (Refresh, 404, "", "the server rejected the request (HTTP 404); check scope, base URL and settings"),
+        (
+            Refresh,
+            302,
+            "",
+            "the response is not one of this API (HTTP 302); check the base URL, and any proxy or firewall on the way",
+        ),
         (Exchange, 500, "", "the server has a problem (HTTP 500); the code may be used up: log in again"),
     ] {
         let error = call(one, json(http_status, body)).unwrap_err();
@@ -308,7 +312,7 @@ fn every_error_says_what_happened_and_what_to_do() {
 }
 
 #[test]
-fn a_body_that_does_not_arrive_matters_only_where_it_decides() {
+fn an_incomplete_body_matters_only_if_it_decides_the_meaning() {
     let cut =
         |status: u16| Step::AnswerAndClose(format!("HTTP/1.1 {status} X\r\nContent-Length: 100\r\n\r\n{{\"error\":"));
     let large = |status: u16| answer(status, &[], &"x".repeat(65537));

@@ -1,13 +1,13 @@
-//! The clocks of a session: the boot clock, which nobody can set, and the wall clock.
+//! The two clocks: the boot clock, which nobody can set, and the wall clock.
 //!
-//! A time has come as soon as one of the two clocks has reached it, so a change of the wall clock can make things happen
+//! A session compares times on both. A time has come as soon as one of the two clocks has reached it, so a change of the wall clock can make things happen
 //! earlier, never later.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Both clocks, read at the same time. All times of a session are in milliseconds.
+/// Both clocks, read at the same time, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Now {
     /// Time since the machine started. On Linux it includes the time that the machine slept. Nobody can set this clock.
@@ -42,6 +42,12 @@ impl Moment {
     }
 }
 
+/// The wall clock in Unix seconds.
+pub(crate) fn unix_now() -> i64 {
+    wall() / 1000
+}
+
+/// The wall clock in Unix milliseconds; 0 if it shows a time before 1970, because it is not set yet.
 fn wall() -> i64 {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     i64::try_from(wall).unwrap_or(i64::MAX)
@@ -78,7 +84,7 @@ pub(crate) fn boot_id() -> Option<&'static str> {
 
 /// The clocks for code that runs on every request to the API. It reads the wall clock only every [`WALL_CLOCK_INTERVAL`] ms,
 /// because that read is a quarter of the cost of returning tokens. A change of the wall clock is noticed that much later.
-pub(super) struct CachedClock {
+pub(crate) struct CachedClock {
     /// When to read the wall clock again, by the boot clock.
     until: AtomicI64,
     wall: AtomicI64,
@@ -87,11 +93,11 @@ pub(super) struct CachedClock {
 const WALL_CLOCK_INTERVAL: i64 = 10;
 
 impl CachedClock {
-    pub(super) fn new() -> CachedClock {
+    pub(crate) fn new() -> CachedClock {
         CachedClock { until: AtomicI64::new(i64::MIN), wall: AtomicI64::new(0) }
     }
 
-    pub(super) fn read(&self) -> Now {
+    pub(crate) fn read(&self) -> Now {
         let boot = boot();
         if boot < self.until.load(Ordering::Acquire) {
             return Now { boot, wall: self.wall.load(Ordering::Relaxed) };
