@@ -1,8 +1,8 @@
 //! The stages of a leader: which action is in progress, and what for.
 
+use crate::clock::Now;
 use crate::error::Error;
 use crate::session::action::Outcome;
-use crate::clock::Now;
 use crate::store::record::Record;
 
 /// Why the current tokens are refreshed.

@@ -3,10 +3,10 @@
 use super::super::plan::{Disturbance, Key, ServerFault};
 use super::super::world::World;
 use super::{Checks, Violation, violated};
+use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::session::action::Job;
 use crate::session::caller::{Purpose, Step};
-use crate::clock::Now;
 use crate::session::state::{CurrentTokens, Want};
 
 /// Maximum number of refreshes in a minute because of rejections, for one store. An API that rejects everything causes three.

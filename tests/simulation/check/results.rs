@@ -4,8 +4,8 @@ use super::super::plan::{Key, StoreKind};
 use super::super::server::Issued;
 use super::super::world::{Call, World};
 use super::{Checks, Violation, violated};
-use crate::error::{Error, Status};
 use crate::clock::Now;
+use crate::error::{Error, Status};
 use crate::tokens::Tokens;
 
 /// How long a caller with unexpired tokens may wait, in ms.
