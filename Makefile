@@ -40,11 +40,11 @@ test-c: build    # the C ABI: header, exported symbols, C and C++ programs
 
 test-python: build $(VENV)/installed  # the Python package, its types and its example
 	$(VENV)/bin/pip install --quiet --force-reinstall --no-deps ./bindings/python
-	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest bindings/python/tests
+	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest -rs bindings/python/tests
 	$(VENV)/bin/python scripts/simulate_refreshes.py 1000 >/dev/null
 
 test-browser: $(VENV)/installed  # the pages, in Chromium; screenshots in target/screenshots
-	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest tests/browser
+	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest -rs tests/browser
 
 test-wheels: $(VENV)/installed-dist  # what pip installs, in new venvs: the wheel, the sdist, the sandbox
 	scripts/wheels

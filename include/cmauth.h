@@ -1,55 +1,89 @@
 /*
  * libcmauth: the CameraManager login for C and C++.
  *
- * Sends a user to the login page, turns the code that comes back into tokens, refreshes them, logs out:
+ * The library sends a user to the login page of Eagle Eye Networks CameraManager, exchanges the returned code for
+ * tokens, refreshes the tokens, and logs out. It follows the vendor's guide "OAuth login panel + refresh token",
+ * https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token ("the guide" below).
  *
  *     #include <cmauth.h>
  *     #include <stdio.h>
  *
  *     int main(void) {
  *         cm_config *config = cm_config_new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
- *         cm_client *client = NULL; cm_login *login = NULL; cm_tokens *tokens = NULL; cm_error *error = NULL;
- *         char redirected[2048];
- *         if (cm_client_new(config, &client, &error)) goto cleanup;
- *         if (cm_login_new(client, "https://example.com", &login, &error)) goto cleanup;
- *         printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
- *         if (!fgets(redirected, sizeof redirected, stdin)) goto cleanup;
- *         if (cm_login_finish(login, redirected, &tokens, &error)) goto cleanup;
- *         printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
- *         if (cm_logout(client, cm_tokens_access_token(tokens), &error)) goto cleanup;
- *     cleanup:
+ *         cm_client *client = NULL;
+ *         cm_login *login = NULL;
+ *         cm_tokens *tokens = NULL;
+ *         cm_error *error = NULL;
+ *         char url[2048];
+ *         if (!cm_client_new(config, &client, &error) && !cm_login_new(client, "https://example.com", &login, &error))
+ *             printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
+ *         if (login && fgets(url, sizeof url, stdin) && !cm_login_finish(login, url, &tokens, &error))
+ *             printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
  *         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
- *         int failed = error != NULL;
- *         cm_error_free(error); cm_tokens_free(tokens); cm_login_free(login); cm_client_free(client);
- *         cm_config_free(config); return failed;
+ *         cm_error_free(error);
+ *         cm_tokens_free(tokens);
+ *         cm_login_free(login);
+ *         cm_client_free(client);
+ *         cm_config_free(config);
  *     }
  *
- * Build it with `cc program.c -lcmauth`. A program that runs for long keeps its user in a session (`cm_session_open`),
- * which refreshes the tokens for all threads and processes and keeps them in a file.
+ * Build it with `cc program.c -lcmauth`. If your program runs for longer than the access token lives, use a
+ * session: see `cm_session_open`. A session refreshes the tokens for all threads and processes, and saves them in
+ * a file.
  *
- * The conventions, which hold for every function:
+ * The following rules hold for every function. The comment of a function states only its exceptions.
  *
- * - Handles are opaque. Each has one `_new` (or the call that made it) and one `_free`; `_free(NULL)` does nothing. No
- *   call takes a handle over: what you made, you free, in any order, but not while a call on it runs.
- * - A call that can fail returns a `cm_status`, which is 0 (`CM_STATUS_OK`) or says what kind of failure it was. Its
- *   last parameter, `error`, receives an object with the details, or may be NULL. Results and `*error` are set to NULL
- *   on entry, so one `goto cleanup` serves. What they pointed at is not freed: refresh into a second variable.
- * - Setting up takes no error handling: `cm_config_new` and its setters never fail; `cm_client_new` reports the first
- *   bad value that one of them was given.
- * - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
- *   `_free`, which wipes them from memory; never free or change one.
- * - A handle passed as `const` may be used by many threads at once; one that is not, by one thread at a time.
- * - Pass only NULL or what this library gave you and you have not freed. NULL is then never a crash: where it is not
- *   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
- * - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes
- *   `CM_STATUS_INTERNAL`. No message, description or name holds a client secret, code or token.
- * - The library starts threads of its own: to look up names and make connections; to refresh the tokens of a session with a
- *   memory or file store; and one that closes connections which were not used for 15 s and ends with the last of them. A
- *   process has at most 64. They call none of your functions but the log's (`cm_set_log`). A call that needs one more waits
- *   for a free one within its timeout.
- * - The library grows by new functions, statuses and setters: treat a status that you do not know as a failure.
+ * Ownership
+ * - A handle is a pointer to an opaque type, such as `cm_client`. You own each handle that the library gives you.
+ *   Free it with the `_free` function of its type. Freeing NULL does nothing.
+ * - The library never takes over a handle that you pass. You may free handles in any order, because each keeps
+ *   what it needs of the others.
+ * - Free a handle only when no call uses it. Do not use it afterwards.
+ * - Strings that you pass are UTF-8 and end with NUL. The library copies them.
+ * - Strings that you get belong to the handle that gave them. They are valid until you free that handle. Do not
+ *   change or free them.
+ * - Freeing a handle overwrites its secrets in memory.
+ *
+ * Failures
+ * - A call that can fail returns a `cm_status`: 0 (`CM_STATUS_OK`) for success, otherwise the kind of the failure.
+ * - Its last parameter, `error`, receives an error with the details: see `cm_error_message`. It may be NULL.
+ * - A call first sets its result and `*error` to NULL. It does not free their old values, so receive the tokens of
+ *   a refresh in a second variable.
+ * - The `cm_config` functions report no failures. `cm_client_new` reports the first bad value that you passed to
+ *   them.
+ * - A call that sends a request, or waits, can return `CM_STATUS_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`,
+ *   `_PROTOCOL` or `_CANCELLED`. Every call can return `CM_STATUS_INVALID_ARGUMENT`, and `CM_STATUS_INTERNAL` for
+ *   a bug in the library.
+ * - Later versions add statuses and advice. Treat a status that you do not know as a failure.
+ *
+ * NULL
+ * - A parameter must not be NULL unless its comment says what NULL means. NULL never crashes.
+ * - A call that returns a `cm_status` returns `CM_STATUS_INVALID_ARGUMENT` for a NULL that is not allowed.
+ * - A function that reads from a handle returns NULL or 0 if the handle is NULL. A function that returns nothing
+ *   does nothing if its handle is NULL.
+ * - A function that makes a config or a store returns NULL only because of a bug in the library. You need not
+ *   check for it: `cm_client_new` and `cm_session_open` report it.
+ *
+ * Threads
+ * - Any thread may call any function. Do not call functions in a signal handler.
+ * - Functions that take a handle as `const` may run in many threads at once on the same handle. The setters of
+ *   `cm_config` and the `_free` functions take it without `const`: no other thread may use the handle at that
+ *   time.
+ * - The library has threads of its own, at most 64 in a process. They look up names, make connections, close
+ *   connections that were idle for 15 s, and refresh the tokens of sessions that have a memory or file store. A
+ *   call that needs one more thread waits until one is free, at most for its timeout.
+ * - After `fork`, parent and child may both use the handles. Each frees its own copies.
+ *
+ * Callbacks
+ * - The library calls a callback on one of your threads, while that thread is in a call. Only the log callback
+ *   also runs on threads of the library.
+ * - A callback must not throw an exception or leave by `longjmp`.
+ * - A callback receives the `context` pointer that you set together with it.
+ *
+ * The library prints nothing and installs no signal handler. No error, log line or name contains a client secret,
+ * a code or a token. Every function exists since version 0.1 unless its comment says otherwise.
  */
-/* Generated from bindings/c/src by `make header`; never edited. */
+/* Generated from bindings/c/src by `make header`. Do not edit. */
 
 #ifndef CMAUTH_H
 #define CMAUTH_H
@@ -57,7 +91,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Compilers that can warn when a status or a result is not looked at. */
+/* Lets compilers warn if a program ignores a status or a result. */
 #if defined(__GNUC__) || defined(__clang__)
 #define CM_MUST_USE __attribute__((warn_unused_result))
 #else
@@ -65,7 +99,7 @@
 #endif
 
 /**
- * The version of this header; `cm_version` gives the library's.
+ * The version of this header. `cm_version` gives the version of the loaded library.
  */
 #define CM_VERSION_MAJOR 0
 
@@ -80,51 +114,52 @@
 #define CM_VERSION_PATCH 0
 
 /**
- * What became of a call. 0 is success; numbers are fixed, and never used again for something else.
+ * Result of a call. 0 is success. The numbers never change and are never used again for another meaning.
  */
 typedef enum {
     /**
-     * It worked.
+     * The call succeeded.
      */
     CM_STATUS_OK = 0,
     /**
-     * A parameter is NULL, not UTF-8, empty or impossible, or the login is already finished. Nothing was sent.
+     * A parameter is NULL, not UTF-8, empty or out of range, or the login is already finished. Nothing was sent.
      */
     CM_STATUS_INVALID_ARGUMENT = 1,
     /**
-     * The code or the refresh token is no longer good: send the user to the login page.
+     * Nobody is logged in, or the code or refresh token is no longer valid. Send the user to the login page.
      */
     CM_STATUS_LOGIN_REQUIRED = 2,
     /**
-     * The access token is unknown or expired (401 at logout): refresh.
+     * The access token is unknown or expired. At logout: refresh first. From `cm_session_rejected`: it is too
+     * young to be refreshed again.
      */
     CM_STATUS_TOKEN_REJECTED = 3,
     /**
-     * The user said no, or the server answered 403.
+     * The user denied the access, or the server answered 403.
      */
     CM_STATUS_ACCESS_DENIED = 4,
     /**
-     * The API key is wrong or may not do this (any other 401 at the token endpoint).
+     * The API key is wrong or lacks a permission: the token endpoint answered 401.
      */
     CM_STATUS_CLIENT_REJECTED = 5,
     /**
-     * Any other 4xx, or such an error on the redirect.
+     * The server rejects the request for another reason: another 4xx, or an error in the redirect.
      */
     CM_STATUS_REQUEST_REJECTED = 6,
     /**
-     * The redirect does not belong to this login, which stays open.
+     * The redirect does not belong to this login. The login stays open.
      */
     CM_STATUS_STATE_MISMATCH = 7,
     /**
-     * No name, no route, refused, reset, cut off, or the proxy failed.
+     * The network failed: host unknown, no route, connection refused or lost, or the proxy failed.
      */
     CM_STATUS_NETWORK = 8,
     /**
-     * The certificate or the handshake failed.
+     * The TLS handshake failed, or the certificate of the server is not trusted.
      */
     CM_STATUS_TLS = 9,
     /**
-     * A deadline passed.
+     * The call did not finish within its timeout.
      */
     CM_STATUS_TIMEOUT = 10,
     /**
@@ -132,19 +167,19 @@ typedef enum {
      */
     CM_STATUS_SERVER = 11,
     /**
-     * The answer is not what the API promises: a redirect, HTML, no usable token, more than 64 KiB.
+     * The response is not one of this API: a redirect, HTML, no usable token, or more than 64 KiB.
      */
     CM_STATUS_PROTOCOL = 12,
     /**
-     * The store of a session could not be read, locked or written.
+     * The store of a session could not be read, locked or written, or its content cannot be used.
      */
     CM_STATUS_STORE = 13,
     /**
-     * A bug in this library, caught.
+     * There is a bug in the library.
      */
     CM_STATUS_INTERNAL = 14,
     /**
-     * `cm_client_cancel` was called.
+     * `cm_client_cancel` or `cm_login_cancel` was called.
      */
     CM_STATUS_CANCELLED = 15,
 } cm_status;
@@ -154,188 +189,197 @@ typedef enum {
  */
 typedef enum {
     /**
-     * Nothing: there is no error, or you asked for it (`CM_STATUS_CANCELLED`).
+     * Nothing: there is no error, or your program cancelled the call.
      */
     CM_ADVICE_NONE = 0,
     /**
-     * Somebody must change something: the program, its settings, the site's network or the API key.
+     * Somebody must correct the program, its settings, the network or the API key. Until then the same call fails
+     * again.
      */
     CM_ADVICE_FIX = 1,
     /**
-     * Send the user to the login page again.
+     * Send the user to the login page.
      */
     CM_ADVICE_LOG_IN = 2,
     /**
-     * Get a new access token with the refresh token, then do it again.
+     * Get a new access token with the refresh token, then make the call again.
      */
     CM_ADVICE_REFRESH = 3,
     /**
-     * Try again later, after `cm_error_retry_after` where it has a time.
+     * Make the call again later. If `cm_error_retry_after` is not negative, wait for that time.
      */
     CM_ADVICE_RETRY = 4,
     /**
-     * It is a bug in this library: report it with the message.
+     * Report a bug in the library, with the message.
      */
     CM_ADVICE_REPORT = 5,
 } cm_advice;
 
 /**
- * How much is logged. Each level has those before it.
+ * Which events are logged. Each level includes the previous ones.
  */
 typedef enum {
     /**
-     * Nothing.
+     * None.
      */
     CM_LOG_LEVEL_OFF = 0,
     /**
-     * Calls that were sent and failed, or were cancelled.
+     * Requests that failed or were cancelled.
      */
     CM_LOG_LEVEL_ERROR = 1,
     /**
-     * Requests that are sent again, and why; redirects that do not belong to their login.
+     * Requests that are sent again, with the reason; logins and stores that failed.
      */
     CM_LOG_LEVEL_WARN = 2,
     /**
-     * Calls that succeeded.
+     * Calls that succeeded; changes of a session.
      */
     CM_LOG_LEVEL_INFO = 3,
     /**
-     * Every request and answer.
+     * Every request and response.
      */
     CM_LOG_LEVEL_DEBUG = 4,
 } cm_log_level;
 
 /**
- * What a callback of a store returns. A number that is none of these counts as `CM_STORE_RESULT_FAILED`.
+ * What a store callback returns. Any other number counts as `CM_STORE_RESULT_FAILED`.
  */
 typedef enum {
     /**
-     * It worked.
+     * The callback succeeded.
      */
     CM_STORE_RESULT_OK = 0,
     /**
-     * It did not; `cm_store_reply_set_message` can say why.
+     * The callback failed. `cm_store_reply_set_message` can give the reason.
      */
     CM_STORE_RESULT_FAILED = 1,
     /**
-     * From `try_lock`: somebody else has the lock.
+     * From `try_lock`: another holder has the lock.
      */
     CM_STORE_RESULT_BUSY = 2,
     /**
-     * From `save` and `clear`: what is kept has this generation or a larger one.
+     * From `save` and `clear`: the store has this generation or a larger one.
      */
     CM_STORE_RESULT_NEWER = 3,
 } cm_store_result;
 
 /**
- * Talks to the server for one API key. Immutable: any number of threads may use it at once.
+ * Sends requests to the server for one API key. It never changes.
  */
 typedef struct cm_client cm_client;
 
 /**
- * The settings of a client. One thread sets it up; `cm_client_new` copies it.
+ * The settings of a client.
  */
 typedef struct cm_config cm_config;
 
 /**
- * Why a call failed. Immutable: any number of threads may read it at once.
+ * Details of a failure. It never changes.
  */
 typedef struct cm_error cm_error;
 
 /**
- * How a session is. Immutable: any number of threads may read it at once. Holds no secret.
+ * The state of a session at one moment. It contains no secret.
  */
 typedef struct cm_health cm_health;
 
 /**
- * A login under way. Used up by the first exchange of which a byte was sent; after a mismatch or an earlier failure it
- * stays open. Any number of threads may use it at once; one of them finishes it.
+ * One login of a user. It is finished when it has sent the first byte of an exchange. A failure before that, such
+ * as a wrong state, leaves it open: pass another redirect.
  */
 typedef struct cm_login cm_login;
 
 /**
- * One logged-in user. Any number of threads may use it at once.
- *
- * Sessions in several processes, or on several machines, that share a store share the user.
+ * One logged-in user. Sessions in several processes, or on several machines, share the user if they share the
+ * store.
  */
 typedef struct cm_session cm_session;
 
 /**
- * Keeps the session of one user. Immutable: sessions in any number of threads may use it at once.
+ * Keeps the tokens of one user. Many sessions can use it.
  */
 typedef struct cm_store cm_store;
 
 /**
- * What a callback hands back. Valid until the callback returns.
+ * Receives the results of a store callback. It is valid until the callback returns.
  */
 typedef struct cm_store_reply cm_store_reply;
 
 /**
- * The tokens of one logged-in user. Immutable: any number of threads may use them at once.
+ * The tokens of one logged-in user.
  */
 typedef struct cm_tokens cm_tokens;
 
 /**
- * Told of a change of the session: other tokens, or none any more. `generation` is another number after each change,
- * mostly but not always a larger one; of two calls at once either may come first, and `cm_session_tokens` gives what
- * counts now. It may call the session, but must not throw.
+ * Called when a session has other tokens, or none any more. See `cm_session_on_change`.
+ *
+ * `generation` is a different number after each change, in most cases a larger one. If two calls happen at the
+ * same time, their order has no meaning: `cm_session_tokens` gives the current tokens. The callback may call
+ * functions of the session.
  */
 typedef void (*cm_session_callback)(void *context, uint64_t generation);
 
 /**
- * A store of your own: a table of functions, copied by `cm_store_custom`.
+ * The functions of a store of your own. `cm_store_custom` copies this table. Only `destroy` may be NULL.
  *
- * A record is a text of a few hundred bytes, secret, for the tokens are in it; do not look into it. A session calls
- * `load` at any time, `save` and `clear` only while it has the lock. Sessions on other machines are kept away by the lock
- * alone: one that can expire (a lease in Redis) needs the generation, by which a `save` of a holder that slept through its
- * end is refused.
+ * A session saves a record: a text of a few hundred bytes. The record contains the tokens, so keep it secret, and
+ * do not depend on its form. A session calls `load` at any time, and `save` and `clear` only while it holds the
+ * lock.
  *
- * All but `destroy` are called from the threads that call the session, never from a thread of the library: one at a time for
- * each session, from several threads at once where sessions share a store. A callback takes the time that it takes: the
- * timeout of a call does not end it, so give a store on a network timeouts of its own. A callback must not call the session
- * that uses it, nor throw; `cm_store_reply_...` is all it needs.
+ * If the lock can expire, as in Redis, the store must track generations: it keeps the generation of the last
+ * `save` or `clear`, and rejects a call with one that is not larger. So it rejects a `save` from a holder whose
+ * lock has expired. examples/c/redis_store.c shows such a store.
+ *
+ * The session calls these functions, except `destroy`, on the threads that call the session. It makes one call at
+ * a time. Sessions that share a store can call it from several threads at the same time. A callback may only call
+ * the `cm_store_reply_...` functions, not the session. The timeout of a call does not interrupt a callback: set
+ * timeouts of your own for a network.
  */
 typedef struct {
     /**
-     * `sizeof(cm_store_callbacks)`: which of them you know. Later versions add to the end.
+     * `sizeof(cm_store_callbacks)`. It tells the library which members your program knows. Later versions add
+     * members at the end.
      */
     size_t size;
     /**
-     * Hands over the record that was saved last by `cm_store_reply_set_record`, or nothing where there is none, and
-     * returns `CM_STORE_RESULT_OK`. Never half of one. A store that keeps the generation hands that over too, by
-     * `cm_store_reply_set_generation`, also where there is no record. Not NULL.
+     * Passes the last saved record to `cm_store_reply_set_record`, if there is one, and never a part of it. A
+     * store that tracks generations passes the generation to `cm_store_reply_set_generation`, even if there is no
+     * record.
      */
     int (*load)(void *context, cm_store_reply *reply);
     /**
-     * Keeps `record` (NUL-terminated; valid until it returns) in place of the one before. Not NULL.
+     * Saves `record` in place of the previous one. `record` ends with NUL and is valid until the callback returns.
+     * A store that tracks generations saves `generation` too. It returns `CM_STORE_RESULT_NEWER` if it already has
+     * this generation or a larger one, but `CM_STORE_RESULT_OK` if it has the same record with the same
+     * generation.
      */
     int (*save)(void *context, const char *record, uint64_t generation, cm_store_reply *reply);
     /**
-     * Removes the record. A store that tracks generations keeps this generation. Not NULL.
+     * Removes the record. A store that tracks generations keeps this generation, and returns
+     * `CM_STORE_RESULT_NEWER` as `save` does.
      */
     int (*clear)(void *context, uint64_t generation, cm_store_reply *reply);
     /**
-     * Takes the lock if it is free, at once, for at least `hold_ms` milliseconds or until its holder dies;
-     * `CM_STORE_RESULT_BUSY` where somebody else has it. Not NULL.
+     * Takes the lock if it is free, and returns `CM_STORE_RESULT_BUSY` if it is not. It does not wait. The lock
+     * lasts for at least `hold_ms` milliseconds, or until its holder ends.
      */
     int (*try_lock)(void *context, int64_t hold_ms, cm_store_reply *reply);
     /**
-     * Gives the lock back, from the thread of the `try_lock` that took it. If the lock can expire, another session that uses
-     * this context may hold it by now: release only the lock that this thread took. Not NULL.
+     * Releases the lock, on the thread that took it with `try_lock`. If the lock can expire, another session may
+     * hold it by now: release only the lock that this thread took.
      */
     void (*unlock)(void *context);
     /**
-     * Called exactly once, from the thread that frees the last of the store and the sessions that use it; may be NULL. Also
-     * for a table that was refused, when the store is freed; not if it was refused because `size` does not reach to here,
-     * or if `cm_store_custom` returned NULL.
+     * Frees `context`. It is called exactly once: when the store and the last session that uses it are freed. This
+     * also holds if the table was rejected. It is not called if `size` is too small to contain it, or if
+     * `cm_store_custom` returned NULL.
      */
     void (*destroy)(void *context);
 } cm_store_callbacks;
 
 /**
- * Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
- * whatever thread is in a call, and on those on which the library refreshes the tokens of sessions, several at once; it
- * must not call this library, nor throw.
+ * Receives one line of the log, without a line end. `line` is valid until the callback returns. Several threads
+ * can call it at the same time. It must not call the library.
  */
 typedef void (*cm_log_callback)(void *context, cm_log_level level, const char *line);
 
@@ -344,229 +388,182 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- * Config: the API key, the server, and the limits.
+ * Config. You need one to make a client: it holds the API key, the server's address and the limits.
+ * Set it up, pass it to `cm_client_new`, then free it.
  */
 
 /**
- * Makes the settings for an API key, everything else as it is by default.
+ * Makes the settings for an API key. All other settings have their defaults.
  *
- * An API key is an id and a secret, requested from https://dealer.cameramanager.com (step 1 of the vendor's guide). The
+ * An API key is an id and a secret (step 1 of the guide). Request one at https://dealer.cameramanager.com. The
  * secret belongs on your server, never in a browser.
  *
- * @param client_id      the key's id, without ':'; not NULL
- * @param client_secret  the key's secret; not NULL
- * @return the settings; NULL only for a bug in here, which the other functions take too. A bad parameter is reported by
- *         `cm_client_new`. Free with `cm_config_free`.
- *
- * Any thread. Since 0.1.
+ * @param client_id      the id of the key, without ':'
+ * @param client_secret  the secret of the key
+ * @return the settings
  */
 CM_MUST_USE
 cm_config *cm_config_new(const char *client_id,
                          const char *client_secret);
 
 /**
- * Makes the settings for a machine that must not hold the key's secret, such as an operator's workstation: a public client
- * (RFC 6749, section 2.1). It can begin logins, for a machine with the secret to finish (`cm_login_to_json`), and log out.
- * Exchanges and refreshes are refused with `CM_STATUS_INVALID_ARGUMENT` before anything is sent.
+ * Makes the settings for a machine that must not have the secret of the key, such as a workstation: a public
+ * client (RFC 6749, section 2.1).
  *
- * @param client_id  the key's id, without ':'; not NULL
- * @return as `cm_config_new`
+ * Such a client can begin logins and log out. A machine with the secret finishes the logins: see
+ * `cm_login_to_json`. Exchanges and refreshes fail with `CM_STATUS_INVALID_ARGUMENT`, and nothing is sent.
  *
- * Any thread. Since 0.1.
+ * @param client_id  the id of the key, without ':'
+ * @return the settings
  */
-CM_MUST_USE
-cm_config *cm_config_new_public(const char *client_id);
+CM_MUST_USE cm_config *cm_config_new_public(const char *client_id);
 
 /**
- * Frees settings, and wipes the secret in them.
- *
- * @param config  the settings, or NULL
- *
- * Not while another thread uses them. Since 0.1.
+ * Frees settings.
  */
 void cm_config_free(cm_config *config);
 
 /**
  * Sets the server. Default "https://rest.cameramanager.com".
  *
- * @param config    the settings; NULL: nothing happens
- * @param base_url  https://..., or http://... to a loopback host, for tests; a bad one is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param base_url  https://..., or for tests http://... to a loopback host
  */
-void cm_config_set_base_url(cm_config *config,
-                            const char *base_url);
+void cm_config_set_base_url(cm_config *config, const char *base_url);
 
 /**
- * Sets what to ask for. Default "write", as in the vendor's guide.
+ * Sets the scope to ask for. Default "write", as in the guide.
  *
- * @param config  the settings; NULL: nothing happens
- * @param scope   "read", "write" or any other, several joined by spaces; a bad one is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param scope  "read", "write" or another scope; several are separated by spaces
  */
-void cm_config_set_scope(cm_config *config,
-                         const char *scope);
+void cm_config_set_scope(cm_config *config, const char *scope);
 
 /**
- * Sets how long a whole call may take, retries included. Default 30000.
+ * Sets how long a whole call may take, including its retries. Default 30000.
  *
- * @param config      the settings; NULL: nothing happens
- * @param timeout_ms  1 to 86400000 (a day), in milliseconds; a bad one is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param timeout_ms  1 to 86400000 (a day), in milliseconds
  */
 void cm_config_set_timeout_ms(cm_config *config, int64_t timeout_ms);
 
 /**
- * Sets how long making one connection may take: look-up, all addresses together, proxy and TLS. Default 10000.
+ * Sets how long it may take to make one connection: name look-up, all addresses, proxy and TLS. Default 10000.
  *
- * @param config      the settings; NULL: nothing happens
- * @param timeout_ms  1 to 86400000 (a day), in milliseconds; a bad one is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param timeout_ms  1 to 86400000 (a day), in milliseconds
  */
 void cm_config_set_connect_timeout_ms(cm_config *config,
                                       int64_t timeout_ms);
 
 /**
- * Sets a file with the certificates to trust in place of the system's.
+ * Sets the certificates to trust, in place of those of the system.
  *
- * @param config  the settings; NULL: nothing happens
- * @param path    a PEM file, read by `cm_client_new`, which reports one that cannot be used
- *
- * One thread at a time. Since 0.1.
+ * @param path  a PEM file, which `cm_client_new` reads
  */
 void cm_config_set_ca_file(cm_config *config, const char *path);
 
 /**
- * Adds a file with certificates to trust beside the others. Can be called several times.
+ * Adds certificates to trust, beside those of the system or of `cm_config_set_ca_file`. Can be called several
+ * times.
  *
- * @param config  the settings; NULL: nothing happens
- * @param path    a PEM file, read by `cm_client_new`, which reports one that cannot be used
- *
- * One thread at a time. Since 0.1.
+ * @param path  a PEM file, which `cm_client_new` reads
  */
 void cm_config_add_ca_file(cm_config *config, const char *path);
 
 /**
- * Sets the proxy.
+ * Sets the proxy. By default, `cm_client_new` takes it from the environment, as curl does.
  *
- * "socks5://" and "socks4://" look the server's name up here, "socks5h://" and "socks4a://" leave that to the proxy.
+ * The first of these environment variables that is not empty gives the proxy: https_proxy, HTTPS_PROXY, all_proxy,
+ * ALL_PROXY. `cm_client_new` reports a value that is not a proxy URL. HTTP_PROXY is ignored. A server with an
+ * http:// base URL is on this machine and needs no proxy.
  *
- * The environment is read by `cm_client_new`, as curl reads it. The first of https_proxy, HTTPS_PROXY, all_proxy and
- * ALL_PROXY that is not empty is the proxy; `cm_client_new` reports one that is not a proxy URL. HTTP_PROXY does not count,
- * and no proxy is used for an http:// base URL, which is on this machine.
+ * no_proxy, or NO_PROXY if no_proxy is empty, lists the servers that need no proxy. It is "*" for all servers, or
+ * a list that is separated by commas:
+ * - "example.com" stands for this host and its subdomains. A dot before or after it is ignored.
+ * - "10.1.2.3", "10.0.0.0/8", "::1" and "2001:db8::/32" stand for an address or a network.
+ * - Each of them can have a port, as in "example.com:8443". It then stands for this port only.
  *
- * Servers in no_proxy, else NO_PROXY, need no proxy. It is "*" alone, for all servers, or a list with commas of
- * "example.com" (this host and its subdomains; a dot before or after it changes nothing), addresses and networks
- * ("10.1.2.3", "10.0.0.0/8", "::1", "2001:db8::/32"), each with ":8443" after it if it is for that port alone. curl does not
- * read ports there, Python's urllib no networks: a server that one of the two reaches directly is reached directly. Other
- * wildcards mean nothing in any of the three.
+ * curl ignores ports in this list, and Python's urllib ignores networks. If one of the two needs no proxy for a
+ * server, this library needs none. Wildcards such as "*.example.com" have no meaning in any of the three.
  *
- * @param config  the settings; NULL: nothing happens
- * @param proxy   NULL (default): taken from the environment; "": none; else a URL, "http://[user:password@]host:port",
- *                "https://...", "socks5://...", "socks5h://...", "socks4://..." or "socks4a://..."; a bad one is reported by
- *                `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param proxy  NULL: from the environment; "": no proxy; otherwise a URL: "http://[user:password@]host:port",
+ *               "https://...", "socks5://...", "socks5h://...", "socks4://..." or "socks4a://...". With socks5 and socks4,
+ *               this machine looks up the name of the server; with socks5h and socks4a the proxy does.
  */
 void cm_config_set_proxy(cm_config *config,
                          const char *proxy);
 
 /**
- * Sets your product's name and version, added after "libcmauth/x.y.z" in the User-Agent header.
+ * Sets the name and version of your product. The User-Agent header has them after "libcmauth/x.y.z".
  *
- * @param config   the settings; NULL: nothing happens
- * @param product  "Recorder/1.0", in ASCII; a bad one is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param product  for example "Recorder/1.0"; ASCII, at most 1000 bytes
  */
 void cm_config_set_user_agent(cm_config *config, const char *product);
 
 /**
- * Sets how often a refresh or logout is sent again after a network failure, 5xx or 429. Default 2.
+ * Sets how often a refresh or a logout is sent again after a network failure, HTTP 5xx or 429. Default 2.
  *
- * A code is never sent again once a byte of it went out.
+ * An exchange of a code is not sent again once one byte of it was sent, because the server accepts a code only
+ * once.
  *
- * @param config       the settings; NULL: nothing happens
- * @param max_retries  0 (never) to 10; a bad one is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param max_retries  0 (never) to 10
  */
-void cm_config_set_max_retries(cm_config *config, int max_retries);
+void cm_config_set_max_retries(cm_config *config,
+                               int max_retries);
 
 /**
- * Sets where the parameters of a token request go.
+ * Sets where the parameters of a token request are sent.
  *
- * @param config   the settings; NULL: nothing happens
- * @param in_body  0 (default): into the query, as the vendor's guide documents; 1: into a form body, as RFC 6749 has
- *                 it and where fewer logs see them; any other value is reported by `cm_client_new`
- *
- * One thread at a time. Since 0.1.
+ * @param in_body  0 (default): in the query, as the guide documents; 1: in a form body, as RFC 6749 specifies.
+ *                 Servers and proxies often log the query, but not the body.
  */
 void cm_config_set_params_in_body(cm_config *config,
                                   int in_body);
 
 /*
- * Client: a config made usable, and the three calls. It remembers no user and no token.
+ * Client. You need one for each API key; all threads of your program can share it.
+ * It makes the three requests of the guide: exchange a code, refresh, log out. It stores no user and no token.
  */
 
 /**
- * Makes a client from a copy of the settings. Reads CA files and the system's trust; sends nothing.
+ * Makes a client from a copy of the settings. Reads the CA files and the certificates that the system trusts.
+ * Sends nothing.
  *
- * @param config  the settings; not NULL. They can be freed at once.
- * @param client  receives the client; not NULL
- * @param error   receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT` for the first bad value in the settings, with its name;
- *         `CM_STATUS_TLS` where this machine trusts nobody
- *
- * Free the client with `cm_client_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param config  the settings; you can free them at once
+ * @param client  receives the client
+ * @retval CM_STATUS_INVALID_ARGUMENT  a setting is bad; the message names it
+ * @retval CM_STATUS_TLS               the system has no trusted root certificates
  */
-CM_MUST_USE
-cm_status cm_client_new(const cm_config *config,
-                        cm_client **client,
-                        cm_error **error);
+CM_MUST_USE cm_status cm_client_new(const cm_config *config, cm_client **client, cm_error **error);
 
 /**
- * Frees a client, and wipes the secret in it. Logins keep what they need of it.
- *
- * @param client  the client, or NULL
- *
- * Not while a call on it runs. Since 0.1.
+ * Frees a client.
  */
 void cm_client_free(cm_client *client);
 
 /**
- * Ends the calls under way on this client, and every later one, with `CM_STATUS_CANCELLED`: for a program that must
- * stop. Calls under way end within 100 ms, wherever they hang; only one that waits for a SOCKS proxy to accept its
- * connection ends with the connect timeout. There is no way back but a new client.
+ * Cancels this client, for a program that must stop. Calls in progress return `CM_STATUS_CANCELLED` within 100 ms.
+ * Later calls that would send a request or wait return it at once. This includes the calls of the client's logins
+ * and sessions.
  *
- * Logins made with the client are ended with it. The client is still to be freed, once its calls have returned.
+ * There is one exception: a call that waits for a SOCKS proxy to accept its connection ends with the connect
+ * timeout.
  *
- * @param client  the client; NULL: nothing happens
- *
- * Any thread, also while others are in calls on it; not from a signal handler. Since 0.1.
+ * A cancelled client stays cancelled: make a new one to continue. Free the cancelled client when its calls have
+ * returned.
  */
 void cm_client_cancel(const cm_client *client);
 
 /**
- * Turns the code of a redirect into tokens (step 4 of the vendor's guide, RFC 6749 section 4.1.3).
+ * Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3).
  *
- * `cm_login_finish` does this too, and checks the redirect's state before; use this where you check for yourself. A
- * code is used up by the first request that reaches the server, so it is sent again only if not a byte of it went out.
+ * Most programs call `cm_login_finish` instead, which also checks the state of the redirect. Use this function if
+ * you check the state yourself.
  *
- * @param client        the client; not NULL
- * @param code          the code; not NULL
- * @param redirect_uri  the one the login page was opened with, to the byte; not NULL
- * @param tokens        receives the tokens; not NULL
- * @param error         receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the code is not good, or was used, or the redirect URI differs;
- *         `CM_STATUS_CLIENT_REJECTED`: the API key; `CM_STATUS_INVALID_ARGUMENT`: nothing was sent; else
- *         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`,
- *         `_CANCELLED`
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ * @param code          the code from the redirect
+ * @param redirect_uri  the redirect URI that the login page was opened with, byte for byte
+ * @param tokens        receives the tokens
+ * @retval CM_STATUS_LOGIN_REQUIRED    the code is not valid, was used before, or belongs to another redirect URI
+ * @retval CM_STATUS_CLIENT_REJECTED   the server rejects the API key
+ * @retval CM_STATUS_ACCESS_DENIED     the server answered 403
+ * @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
  */
 CM_MUST_USE
 cm_status cm_exchange_code(const cm_client *client,
@@ -576,17 +573,15 @@ cm_status cm_exchange_code(const cm_client *client,
                            cm_error **error);
 
 /**
- * Gets a new access token (step 5 of the vendor's guide, RFC 6749 section 6). The old one ends at once.
+ * Gets a new access token (step 5 of the guide, RFC 6749 section 6). The server ends the old access token at once.
  *
- * Where the server sends no new refresh token, the tokens keep the old one.
+ * If the server sends no new refresh token, the new tokens contain the old one.
  *
- * @param client         the client; not NULL
- * @param refresh_token  the refresh token; not NULL
- * @param tokens         receives the tokens; not NULL
- * @param error          receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the refresh token is no longer good; else as `cm_exchange_code`
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ * @param tokens  receives the new tokens
+ * @retval CM_STATUS_LOGIN_REQUIRED    the refresh token is no longer valid
+ * @retval CM_STATUS_CLIENT_REJECTED   the server rejects the API key
+ * @retval CM_STATUS_ACCESS_DENIED     the server answered 403
+ * @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
  */
 CM_MUST_USE
 cm_status cm_refresh(const cm_client *client,
@@ -595,16 +590,12 @@ cm_status cm_refresh(const cm_client *client,
                      cm_error **error);
 
 /**
- * Ends the access token and its refresh token (step 6 of the vendor's guide).
+ * Ends the access token and its refresh token (step 6 of the guide).
  *
- * @param client        the client; not NULL
- * @param access_token  the access token; not NULL
- * @param error         receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_TOKEN_REJECTED`: the access token is unknown or expired; an expired one leaves the
- *         refresh token alive: refresh, then log out; else as `cm_exchange_code`, without `CM_STATUS_LOGIN_REQUIRED`
- *         and `_CLIENT_REJECTED`
- *
- * Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ * @retval CM_STATUS_TOKEN_REJECTED    the access token is unknown or has expired. If it has expired, the refresh
+ *                                     token is still valid: refresh, then log out.
+ * @retval CM_STATUS_ACCESS_DENIED     the server answered 403
+ * @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
  */
 CM_MUST_USE
 cm_status cm_logout(const cm_client *client,
@@ -612,21 +603,17 @@ cm_status cm_logout(const cm_client *client,
                     cm_error **error);
 
 /*
- * Login: one login under way. Open its URL in the user's browser; then give the URL that it comes back to to
- * `cm_login_finish`, or, for a login that listens on this machine, call `cm_login_wait`.
+ * Login. You need one each time a user logs in.
+ * Open `cm_login_url` in a browser, then pass the redirect to `cm_login_finish`, or receive it with `cm_login_wait`.
  */
 
 /**
- * Begins a login (step 2 of the vendor's guide), with a state of 256 random bits by which `cm_login_finish` knows the
- * redirect. Sends nothing.
+ * Begins a login (step 2 of the guide). Makes a state of 256 random bits, by which `cm_login_finish` recognizes
+ * the redirect. Sends nothing.
  *
- * @param client        the client; not NULL. It can be freed before the login.
- * @param redirect_uri  where the browser comes back to, http://... or https://..., without a fragment; not NULL
- * @param login         receives the login; not NULL
- * @param error         receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: the redirect URI cannot be used
- *
- * Free the login with `cm_login_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param redirect_uri  where the browser returns: http://... or https://..., without a fragment
+ * @param login         receives the login
+ * @retval CM_STATUS_INVALID_ARGUMENT  the redirect URI cannot be used
  */
 CM_MUST_USE
 cm_status cm_login_new(const cm_client *client,
@@ -635,17 +622,15 @@ cm_status cm_login_new(const cm_client *client,
                        cm_error **error);
 
 /**
- * Begins a login that comes back to this machine (RFC 8252): listens on 127.0.0.1, which no other machine reaches, with
- * `http://127.0.0.1:PORT/` as its redirect URI. Open `cm_login_url` in the browser, then call `cm_login_wait`. Any number
- * of them can run side by side. Sends nothing.
+ * Begins a login whose redirect this machine receives (RFC 8252). Open `cm_login_url` in a browser, then call
+ * `cm_login_wait`.
  *
- * @param client  the client; not NULL. It can be freed before the login.
- * @param port    from 1 to 65535, or 0 for a free one; a key with a registered redirect URI may need that one's
- * @param login   receives the login; not NULL
- * @param error   receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: the port cannot be had
+ * The login listens on 127.0.0.1, which other machines cannot reach. Its redirect URI is `http://127.0.0.1:PORT/`.
+ * Several such logins can exist at the same time. Sends nothing.
  *
- * Free the login with `cm_login_free`, which closes the port; an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param port   1 to 65535, or 0 for a free port. If your API key allows only one redirect URI, use its port.
+ * @param login  receives the login
+ * @retval CM_STATUS_INVALID_ARGUMENT  the port is in use or not allowed
  */
 CM_MUST_USE
 cm_status cm_login_listen(const cm_client *client,
@@ -654,17 +639,13 @@ cm_status cm_login_listen(const cm_client *client,
                           cm_error **error);
 
 /**
- * Takes over a login that another process or machine began, to finish it here: one shows the page, the other has the
- * secret. Both clients must have the same id and server.
+ * Continues a login that another process or machine began: that machine shows the page, this one has the secret.
+ * Both clients must have the same client id and base URL.
  *
- * @param client  the client; not NULL. It can be freed before the login.
- * @param json    what `cm_login_to_json` gave there; not NULL
- * @param login   receives the login, which does not listen; not NULL
- * @param error   receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`, naming the key, where it holds no login of this client;
- *         `CM_STATUS_LOGIN_REQUIRED`: it began more than an hour ago
- *
- * Free the login with `cm_login_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param json   what `cm_login_to_json` returned
+ * @param login  receives the login. It does not listen.
+ * @retval CM_STATUS_INVALID_ARGUMENT  the text is not a login of this client; the message names the key
+ * @retval CM_STATUS_LOGIN_REQUIRED    the login began more than an hour ago, or the clocks differ
  */
 CM_MUST_USE
 cm_status cm_login_from_json(const cm_client *client,
@@ -673,52 +654,40 @@ cm_status cm_login_from_json(const cm_client *client,
                              cm_error **error);
 
 /**
- * Frees a login, and wipes the state in it.
- *
- * @param login  the login, or NULL
- *
- * Not while a call on it runs. Since 0.1.
+ * Frees a login. If it listens, this closes its port.
  */
 void cm_login_free(cm_login *login);
 
 /**
- * The page to open in the user's browser, which must follow redirects. It holds the login's state: not for a log.
- *
- * @param login  the login; NULL gives NULL
- * @return the URL, borrowed from the login
- *
- * Any thread. Since 0.1.
+ * The URL of the login page, for the user's browser. The browser must follow redirects. The URL contains the state
+ * of the login: do not log it.
  */
 CM_MUST_USE
 const char *cm_login_url(const cm_login *login);
 
 /**
- * Whether a URL is the redirect of this login, for a browser inside your product: it tells when to stop showing pages
- * and call `cm_login_finish`, which checks the rest.
+ * Whether a URL is the redirect of this login, for a browser inside your product. When this returns 1, close the
+ * browser and call `cm_login_finish`, which checks the rest.
  *
- * @param login  the login; NULL gives 0
- * @param url    where the browser is about to go; NULL gives 0
- * @return 1 if it is at the place of the redirect URI and has a code or an error, else 0
- *
- * Any thread. Since 0.1.
+ * @param url  the URL that the browser is about to open
+ * @return 1 if the URL matches the redirect URI and its query has a code or an error; otherwise 0
  */
 CM_MUST_USE
 int cm_login_is_redirect(const cm_login *login,
                          const char *url);
 
 /**
- * Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the vendor's guide).
+ * Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide).
  *
- * @param login           the login; not NULL
- * @param redirected_url  the URL that the browser came back to, or what follows its host; not NULL
- * @param tokens          receives the tokens; not NULL
- * @param error           receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_STATE_MISMATCH`: the redirect belongs to another login, or somebody forged it;
- *         `CM_STATUS_ACCESS_DENIED`: the user said no; `CM_STATUS_REQUEST_REJECTED`: the server sent another error;
- *         `CM_STATUS_INVALID_ARGUMENT`: there is no code in it, a parameter twice, or the login is finished already;
- *         else as `cm_exchange_code`
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param redirected_url  the URL that the browser returned to; the part after the host is enough
+ * @param tokens          receives the tokens
+ * @retval CM_STATUS_STATE_MISMATCH    the redirect belongs to another login, or is forged
+ * @retval CM_STATUS_ACCESS_DENIED     the user denied the access, or the server answered 403
+ * @retval CM_STATUS_INVALID_ARGUMENT  the redirect has no code, or has a parameter twice; or the login is
+ *                                     finished, or another thread is finishing it
+ * @retval CM_STATUS_REQUEST_REJECTED  the redirect contains another error, or the server rejects the request
+ * @retval CM_STATUS_LOGIN_REQUIRED    the code is no longer valid
+ * @retval CM_STATUS_CLIENT_REJECTED   the server rejects the API key
  */
 CM_MUST_USE
 cm_status cm_login_finish(const cm_login *login,
@@ -727,19 +696,17 @@ cm_status cm_login_finish(const cm_login *login,
                           cm_error **error);
 
 /**
- * Waits until the browser comes back to a login that listens, shows it a page that says how it went, and finishes the
- * login. Whatever else comes to the port is answered with 400, and the wait goes on.
+ * Waits until the browser returns to a login that listens, and finishes the login. The browser then shows the
+ * result. Other requests to the port get an HTTP 400, and the wait continues. Only one thread at a time can wait.
  *
- * @param login       a login from `cm_login_listen`; not NULL
- * @param timeout_ms  how long the browser is waited for, more than 0; the exchange of the code has the client's time after
- *                    it
- * @param tokens      receives the tokens; not NULL
- * @param error       receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`, and the port is closed; `CM_STATUS_TIMEOUT`: nobody came; wait again, or give up;
- *         `CM_STATUS_CANCELLED`: by `cm_login_cancel` or `cm_client_cancel`; `CM_STATUS_INVALID_ARGUMENT`: it does not listen,
- *         is finished, or another thread waits for it; else as `cm_login_finish`
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread; one waits. Since 0.1.
+ * @param login       a login from `cm_login_listen`
+ * @param timeout_ms  how long to wait for the browser, in milliseconds, more than 0. The exchange of the code has
+ *                    the timeout of the client in addition.
+ * @param tokens      receives the tokens. The port is then closed.
+ * @retval CM_STATUS_TIMEOUT           the browser did not return in time: wait again, or give up
+ * @retval CM_STATUS_CANCELLED         `cm_login_cancel` or `cm_client_cancel` was called
+ * @retval CM_STATUS_INVALID_ARGUMENT  the login does not listen or is finished, or another thread waits for it
+ * @return otherwise as `cm_login_finish`
  */
 CM_MUST_USE
 cm_status cm_login_wait(const cm_login *login,
@@ -748,158 +715,113 @@ cm_status cm_login_wait(const cm_login *login,
                         cm_error **error);
 
 /**
- * Ends the wait for a login that listens, within 100 ms, and every later one; the exchange that may have begun with it.
- * Other calls of the client go on.
+ * Cancels `cm_login_wait` within 100 ms, also while it exchanges the code. Later waits fail at once. Other calls
+ * of the client continue.
  *
- * @param login  a login from `cm_login_listen`; any other, and NULL: nothing happens
- *
- * Any thread, also while another waits. Since 0.1.
+ * @param login  a login from `cm_login_listen`; for another login, nothing happens
  */
 void cm_login_cancel(const cm_login *login);
 
 /**
- * Sets the words on the page that the browser shows after a login that listens. Default: "You are logged in." and
- * "You can close this page."
+ * Sets the text that the browser shows after a successful `cm_login_wait`. Default: "You are logged in." and "You
+ * can close this page." on two lines.
  *
- * @param login  a login from `cm_login_listen`; any other, and NULL: nothing happens
- * @param text   plain text, in which lines stay lines; NULL or no UTF-8: nothing happens
- *
- * Any thread. Since 0.1.
+ * @param login  a login from `cm_login_listen`; for another login, nothing happens
+ * @param text   plain text; line breaks are kept. If it is NULL or not UTF-8, nothing happens.
  */
 void cm_login_set_message(const cm_login *login,
                           const char *text);
 
 /**
- * The login as JSON, for `cm_login_from_json` in another process or on another machine, within an hour. The API key's
- * secret is not in it, but the state is: as secret as a password.
- *
- * @param login  the login; NULL gives NULL
- * @return the JSON, borrowed from the login
- *
- * Any thread. Since 0.1.
+ * The login as JSON, for `cm_login_from_json` in another process or on another machine within an hour. It contains
+ * the state, but not the secret of the API key. Protect it like a password.
  */
 CM_MUST_USE
 const char *cm_login_to_json(const cm_login *login);
 
 /*
- * Tokens: what the server gave, and until when. A refresh gives new ones.
+ * Tokens. You need these functions to read the access token for your requests, and when it expires.
+ * Tokens never change, because a refresh makes new ones. Save them in a session, or as JSON.
  */
 
 /**
- * Frees tokens, and wipes them. The server is not told: that is `cm_logout`.
- *
- * @param tokens  the tokens, or NULL
- *
- * Not while another thread uses them. Since 0.1.
+ * Frees tokens. The server is not told: see `cm_logout`.
  */
 void cm_tokens_free(cm_tokens *tokens);
 
 /**
- * The access token, for "Authorization: Bearer ...". Opaque: CameraManager's look like "<UUID>:<zone>".
- *
- * @param tokens  the tokens; NULL gives NULL
- * @return the access token, borrowed from the tokens
- *
- * Any thread. Since 0.1.
+ * The access token, for "Authorization: Bearer ...". Those of CameraManager look like "<UUID>:<zone>", but do not
+ * rely on it.
  */
-CM_MUST_USE const char *cm_tokens_access_token(const cm_tokens *tokens);
+CM_MUST_USE
+const char *cm_tokens_access_token(const cm_tokens *tokens);
 
 /**
  * The refresh token, for `cm_refresh`. It works until the user logs out.
  *
- * @param tokens  the tokens; NULL gives NULL
- * @return the refresh token, borrowed from the tokens; NULL where the server gave none
- *
- * Any thread. Since 0.1.
+ * @return the refresh token; NULL if the server sent none
  */
 CM_MUST_USE const char *cm_tokens_refresh_token(const cm_tokens *tokens);
 
 /**
- * The token type, "bearer" in the server's spelling.
- *
- * @param tokens  the tokens; NULL gives NULL
- * @return the type, borrowed from the tokens
- *
- * Any thread. Since 0.1.
+ * The token type, "bearer" in the spelling of the server.
  */
 CM_MUST_USE const char *cm_tokens_token_type(const cm_tokens *tokens);
 
 /**
- * What the tokens allow, as the server said it: "write", "read write".
+ * The scope that the user granted, in the words of the server: "write", "read write".
  *
- * @param tokens  the tokens; NULL gives NULL
- * @return the scope, borrowed from the tokens; NULL where the server did not say
- *
- * Any thread. Since 0.1.
+ * @return the scope; NULL if the server did not send it
  */
 CM_MUST_USE const char *cm_tokens_scope(const cm_tokens *tokens);
 
 /**
- * When the access token ends, counted from before the request was sent.
+ * When the access token expires. Its lifetime counts from before the request was sent.
  *
- * @param tokens  the tokens; NULL gives 0
- * @return Unix seconds; INT64_MAX: never
- *
- * Any thread. Since 0.1.
+ * @return Unix seconds; `INT64_MAX`: never
  */
 CM_MUST_USE int64_t cm_tokens_expires_at(const cm_tokens *tokens);
 
 /**
- * How long the access token still lives, by this machine's clock.
+ * How long the access token is still valid, by the clock of this machine.
  *
- * @param tokens  the tokens; NULL gives 0
- * @return seconds left now, at least 0; INT64_MAX: it never expires
- *
- * Any thread. Since 0.1.
+ * @return seconds, at least 0; `INT64_MAX`: it never expires
  */
 CM_MUST_USE int64_t cm_tokens_expires_in(const cm_tokens *tokens);
 
 /**
- * The tokens as JSON, for you to keep: as secret as the tokens in it.
+ * The tokens as JSON, to save them yourself. Protect it as you protect the tokens.
  *
- * An object with "access_token", "token_type", and where there are any "refresh_token", "scope" and "expires_at" (Unix
- * seconds). Later versions may add keys.
- *
- * @param tokens  the tokens; NULL gives NULL
- * @return the JSON, borrowed from the tokens
- *
- * Any thread. Since 0.1.
+ * The JSON is an object with the keys "access_token" and "token_type", and if they are known "refresh_token",
+ * "scope" and "expires_at" (Unix seconds). Later versions may add keys.
  */
-CM_MUST_USE
-const char *cm_tokens_to_json(const cm_tokens *tokens);
+CM_MUST_USE const char *cm_tokens_to_json(const cm_tokens *tokens);
 
 /**
- * Makes tokens from the JSON of `cm_tokens_to_json`. Keys it does not know are passed over.
+ * Makes tokens from the JSON of `cm_tokens_to_json`. Unknown keys are ignored.
  *
- * @param json    the JSON; not NULL
- * @param tokens  receives the tokens; not NULL
- * @param error   receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`, naming the key, where it holds no tokens
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param tokens  receives the tokens
+ * @retval CM_STATUS_INVALID_ARGUMENT  the JSON contains no tokens; the message names the key
  */
 CM_MUST_USE cm_status cm_tokens_from_json(const char *json, cm_tokens **tokens, cm_error **error);
 
 /*
- * Session: one logged-in user, asked by any thread of any process for a token that is valid now.
+ * Session. You need one if your program runs longer than an access token lives, or if several processes share a user.
+ * It refreshes the tokens, saves them in a store, and gives every caller tokens that are valid now.
  */
 
 /**
- * Opens a session that keeps its tokens in `store`: with the ones that are there, or nobody logged in until
- * `cm_session_start`. Nothing is sent.
+ * Opens a session with the tokens that are in the store. If there are none, nobody is logged in until
+ * `cm_session_start`. Sends nothing.
  *
- * If what the store has is damaged, or belongs to another API key or another server, the session opens, too, so that
- * `cm_session_forget` can give it up. Until then nobody is logged in, `cm_health_last_error` says what is wrong
- * (`CM_STATUS_STORE`, advice fix), every other call fails with that error, and nothing is sent or changed.
+ * The session also opens if the content of the store is damaged, or belongs to another API key or server. Nobody
+ * is logged in then, and `cm_health_last_error` gives the reason (`CM_STATUS_STORE`, advice fix).
+ * `cm_session_start`, `_tokens`, `_rejected` and `_logout` fail with that error; they send nothing and change
+ * nothing. `cm_session_forget` clears the store.
  *
- * @param client   the client; not NULL. The session keeps what it needs of it.
- * @param store    the store; not NULL. The session keeps it alive.
- * @param session  receives the session; not NULL
- * @param error    receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: a bad path or table of the store; `CM_STATUS_STORE`: it
- *         cannot be read
- *
- * Free the session with `cm_session_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+ * @param session  receives the session
+ * @retval CM_STATUS_INVALID_ARGUMENT  the path or the callbacks of the store are bad
+ * @retval CM_STATUS_STORE             the store cannot be read
  */
 CM_MUST_USE
 cm_status cm_session_open(const cm_client *client,
@@ -908,25 +830,17 @@ cm_status cm_session_open(const cm_client *client,
                           cm_error **error);
 
 /**
- * Frees a session. The login lives on in the store.
- *
- * @param session  the session, or NULL
- *
- * Not while a call on it runs. Since 0.1.
+ * Frees a session. The tokens remain in the store.
  */
 void cm_session_free(cm_session *session);
 
 /**
- * Begins with the tokens of a login. They are in the store when this returns.
+ * Starts the session with the tokens of a login. When the call returns, they are in the store. If the call fails,
+ * the session is unchanged, and you can call it again with the same tokens.
  *
- * @param session  the session; not NULL
- * @param tokens   the tokens; not NULL
- * @param error    receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or (advice fix) what it has is damaged
- *         or of another API key or server and would be lost, call `cm_session_forget` first: the session is as before,
- *         and the tokens are still good for another try; `CM_STATUS_TIMEOUT`, `_CANCELLED`
- *
- * Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ * @param tokens  the tokens
+ * @retval CM_STATUS_STORE  the store could not be locked or written. With advice fix, its content is damaged or
+ *                          belongs to another API key or server: `cm_session_forget` clears it.
  */
 CM_MUST_USE
 cm_status cm_session_start(const cm_session *session,
@@ -934,26 +848,24 @@ cm_status cm_session_start(const cm_session *session,
                            cm_error **error);
 
 /**
- * Gives tokens that are valid now. Refreshes them when they are about to end, once for all who ask, within the time of
- * one call (`cm_config_set_timeout_ms`). Where that fails while the tokens at hand have not ended, gives those; the
- * failure shows in `cm_session_health`.
+ * Gives tokens that are valid now. It refreshes them before they expire, once for all callers, within the timeout
+ * of the client. If the refresh fails and the old tokens have not expired, it gives the old ones;
+ * `cm_session_health` reports the failure.
  *
- * With a memory or file store a refresh runs on a thread of the library, and a caller whose tokens have not ended waits
- * for it for a second at most. With a store of your own the thread of one caller does it, since your callbacks are called
- * on threads of yours alone.
+ * With a memory or file store, a thread of the library refreshes. A caller whose tokens have not expired waits for
+ * it for at most one second. With a store of your own, the thread of one caller refreshes, because your callbacks
+ * run only on your threads.
  *
- * After a failure the server is left alone: later calls for tokens that have ended, or were rejected, fail at once with
- * the same error, whose `cm_error_retry_after` is what is left of a pause. The pause is a second at most at first, doubles
- * with each further failure up to a minute, and is longer if the server asked for more, up to an hour. An early refresh
- * that failed is tried again after half a minute at most, then after twice as long each time, up to 10 minutes.
+ * After a failure the session does not ask the server again until a pause is over. Until then, calls that need new
+ * tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the pause. The first pause is
+ * at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer pause,
+ * that counts, up to one hour. While the old tokens have not expired, the pauses are longer: at most 30 seconds at
+ * first, then doubled up to 10 minutes.
  *
- * @param session  the session; not NULL
- * @param tokens   receives the tokens; not NULL
- * @param error    receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: nobody is logged in, or the server ended the login;
- *         `CM_STATUS_STORE`: the store could not be locked or read; else as `cm_refresh`
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ * @param tokens  receives the tokens
+ * @retval CM_STATUS_LOGIN_REQUIRED  nobody is logged in, or the server ended the login
+ * @retval CM_STATUS_STORE           the store could not be locked or read
+ * @return otherwise as `cm_refresh`
  */
 CM_MUST_USE
 cm_status cm_session_tokens(const cm_session *session,
@@ -961,22 +873,20 @@ cm_status cm_session_tokens(const cm_session *session,
                             cm_error **error);
 
 /**
- * Gives other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed ones, once
- * for all who ask. Not after a 403, which other tokens would get too.
+ * Gives other tokens, after the API answered 401 to `rejected`: newer ones if there are any, otherwise refreshed
+ * ones. There is one refresh for all callers. Do not call it after a 403, because other tokens would get a 403
+ * too.
  *
- * Tokens that came from such a refresh, and are rejected in their turn, are refreshed again only if they are older than
- * 15 s, twice as long each further time, 10 minutes at most: an API that rejects all tokens costs a few requests, and two
- * installations that refresh each other's tokens away settle.
+ * If refreshed tokens are rejected too, they are refreshed again only when they are 15 seconds old. Each further
+ * rejection doubles this age, up to 10 minutes. So an API that rejects all tokens causes few requests, and so do
+ * two installations whose refreshes end each other's tokens.
  *
- * @param session   the session; not NULL
- * @param rejected  the tokens that were rejected; not NULL
- * @param tokens    receives the tokens; not NULL
- * @param error     receives the details of a failure; may be NULL
- * @return as `cm_session_tokens`; the rejected tokens are not given again; `CM_STATUS_TOKEN_REJECTED` (advice retry):
- *         they are too young to be refreshed again, and `cm_error_retry_after` says for how long. `cm_session_tokens` still
- *         gives them, for the API may accept them elsewhere.
- *
- * Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+ * @param rejected  the rejected tokens; the call never gives these again
+ * @param tokens    receives the tokens
+ * @retval CM_STATUS_TOKEN_REJECTED  the tokens are too young to be refreshed again (advice retry).
+ *                                   `cm_error_retry_after` says how long to wait. `cm_session_tokens` still gives
+ *                                   them, because the API may accept them for other requests.
+ * @return otherwise as `cm_session_tokens`
  */
 CM_MUST_USE
 cm_status cm_session_rejected(const cm_session *session,
@@ -985,261 +895,199 @@ cm_status cm_session_rejected(const cm_session *session,
                               cm_error **error);
 
 /**
- * Ends the login at the server, for all who share it, and here. An access token that has ended is refreshed first, for
- * with it the server would leave the refresh token alive.
+ * Ends the login at the server, in the store and in this session, and thereby for all who share it. An expired
+ * access token is refreshed first: with an expired token, the server would not end the refresh token.
  *
- * @param session  the session; not NULL
- * @param error    receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`: the server confirmed it; `CM_STATUS_LOGIN_REQUIRED`: it was gone already, at the server or
- *         here, and is cleared here; else the server could not be told and all is as before: try again, or
- *         `cm_session_forget`. `CM_STATUS_STORE` also where the server was told, but the store could not be cleared.
- *
- * Free an error with `cm_error_free`. Any thread. Since 0.1.
+ * @retval CM_STATUS_LOGIN_REQUIRED  the login had already ended; it is now removed here too
+ * @retval CM_STATUS_STORE           the store could not be locked or read; or the server ended the login, but the
+ *                                   store could not be cleared
+ * @return any other status: the server could not be told, and nothing has changed. Call it again, or call
+ *         `cm_session_forget`.
  */
 CM_MUST_USE
 cm_status cm_session_logout(const cm_session *session,
                             cm_error **error);
 
 /**
- * Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, or of
- * another API key or server, too.
+ * Removes the tokens from this session and from the store. The server is not told. This also clears a store whose
+ * content is damaged, or belongs to another API key or server.
  *
- * @param session  the session; not NULL
- * @param error    receives the details of a failure; may be NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or cleared; `CM_STATUS_TIMEOUT`, `_CANCELLED`
- *
- * Free an error with `cm_error_free`. Any thread. Since 0.1.
+ * @retval CM_STATUS_STORE  the store could not be locked or cleared
  */
 CM_MUST_USE
 cm_status cm_session_forget(const cm_session *session,
                             cm_error **error);
 
 /**
- * Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called outside all
- * locks on the thread that noticed the change, which is always one that is in a call of the session, never one of the
- * library: after a refresh in the background, the next call tells.
+ * Sets the callback that is called after each change of the tokens, for example to reconnect streams with the new
+ * tokens.
  *
- * @param session   the session; NULL: nothing happens
- * @param callback  the function; NULL: nobody
- * @param context   passed to it; may be NULL. It must outlive the session: a call can be under way when another
- *                  callback is set.
+ * The callback runs on the thread that notices the change. This thread is in a call of the session and holds no
+ * lock of the library. After a refresh in the background, the next call of the session calls the callback.
  *
- * Any thread. Since 0.1.
+ * @param callback  the function; NULL: none
+ * @param context   passed to the callback; may be NULL. It must exist until the session is freed, even if you set
+ *                  another callback, because a call of the old one may be in progress.
  */
 void cm_session_on_change(const cm_session *session,
                           cm_session_callback callback,
                           void *context);
 
 /**
- * Tells how the session is, as known here; asks nobody.
+ * Gives the state of the session as this process knows it. It reads no store and sends nothing. It has no `error`
+ * parameter.
  *
- * @param session  the session; not NULL
- * @param health   receives the answer; not NULL
- * @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`
- *
- * Free it with `cm_health_free`. Any thread. Since 0.1.
+ * @param health  receives the state
  */
-CM_MUST_USE cm_status cm_session_health(const cm_session *session, cm_health **health);
+CM_MUST_USE
+cm_status cm_session_health(const cm_session *session,
+                            cm_health **health);
 
 /**
  * Frees a health.
- *
- * @param health  the health, or NULL
- *
- * Not while another thread uses it. Since 0.1.
  */
 void cm_health_free(cm_health *health);
 
 /**
- * Whether somebody is logged in, as far as is known here: another process may have logged out since.
+ * Whether a user is logged in, as far as this process knows. Another process may have logged out since.
  *
- * @param health  the health; NULL gives 0
  * @return 1 or 0
- *
- * Any thread. Since 0.1.
  */
 CM_MUST_USE int cm_health_logged_in(const cm_health *health);
 
 /**
- * The number of the tokens: another one after each change.
+ * The number of the current tokens. It is a different number after each change.
  *
- * @param health  the health; NULL gives 0
- * @return the generation; 0 where there is no login and none was here
- *
- * Any thread. Since 0.1.
+ * @return the generation; 0 if this process has seen no login
  */
 CM_MUST_USE uint64_t cm_health_generation(const cm_health *health);
 
 /**
- * When the access token ends.
+ * When the access token expires.
  *
- * @param health  the health; NULL gives 0
  * @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
- *
- * Any thread. Since 0.1.
  */
 CM_MUST_USE int64_t cm_health_expires_at(const cm_health *health);
 
 /**
- * When a refresh is tried next.
+ * When the session will try to refresh the tokens.
  *
- * @param health  the health; NULL gives 0
  * @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
- *
- * Any thread. Since 0.1.
  */
 CM_MUST_USE int64_t cm_health_next_refresh(const cm_health *health);
 
 /**
- * Failures since the last success.
- *
- * @param health  the health; NULL gives 0
- * @return how many
- *
- * Any thread. Since 0.1.
+ * How many failures there were since the last success.
  */
 CM_MUST_USE uint32_t cm_health_failures(const cm_health *health);
 
 /**
- * The last of the failures in a row; after `cm_session_open`, what is wrong with the content of the store.
+ * The last failure since the last success. After `cm_session_open`: what is wrong with the content of the store.
  *
- * @param health  the health; NULL gives NULL
- * @return the error, borrowed from the health: do not free it; NULL where there is none
- *
- * Any thread. Since 0.1.
+ * @return the error, which belongs to the health: do not free it; NULL if there is none
  */
-CM_MUST_USE const cm_error *cm_health_last_error(const cm_health *health);
+CM_MUST_USE
+const cm_error *cm_health_last_error(const cm_health *health);
 
 /**
- * Whether the store has the tokens. If it refused them, saving is tried again; until then a crash loses what a refresh
- * changed.
+ * Whether the current tokens are in the store. If the store did not accept them, the session tries again later. A
+ * crash before that loses the result of the last refresh.
  *
- * @param health  the health; NULL gives 0
  * @return 1 or 0
- *
- * Any thread. Since 0.1.
  */
 CM_MUST_USE
 int cm_health_saved(const cm_health *health);
 
 /*
- * Store: where the tokens of a session outlive the process: memory, one file, or your own.
+ * Store. You need one to open a session: it keeps the tokens when your program ends.
+ * Use `cm_store_file`. If several machines share a user, or you need a keyring or database, use `cm_store_custom`.
  */
 
 /**
- * A store in memory: the session lives as long as the process.
+ * Makes a store in memory. The tokens are lost when the process ends.
  *
- * @return the store; NULL never, but in case of a bug
- *
- * Free it with `cm_store_free`. Any thread. Since 0.1.
+ * @return the store
  */
 CM_MUST_USE cm_store *cm_store_memory(void);
 
 /**
- * A store in one file, for any number of processes of one machine; what to use unless you know better.
+ * Makes a store in one file, for any number of processes on one machine.
  *
- * Only its owner can read it, and it is refused if others can. Beside it stand `path.lock`, which stays, and for a
- * moment `path.tmp`. A process that is killed, or a machine that loses power, leaves the old record or the new one.
+ * Only the owner of the file may be able to read it; otherwise the store refuses the file. There is also a lock
+ * file, `path.lock`, which is never removed, and for short times `path.tmp`. If the process is killed or the
+ * machine loses power, the file contains either the old or the new record.
  *
- * The lock is the process's: it ends with it, and a child of `fork` does not inherit it. No other code of the process may open
- * and close `path.lock`, which would release it.
+ * The lock belongs to the process. It ends with the process, and a child of `fork` does not inherit it. No other
+ * code of the process may open and close `path.lock`, because that would release the lock.
  *
- * @param path  the file, which need not be there, in a folder that is; not NULL. A relative path counts from the working
- *              directory of this moment. Of a symbolic link, the target is written and locked. A bad path is reported by
- *              `cm_session_open`.
- * @return the store; NULL never, but in case of a bug
- *
- * Free it with `cm_store_free`. Any thread. Since 0.1.
+ * @param path  the file, which need not exist, in a folder that exists. A relative path counts from the working
+ *              directory at the time of this call. If the path is a symbolic link, its target is written and
+ *              locked. `cm_session_open` reports a bad path.
+ * @return the store
  */
 CM_MUST_USE
 cm_store *cm_store_file(const char *path);
 
 /**
- * A store of your own: Redis, a keyring, a database.
+ * Makes a store from functions of your own, for example for Redis, a keyring or a database.
  *
- * @param callbacks  the functions, which are copied; not NULL. A bad table is reported by `cm_session_open`.
- * @param context    passed to each of them; may be NULL
- * @return the store; NULL never, but in case of a bug, and then the context is still yours
- *
- * Free it with `cm_store_free`, which calls `destroy` once no session uses it, also after a bad table. Any thread. Since 0.1.
+ * @param callbacks  the functions. `cm_session_open` reports a bad table.
+ * @param context    passed to each function; may be NULL
+ * @return the store. If it is NULL, `destroy` is not called: free the context yourself.
  */
-CM_MUST_USE
-cm_store *cm_store_custom(const cm_store_callbacks *callbacks,
-                          void *context);
+CM_MUST_USE cm_store *cm_store_custom(const cm_store_callbacks *callbacks, void *context);
 
 /**
- * Frees a store. Sessions that use it keep it alive.
- *
- * @param store  the store, or NULL
- *
- * Since 0.1.
+ * Frees a store. Sessions that use it can still do so.
  */
 void cm_store_free(cm_store *store);
 
 /**
- * From `load`: hands the record over.
+ * Passes the record to the session. Call it in `load`.
  *
- * @param reply   what the callback was given; NULL: nothing happens
- * @param record  the record, which is copied, so free yours; NULL: there is none
- *
- * Within a callback. Since 0.1.
+ * @param reply   the parameter of the callback
+ * @param record  the record, which is copied; NULL: there is none
  */
 void cm_store_reply_set_record(cm_store_reply *reply, const char *record);
 
 /**
- * From `load`: the generation of the last `save` or `clear`, if the store keeps it; also where there is no record. A new
- * login then gets a larger one, so that the store accepts it, whatever the clocks of the machines say.
+ * Passes the generation of the last `save` or `clear` to the session. Call it in `load` if the store tracks
+ * generations. A new login then gets a larger generation, which the store accepts even if the clocks of the
+ * machines differ.
  *
- * @param reply       what the callback was given; NULL: nothing happens
- * @param generation  the generation; 0, as without this call: unknown
- *
- * Within a callback. Since 0.1.
+ * @param reply       the parameter of the callback
+ * @param generation  the generation; 0: unknown, as without this call
  */
-void cm_store_reply_set_generation(cm_store_reply *reply,
-                                   uint64_t generation);
+void cm_store_reply_set_generation(cm_store_reply *reply, uint64_t generation);
 
 /**
- * From any callback that fails: says why, in one line for the log that names the place. Tokens in it are hidden.
+ * Passes the reason of a failure to the session. Call it in any callback that fails. The reason becomes part of
+ * the error's message; tokens in it are hidden.
  *
- * @param reply    what the callback was given; NULL: nothing happens
- * @param message  the words, which are copied; NULL: none
- *
- * Within a callback. Since 0.1.
+ * @param reply    the parameter of the callback
+ * @param message  one line that names the place, such as "Redis at 10.1.2.3:6379: no connection"; NULL: none
  */
 void cm_store_reply_set_message(cm_store_reply *reply,
                                 const char *message);
 
 /*
- * Error: a status to branch on, advice on what to do, and the details for the log. Never a secret.
+ * Error. You need these functions when a call fails: they give its status, advice on what to do, and a log line.
+ * Branch on the status or the advice, never on a text. No text contains a secret.
  */
 
 /**
  * Frees an error.
- *
- * @param error  the error, or NULL
- *
- * Not while another thread uses it. Since 0.1.
  */
 void cm_error_free(cm_error *error);
 
 /**
- * The kind of failure: what the call returned.
- *
- * @param error  the error; NULL gives `CM_STATUS_OK`
- * @return the status
- *
- * Any thread. Since 0.1.
+ * The status that the call returned.
  */
 CM_MUST_USE cm_status cm_error_status(const cm_error *error);
 
 /**
- * What to do. It belongs to this error, not to its status alone: after an exchange whose request may have arrived it is
- * `CM_ADVICE_LOG_IN`, for the code is used up.
- *
- * @param error  the error; NULL gives `CM_ADVICE_NONE`
- * @return the advice
- *
- * Any thread. Since 0.1.
+ * What to do about the failure. Errors with the same status can have different advice: if an exchange may have
+ * reached the server, the advice is `CM_ADVICE_LOG_IN`, because the code is then used up.
  */
 CM_MUST_USE
 cm_advice cm_error_advice(const cm_error *error);
@@ -1247,94 +1095,78 @@ cm_advice cm_error_advice(const cm_error *error);
 /**
  * One line for the log: what happened, what the server said, and what to do.
  *
- * @param error  the error; NULL gives "no error"
- * @return the message, borrowed from the error; never NULL
- *
- * Any thread. Since 0.1.
+ * @return the message, never NULL; "no error" if the error is NULL
  */
 CM_MUST_USE const char *cm_error_message(const cm_error *error);
 
 /**
- * The HTTP status of the answer.
+ * The HTTP status of the response.
  *
- * @param error  the error; NULL gives 0
- * @return the status, 0 where there was no answer
- *
- * Any thread. Since 0.1.
+ * @return the HTTP status; 0 if there was no response
  */
 CM_MUST_USE int cm_error_http_status(const cm_error *error);
 
 /**
- * The OAuth error code of the answer or the redirect (RFC 6749, sections 4.1.2.1 and 5.2): "invalid_grant".
+ * The OAuth error code in the response or the redirect, such as "invalid_grant" (RFC 6749, sections 4.1.2.1 and
+ * 5.2).
  *
- * @param error  the error; NULL gives NULL
- * @return the code, borrowed from the error; NULL where there is none
- *
- * Any thread. Since 0.1.
+ * @return the code; NULL if there is none
  */
-CM_MUST_USE const char *cm_error_oauth_error(const cm_error *error);
+CM_MUST_USE
+const char *cm_error_oauth_error(const cm_error *error);
 
 /**
- * What the server said about it, at most 512 bytes, secrets replaced by "[redacted]". For people: never branch on it.
+ * What the server said about the error, at most 512 bytes. Secrets are replaced by "[redacted]". It is for people.
  *
- * @param error  the error; NULL gives NULL
- * @return the description, borrowed from the error; NULL where there is none
- *
- * Any thread. Since 0.1.
+ * @return the description; NULL if there is none
  */
 CM_MUST_USE
 const char *cm_error_oauth_description(const cm_error *error);
 
 /**
- * How long to wait before another try: as the server asked (Retry-After), or what is left of a session's pause.
+ * How long to wait before the next try: the server's Retry-After, or the rest of a session's pause.
  *
- * @param error  the error; NULL gives -1
- * @return seconds, at least 0, rounded up; -1 where no time is known
- *
- * Any thread. Since 0.1.
+ * @return seconds, rounded up; -1 if no time is known or the error is NULL
  */
-CM_MUST_USE
-int64_t cm_error_retry_after(const cm_error *error);
+CM_MUST_USE int64_t cm_error_retry_after(const cm_error *error);
 
 /*
- * Log: one line an event, for your own log. Without secrets, and off until asked for.
+ * Log. You need it to see what the library does: your callback receives one line for each event.
+ * The log is off until you call `cm_set_log`. No line contains a secret.
  */
 
 /**
- * Sets where the log goes, for all of this process. When it returns, the callback that was set before is no longer
- * running, and its context can be freed: hold no lock that the callback takes. In the child of a fork that was made while
- * a line was logged, the log can only be turned off.
+ * Sets the log callback of this process. When the call returns, the previous callback is no longer in use, so you
+ * can free its context. Do not hold a lock that the callback takes. Do not call this function in the callback.
  *
- * @param level     a `cm_log_level`; one that is none counts as the nearest
+ * If a thread was logging a line at the time of a `fork`, the child can turn the log off but cannot set another
+ * callback.
+ *
+ * @param level     a `cm_log_level`; for another number the nearest level counts
  * @param callback  receives the lines; NULL turns the log off
  * @param context   passed to the callback; may be NULL
- *
- * Any thread, but not from the callback. Since 0.1.
  */
 void cm_set_log(int level,
                 cm_log_callback callback,
                 void *context);
 
 /*
- * Version, and names for logs.
+ * Version. You need it for bug reports and for your own log.
+ * It gives the version of the loaded library, and the names of statuses.
  */
 
 /**
- * The version of the library that is loaded.
+ * The version of the loaded library.
  *
- * @return "0.1.0"; never NULL, never to be freed
- *
- * Any thread. Since 0.1.
+ * @return for example "0.1.0"; a constant string
  */
 CM_MUST_USE const char *cm_version(void);
 
 /**
- * A status' name, for logs.
+ * The name of a status, for logs.
  *
- * @param status  a `cm_status`; any number is allowed
- * @return "OK", "LOGIN_REQUIRED", ..., "UNKNOWN" for a number that is none; never NULL, never to be freed
- *
- * Any thread. Since 0.1.
+ * @param status  a `cm_status`, or any other number
+ * @return "OK", "LOGIN_REQUIRED", ...; "UNKNOWN" for a number that is not a status; a constant string
  */
 CM_MUST_USE const char *cm_status_name(int status);
 

@@ -7,19 +7,20 @@
  *     cm::Session session(client, cm::Store::file("/var/lib/recorder/cameramanager"));
  *     if (!session.health().logged_in()) {
  *         cm::Login login(client, "https://example.com");
- *         session.start(login.finish(browser_came_back_to(login.url())));
+ *         session.start(login.finish(open_browser_and_get_redirect(login.url())));
  *     }
  *     cm::Tokens tokens = session.tokens(); // For "Authorization: Bearer " + tokens.access_token()
  *
- * Build it with `c++ -std=c++17 program.cpp -lcmauth`. What a function does, cmauth.h says; here is what C++ adds:
+ * Build it with `c++ -std=c++17 program.cpp -lcmauth`. cmauth.h describes what each function does. C++ adds this:
  *
- * - Objects own their handle, are moved and not copied. One that was moved from can be destroyed or assigned to, and
- * nothing else. `get()` lends the handle, for functions of cmauth.h.
- * - A call that fails throws cm::Error. Setters, getters and destructors do not throw, but for std::bad_alloc.
- * - Texts go in as std::string_view, and are copied; a copy is wiped after the call. One with a NUL in it is
- *   std::invalid_argument. Texts come out as std::string_view, valid while the object they came from lives.
- * - A `const` member function may be called by many threads at once.
- * - What your callbacks throw goes nowhere: into the message of a store's failure, or into nothing.
+ * - An object owns its handle. It can be moved, but not copied. After a move, only destroy the old object or assign to
+ *   it. `get()` gives the handle for functions of cmauth.h, and the object still owns it.
+ * - A call that fails throws cm::Error. Setters, getters and destructors throw nothing, except std::bad_alloc.
+ * - Texts that you pass are std::string_view. The object copies them, and wipes its copy after the call. A text that
+ *   contains a NUL throws std::invalid_argument.
+ * - Texts that you get are std::string_view. They are valid while the object exists that gave them.
+ * - Many threads may call `const` member functions of one object at once.
+ * - An exception of a store's function becomes the message of the failure. Exceptions of other callbacks are ignored.
  */
 
 #ifndef CMAUTH_HPP
@@ -43,13 +44,13 @@ namespace cm {
 
 namespace detail {
 
-template <typename T, void (*Free)(T *)> struct Free_it {
+template <typename T, void (*Free)(T *)> struct Deleter {
     void operator()(T *handle) const noexcept { Free(handle); }
 };
 
-template <typename T, void (*Free)(T *)> using Handle = std::unique_ptr<T, Free_it<T, Free>>;
+template <typename T, void (*Free)(T *)> using Handle = std::unique_ptr<T, Deleter<T, Free>>;
 
-/* A NUL-terminated copy of a text, which may be secret: wiped at the end. */
+/* A NUL-terminated copy of a text. The destructor wipes it, because it may be secret. */
 class Text {
   public:
     explicit Text(std::string_view text) : copy_(text) {
@@ -82,16 +83,16 @@ inline std::optional<std::int64_t> optional_time(std::int64_t time) {
 
 } // namespace detail
 
-/* Why a call failed. `what()` is one line that says what happened and what to do; nothing in it is secret. */
+/* Details of a failure. `what()` is one line: what happened, and what to do. It contains no secret. */
 class Error : public std::runtime_error {
   public:
-    /* Takes the error over. */
+    /* Takes ownership of `error`. */
     Error(cm_status status, cm_error *error)
         : std::runtime_error(error ? cm_error_message(error) : cm_status_name(status)), status_(status),
           error_(error, cm_error_free) {}
     cm_status status() const noexcept { return status_; }
     cm_advice advice() const noexcept { return cm_error_advice(error_.get()); }
-    /* 0 where there was no answer. */
+    /* 0 if there was no response. */
     int http_status() const noexcept { return cm_error_http_status(error_.get()); }
     std::optional<std::string_view> oauth_error() const {
         return detail::optional_text(cm_error_oauth_error(error_.get()));
@@ -99,7 +100,7 @@ class Error : public std::runtime_error {
     std::optional<std::string_view> oauth_description() const {
         return detail::optional_text(cm_error_oauth_description(error_.get()));
     }
-    /* How long to wait before another try, where a time is known. */
+    /* How long to wait before the next try, if a time is known. */
     std::optional<std::chrono::seconds> retry_after() const {
         const std::int64_t seconds = cm_error_retry_after(error_.get());
         return seconds < 0 ? std::nullopt : std::optional<std::chrono::seconds>(seconds);
@@ -107,26 +108,26 @@ class Error : public std::runtime_error {
 
   private:
     cm_status status_;
-    std::shared_ptr<cm_error> error_; /* Shared, for an exception must be copied without throwing. */
+    std::shared_ptr<cm_error> error_; /* Shared, because copying an exception must not throw. */
 };
 
 namespace detail {
 
-/* Runs a call that gives an error, and throws it. */
+/* Runs a call, and throws its error if it fails. */
 template <typename Call> void check(Call call) {
     cm_error *error = nullptr;
     if (const cm_status status = call(&error))
         throw Error(status, error);
 }
 
-/* Runs a call that makes a handle. */
+/* Runs a call that makes a handle, and returns the handle. */
 template <typename Handle, typename Call> Handle make(Call call) {
     typename Handle::pointer made = nullptr;
     check([&](cm_error **error) { return call(&made, error); });
     return Handle(made);
 }
 
-/* What an object is made of: the handle, and how to lend it. */
+/* The base of the classes: it owns the handle. */
 template <typename T, void (*Free)(T *)> class Object {
   public:
     T *get() const noexcept { return handle_.get(); }
@@ -141,12 +142,12 @@ template <typename T, void (*Free)(T *)> class Object {
 
 } // namespace detail
 
-/* The API key, the server, and the limits. Set up once, by one thread. */
+/* The API key, the server and the limits. */
 class Config : public detail::Object<cm_config, cm_config_free> {
   public:
     Config(std::string_view client_id, std::string_view client_secret)
         : Object(Handle(cm_config_new(detail::Text(client_id), detail::Text(client_secret)))) {}
-    /* For a machine that must not hold the secret: it can begin logins. */
+    /* For a machine that must not have the secret. It can begin logins and log out. */
     static Config without_secret(std::string_view client_id) {
         return Config(Handle(cm_config_new_public(detail::Text(client_id))));
     }
@@ -174,7 +175,7 @@ class Config : public detail::Object<cm_config, cm_config_free> {
         cm_config_add_ca_file(get(), detail::Text(path));
         return *this;
     }
-    /* std::nullopt: from the environment; "": none. */
+    /* std::nullopt: from the environment; "": no proxy. */
     Config &set_proxy(std::optional<std::string_view> url) {
         if (url)
             cm_config_set_proxy(get(), detail::Text(*url));
@@ -199,10 +200,10 @@ class Config : public detail::Object<cm_config, cm_config_free> {
     explicit Config(Handle handle) noexcept : Object(std::move(handle)) {}
 };
 
-/* What the server gave, and until when. Immutable; a refresh gives new ones. */
+/* The tokens of a user, and when they expire. They never change: a refresh makes new ones. */
 class Tokens : public detail::Object<cm_tokens, cm_tokens_free> {
   public:
-    /* Takes over tokens from a function of cmauth.h. */
+    /* Takes ownership of tokens from a function of cmauth.h. */
     explicit Tokens(cm_tokens *tokens) noexcept : Object(Handle(tokens)) {}
     static Tokens from_json(std::string_view json) {
         const detail::Text text(json);
@@ -217,12 +218,12 @@ class Tokens : public detail::Object<cm_tokens, cm_tokens_free> {
     std::optional<std::string_view> scope() const { return detail::optional_text(cm_tokens_scope(get())); }
     /* Unix seconds; std::nullopt: never. */
     std::optional<std::int64_t> expires_at() const { return detail::optional_time(cm_tokens_expires_at(get())); }
-    /* What is left now, at least 0; std::nullopt: it never ends. */
+    /* How long the access token is still valid, at least 0; std::nullopt: it never expires. */
     std::optional<std::chrono::seconds> expires_in() const {
         const auto seconds = detail::optional_time(cm_tokens_expires_in(get()));
         return seconds ? std::optional<std::chrono::seconds>(*seconds) : std::nullopt;
     }
-    /* Secret, and valid while the tokens live. */
+    /* Secret. Valid while the tokens exist. */
     std::string_view to_json() const { return cm_tokens_to_json(get()); }
 
   private:
@@ -232,7 +233,7 @@ class Tokens : public detail::Object<cm_tokens, cm_tokens_free> {
     friend class Session;
 };
 
-/* A config made usable: the three calls. Shared by every thread. */
+/* Sends requests for one API key: exchanges a code, refreshes, logs out. All threads can share it. */
 class Client : public detail::Object<cm_client, cm_client_free> {
   public:
     explicit Client(const Config &config)
@@ -251,27 +252,27 @@ class Client : public detail::Object<cm_client, cm_client_free> {
         const detail::Text text(access_token);
         detail::check([&](auto error) { return cm_logout(get(), text, error); });
     }
-    /* From any thread: ends the calls under way, and every later one. */
+    /* Ends calls in progress within 100 ms, and later calls at once. */
     void cancel() const noexcept { cm_client_cancel(get()); }
 };
 
-/* One login under way. */
+/* One login of a user. */
 class Login : public detail::Object<cm_login, cm_login_free> {
   public:
     Login(const Client &client, std::string_view redirect_uri) : Object(begin(client, redirect_uri)) {}
-    /* A login that comes back to this machine: open its url(), then wait(). */
+    /* A login whose redirect this machine receives: open its url(), then call wait(). */
     static Login listen(const Client &client, int port = 0) {
         return Login(detail::make<Handle>(
             [&](auto out, auto error) { return cm_login_listen(client.get(), port, out, error); }));
     }
-    /* One that another process or machine began. */
+    /* A login that another process or machine began. */
     static Login from_json(const Client &client, std::string_view json) {
         const detail::Text text(json);
         return Login(detail::make<Handle>(
             [&](auto out, auto error) { return cm_login_from_json(client.get(), text, out, error); }));
     }
     std::string_view url() const { return cm_login_url(get()); }
-    /* Secret, and valid while the login lives. */
+    /* Secret. Valid while the login exists. */
     std::string_view to_json() const { return cm_login_to_json(get()); }
     bool is_redirect(std::string_view url) const { return cm_login_is_redirect(get(), detail::Text(url)) == 1; }
     Tokens finish(std::string_view redirected_url) const {
@@ -279,14 +280,14 @@ class Login : public detail::Object<cm_login, cm_login_free> {
         return Tokens(detail::make<Tokens::Handle>(
             [&](auto out, auto error) { return cm_login_finish(get(), text, out, error); }));
     }
-    /* For a login that listens: until the browser comes back. */
+    /* Waits for the browser and finishes a login that listens. */
     Tokens wait(std::chrono::milliseconds timeout) const {
         return Tokens(detail::make<Tokens::Handle>(
             [&](auto out, auto error) { return cm_login_wait(get(), timeout.count(), out, error); }));
     }
-    /* From any thread: ends the wait. */
+    /* Ends wait() within 100 ms. Another thread calls it. */
     void cancel() const noexcept { cm_login_cancel(get()); }
-    /* The words on the page that the browser shows in the end. */
+    /* The text that the browser shows after a successful wait(). */
     const Login &set_message(std::string_view text) const {
         cm_login_set_message(get(), detail::Text(text));
         return *this;
@@ -300,36 +301,36 @@ class Login : public detail::Object<cm_login, cm_login_free> {
     }
 };
 
-/* A store of your own, to derive from; see cm_store_callbacks for the rules. What a function throws becomes the message
- * of the session's error, tokens in it hidden. */
+/* The base class of a store of your own. cm_store_callbacks has the rules. If a function throws, the message of the
+ * exception becomes the message of the session's error; tokens in it are hidden. */
 class CustomStore {
   public:
     virtual ~CustomStore() = default;
     virtual std::optional<std::string> load() = 0;
-    /* false: what is kept is as new or newer. */
+    /* Returns false if the stored generation is not smaller. */
     virtual bool save(std::string_view record, std::uint64_t generation) = 0;
     virtual bool clear(std::uint64_t generation) = 0;
-    /* Does not wait; false: somebody else has it. */
+    /* Does not wait. Returns false if another holder has the lock. */
     virtual bool try_lock(std::chrono::milliseconds hold) = 0;
-    /* From the thread of its try_lock. */
+    /* Called on the thread of the try_lock. */
     virtual void unlock() = 0;
-    /* The generation of the last save or clear, if the store keeps it; asked for with each load. */
+    /* The generation of the last save or clear, if the store tracks generations. Called after each load. */
     virtual std::uint64_t generation() { return 0; }
 };
 
-/* Where a session's tokens outlive the process. */
+/* Keeps the tokens of a session when the process ends. */
 class Store : public detail::Object<cm_store, cm_store_free> {
   public:
     static Store memory() { return Store(Handle(cm_store_memory())); }
     static Store file(std::string_view path) { return Store(Handle(cm_store_file(detail::Text(path)))); }
-    /* The store lives until the last session that uses it is gone. */
+    /* `store` exists at least until the last session that uses it is destroyed. */
     static Store custom(std::shared_ptr<CustomStore> store) {
         static const cm_store_callbacks callbacks = {
             sizeof(cm_store_callbacks), &load, &save, &clear, &try_lock, &unlock, &destroy,
         };
         auto context = std::make_unique<std::shared_ptr<CustomStore>>(std::move(store));
         Store made(Handle(cm_store_custom(&callbacks, context.get())));
-        context.release(); /* destroy() has it now. */
+        context.release(); /* destroy() frees it. */
         return made;
     }
 
@@ -337,7 +338,7 @@ class Store : public detail::Object<cm_store, cm_store_free> {
     explicit Store(Handle handle) noexcept : Object(std::move(handle)) {}
 
     static CustomStore &of(void *context) { return **static_cast<std::shared_ptr<CustomStore> *>(context); }
-    /* No exception passes through C. */
+    /* Keeps exceptions out of C. */
     template <typename Work> static int guarded(cm_store_reply *reply, Work work) noexcept {
         try {
             return work();
@@ -378,7 +379,7 @@ class Store : public detail::Object<cm_store, cm_store_free> {
     static void destroy(void *context) noexcept { delete static_cast<std::shared_ptr<CustomStore> *>(context); }
 };
 
-/* How a session is. Immutable; holds no secret. */
+/* The state of a session at one moment. It contains no secret. */
 class Health : public detail::Object<cm_health, cm_health_free> {
   public:
     bool logged_in() const noexcept { return cm_health_logged_in(get()) == 1; }
@@ -387,7 +388,7 @@ class Health : public detail::Object<cm_health, cm_health_free> {
     std::optional<std::int64_t> expires_at() const { return detail::optional_time(cm_health_expires_at(get())); }
     std::optional<std::int64_t> next_refresh() const { return detail::optional_time(cm_health_next_refresh(get())); }
     std::uint32_t failures() const noexcept { return cm_health_failures(get()); }
-    /* The message of the last of these, where there is one. For its details: cm_health_last_error(health.get()). */
+    /* The message of the last failure, if there is one. cm_health_last_error(health.get()) has the details. */
     std::optional<std::string_view> last_error() const {
         const cm_error *error = cm_health_last_error(get());
         return error ? std::optional<std::string_view>(cm_error_message(error)) : std::nullopt;
@@ -399,11 +400,11 @@ class Health : public detail::Object<cm_health, cm_health_free> {
     friend class Session;
 };
 
-/* One logged-in user, for all threads, processes and machines that share its store. */
+/* One logged-in user. Threads, processes and machines that share the store share the user. */
 class Session {
   public:
-    /* Also opens on a store whose content is damaged, or of another API key or server: health() says what is wrong,
-     * every other call throws it (CM_STATUS_STORE, CM_ADVICE_FIX), and forget() gives it up. */
+    /* Also succeeds if the content of the store is damaged or belongs to another API key or server. Then health() has
+     * the reason, the other calls throw it (CM_STATUS_STORE, CM_ADVICE_FIX), and forget() clears the store. */
     Session(const Client &client, const Store &store)
         : on_change_(std::make_unique<OnChange>()), handle_(detail::make<Handle>([&](auto out, auto error) {
               return cm_session_open(client.get(), store.get(), out, error);
@@ -412,18 +413,17 @@ class Session {
     void start(const Tokens &tokens) const {
         detail::check([&](auto error) { return cm_session_start(get(), tokens.get(), error); });
     }
-    /* After a failure of the server, later calls throw the same error at once until its retry_after() has passed. */
+    /* After a failure of the server, calls throw the same error at once until its retry_after() has passed. */
     Tokens tokens() const {
         return Tokens(
             detail::make<Tokens::Handle>([&](auto out, auto error) { return cm_session_tokens(get(), out, error); }));
     }
-    /* Throws CM_STATUS_TOKEN_REJECTED with a retry_after() for young tokens that came after others that were rejected.
-     */
+    /* Throws CM_STATUS_TOKEN_REJECTED with a retry_after() if the tokens are too young to be refreshed again. */
     Tokens rejected(const Tokens &tokens) const {
         return Tokens(detail::make<Tokens::Handle>(
             [&](auto out, auto error) { return cm_session_rejected(get(), tokens.get(), out, error); }));
     }
-    /* true: the server confirmed it; false: it was gone already. Throws where the server could not be told. */
+    /* true: the server confirmed it; false: the login had already ended. Throws if the server could not be told. */
     bool logout() const {
         cm_error *error = nullptr;
         const cm_status status = cm_session_logout(get(), &error);
@@ -435,8 +435,8 @@ class Session {
     void forget() const {
         detail::check([&](auto error) { return cm_session_forget(get(), error); });
     }
-    /* Set it once, before other threads use the session. It is called on any thread that is in a call of the session.
-     * The generation is another number after each change. */
+    /* Set the callback once, before other threads use the session. It is called on a thread that is in a call of the
+     * session. The generation is a different number after each change. */
     void on_change(std::function<void(std::uint64_t generation)> callback) {
         cm_session_on_change(get(), nullptr, nullptr);
         *on_change_ = std::move(callback);
@@ -456,14 +456,15 @@ class Session {
     static void changed(void *context, std::uint64_t generation) noexcept {
         try {
             (*static_cast<OnChange *>(context))(generation);
-        } catch (...) { /* No exception passes through C. */
+        } catch (...) { /* Keeps exceptions out of C. */
         }
     }
-    std::unique_ptr<OnChange> on_change_; /* Outlives the handle below, and stays in place when the session is moved. */
+    std::unique_ptr<OnChange>
+        on_change_; /* Destroyed after the handle below. Keeps its address when the session is moved. */
     Handle handle_;
 };
 
-/* Sets where the log goes, for all of this process; an empty function turns it off. See cm_set_log. */
+/* Sets the log callback of this process. An empty function turns the log off. See cm_set_log. */
 inline void set_log(cm_log_level level, std::function<void(cm_log_level level, std::string_view line)> callback) {
     using Callback = std::function<void(cm_log_level, std::string_view)>;
     static std::mutex guard;
@@ -472,17 +473,17 @@ inline void set_log(cm_log_level level, std::function<void(cm_log_level level, s
         static void call(void *context, cm_log_level level, const char *line) noexcept {
             try {
                 (*static_cast<Callback *>(context))(level, line);
-            } catch (...) { /* No exception passes through C. */
+            } catch (...) { /* Keeps exceptions out of C. */
             }
         }
     };
     const std::lock_guard<std::mutex> lock(guard);
     auto next = callback ? std::make_unique<Callback>(std::move(callback)) : nullptr;
     cm_set_log(level, next ? &Thunk::call : nullptr, next.get());
-    current = std::move(next); /* The one before is not running any more. */
+    current = std::move(next); /* The previous callback is no longer in use. */
 }
 
-/* The version of the library that runs: "0.1.0". */
+/* The version of the loaded library, such as "0.1.0". */
 inline std::string_view version() {
     return cm_version();
 }

@@ -1,4 +1,4 @@
-//! Gives `libcmauth.so` its SONAME, and lays the link of that name beside it, so that programs linked with `-lcmauth`
+//! Gives `libcmauth.so` its SONAME, and makes a link of that name, so that programs linked with `-lcmauth`
 //! run from the build folder. Gives `cmauth.dll` its version.
 
 use std::env;
@@ -15,7 +15,7 @@ fn main() {
         return;
     }
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{SONAME}");
-    // A look-up thread can outlive its call: the code must stay where it is when a plugin host closes the library.
+    // A name look-up can outlive its call, so the code must stay loaded when a plugin host closes the library.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
 
     #[cfg(unix)]
@@ -34,7 +34,7 @@ fn main() {
 /// The version that Windows shows in a file's properties, as a resource that mingw's windres compiles.
 fn windows_version() {
     if env::var("CARGO_CFG_TARGET_ENV").as_deref() != Ok("gnu") {
-        println!("cargo:warning=cmauth.dll gets no version resource: only mingw's windres is known here");
+        println!("cargo:warning=cmauth.dll gets no version resource: this build script needs mingw's windres");
         return;
     }
     let part = |name: &str| env::var(format!("CARGO_PKG_VERSION_{name}")).unwrap_or_default();

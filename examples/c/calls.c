@@ -1,12 +1,15 @@
-/* The three calls without a session, tokens as JSON, and everything that an error says. For the sandbox, which it finds
- * by CMAUTH_BASE_URL and CMAUTH_CA_FILE; the key is CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. */
+/* Exchanges a code, refreshes and logs out without a session, saves tokens as JSON, and prints the details of an error.
+ *
+ * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the
+ * sandbox.
+ */
 
 #include <cmauth.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What to do about an error, and what to write into the log. */
+/* Logs an error, and what the program should do about it. */
 static int give_up(cm_error *error) {
     fprintf(stderr, "%s: %s\n", cm_status_name(cm_error_status(error)), cm_error_message(error));
     if (cm_error_http_status(error) != 0)
@@ -19,14 +22,14 @@ static int give_up(cm_error *error) {
         fprintf(stderr, "  -> show the login page\n");
         break;
     case CM_ADVICE_REFRESH:
-        fprintf(stderr, "  -> refresh, then do it again\n");
+        fprintf(stderr, "  -> refresh, then make the call again\n");
         break;
     case CM_ADVICE_RETRY:
         fprintf(stderr, "  -> try again in %lld s\n",
                 (long long)(cm_error_retry_after(error) < 0 ? 60 : cm_error_retry_after(error)));
         break;
     default:
-        fprintf(stderr, "  -> tell somebody\n");
+        fprintf(stderr, "  -> ask somebody to correct it\n");
     }
     cm_error_free(error);
     return 1;
@@ -45,11 +48,11 @@ int main(void) {
     if (status)
         return give_up(error);
 
-    /* A code that is no good: the error says what the server said, without the code. */
+    /* This code is invalid. The error has the words of the server, but not the code. */
     if (cm_exchange_code(client, "NoCode", "https://example.com", &tokens, &error))
         give_up(error);
 
-    /* A login, whose redirect a browser inside the product brings. */
+    /* A login in a browser inside the product. */
     char address[4096];
     if (cm_login_new(client, "https://example.com", &login, &error))
         return give_up(error);
@@ -58,14 +61,14 @@ int main(void) {
     do {
         if (fgets(address, sizeof address, stdin) == NULL)
             return 1;
-    } while (!cm_login_is_redirect(login, address)); /* Some page on the way. */
+    } while (!cm_login_is_redirect(login, address)); /* Another page before the redirect. */
     if (cm_login_finish(login, address, &tokens, &error))
         return give_up(error);
     cm_login_free(login);
     printf("logged in: %s, scope %s, ends at %lld\n", cm_tokens_token_type(tokens),
-           cm_tokens_scope(tokens) ? cm_tokens_scope(tokens) : "not said", (long long)cm_tokens_expires_at(tokens));
+           cm_tokens_scope(tokens) ? cm_tokens_scope(tokens) : "unknown", (long long)cm_tokens_expires_at(tokens));
 
-    /* Kept by the program itself, as secret as the tokens are. */
+    /* The program saves this JSON itself, and protects it like the tokens. */
     if (cm_tokens_from_json(cm_tokens_to_json(tokens), &kept, &error))
         return give_up(error);
     cm_tokens_free(tokens);

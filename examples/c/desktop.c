@@ -1,6 +1,10 @@
-/* The login of a desktop program: the browser comes back to a port of this machine, where the program waits for it. And
- * the login of a workstation that must not hold the API key's secret: it shows the page, the recorder finishes. The key
- * is CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET; for the sandbox, CMAUTH_BASE_URL and CMAUTH_CA_FILE. */
+/* Two logins. In the first, a desktop program receives the redirect on a port of its machine. In the second, a
+ * workstation without the secret of the API key shows the login page, and a recorder with the secret finishes the
+ * login.
+ *
+ * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the
+ * sandbox.
+ */
 
 #include <cmauth.h>
 #include <stdio.h>
@@ -18,17 +22,17 @@ static cm_client *client_from(cm_config *config) {
     return client;
 }
 
-/* Another thread, a "Cancel" button, may call cm_login_cancel(login) meanwhile. */
+/* During cm_login_wait, another thread may call cm_login_cancel(login), for example for a "Cancel" button. */
 static cm_tokens *log_in_here(const cm_client *client) {
     cm_login *login = NULL;
     cm_tokens *tokens = NULL;
     cm_error *error = NULL;
     if (cm_login_listen(client, 0, &login, &error) == CM_STATUS_OK) {
         cm_login_set_message(login, "The recorder is connected.\nYou can close this page.");
-        printf("open %s\n", cm_login_url(login)); /* Or by xdg-open, ShellExecute, ... */
+        printf("open %s\n", cm_login_url(login)); /* Or call xdg-open, ShellExecute, ... */
         fflush(stdout);
         if (cm_login_wait(login, 5 * 60 * 1000, &tokens, &error) == CM_STATUS_TIMEOUT)
-            cm_login_cancel(login); /* Nobody came. */
+            cm_login_cancel(login); /* The browser did not return. */
     }
     if (error != NULL)
         fprintf(stderr, "%s\n", cm_error_message(error));
@@ -45,7 +49,7 @@ static cm_tokens *log_in_from_workstation(const cm_client *workstation, const cm
     if (cm_login_new(workstation, "https://example.com", &shown, &error) == CM_STATUS_OK) {
         printf("open %s\n", cm_login_url(shown));
         fflush(stdout);
-        /* Both texts go to the recorder, over a connection that is as safe as one for a password. */
+        /* The workstation sends both texts to the recorder, over a connection that protects passwords. */
         if (fgets(redirected, sizeof redirected, stdin) != NULL &&
             cm_login_from_json(recorder, cm_login_to_json(shown), &login, &error) == CM_STATUS_OK)
             (void)!cm_login_finish(login, redirected, &tokens, &error);

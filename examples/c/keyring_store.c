@@ -1,13 +1,13 @@
-/* A store of one's own for libcmauth: sessions in the keyring of the desktop, by libsecret. Copy it into your product
- * and change what you need.
+/* A custom store for libcmauth: it keeps a session in the keyring of the desktop, with libsecret. Copy it into your
+ * product and change what you need.
  *
- * The keyring keeps the record encrypted while nobody is logged in at the desktop. It has neither locks nor
- * generations; the lock is on a file, ends with its holder, and cannot expire, so no generation is needed.
+ * The keyring encrypts the record while nobody is logged in at the desktop. A keyring has no locks, so this store locks
+ * a file. Such a lock ends with its holder and cannot expire, so the store need not track generations.
  *
- * It is a record lock (fcntl), which belongs to the process: a forked child does not inherit it. Such a lock does not
- * exclude other threads of the process, and closing any descriptor of the file releases it. So a list has the lock
- * files of the process, which stay open, and who holds each. No mutex guards the list, for a forked child could find it
- * locked. */
+ * The lock is a record lock (fcntl). It belongs to the process: a forked child does not inherit it, it does not exclude
+ * other threads of the process, and closing any descriptor of the file releases it. Therefore a list contains the lock
+ * files of the process and their holders, and the files stay open. No mutex protects the list, because a forked child
+ * could find the mutex locked. */
 
 #include "keyring_store.h"
 
@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What Python's keyring calls its items, so that both find, and replace, the same one. */
+/* The schema of Python's keyring package, so that both find and replace the same item. */
 static const SecretSchema schema = {
     .name = "org.freedesktop.Secret.Generic",
     .flags = SECRET_SCHEMA_DONT_MATCH_NAME,
@@ -34,16 +34,16 @@ struct lock_file {
     dev_t device;
     ino_t inode;
     int descriptor;
-    pid_t holder; /* The process of which a thread holds the lock; in a forked child it may be the parent. Else 0. */
+    pid_t holder; /* The process whose thread holds the lock, or 0. In a forked child it may be the parent. */
     struct lock_file *next;
 };
 
-/* Grows at its head, and never shrinks. */
+/* New lock files are added at the head. None is removed. */
 static struct lock_file *lock_files;
 
 struct keyring_store {
     char *service, *user, *lock_file;
-    struct lock_file *held; /* While the lock is held: by one caller, so nobody else touches this. */
+    struct lock_file *held; /* Set while the lock is held. Only its holder uses it. */
 };
 
 static int failed(cm_store_reply *reply, const char *what, const char *why) {
@@ -84,7 +84,7 @@ static int keyring_clear(void *context, uint64_t generation, cm_store_reply *rep
     struct keyring_store *store = context;
     GError *error = NULL;
     (void)generation;
-    /* What is not there is cleared, too. */
+    /* Clearing a missing item succeeds. */
     secret_password_clear_sync(&schema, NULL, &error, "service", store->service, "username", store->user, NULL);
     return error ? keyring_failed(reply, error) : CM_STORE_RESULT_OK;
 }
@@ -95,7 +95,7 @@ static struct lock_file *find(struct lock_file *from, const struct stat *status)
     return from;
 }
 
-/* The lock file at `path`, opened if it is not open already. NULL: errno says why. */
+/* The lock file at `path`, opened if it is not open yet. NULL after a failure, with errno set. */
 static struct lock_file *open_lock_file(const char *path) {
     struct stat status;
     struct lock_file *found = NULL;
@@ -115,7 +115,7 @@ static struct lock_file *open_lock_file(const char *path) {
     made->inode = status.st_ino;
     made->next = __atomic_load_n(&lock_files, __ATOMIC_ACQUIRE);
     do {
-        /* Another thread was faster: this descriptor stays open, for to close it might release the lock. */
+        /* Another thread was faster. This descriptor stays open, because closing it might release the lock. */
         found = find(made->next, &status);
         if (found != NULL) {
             free(made);
@@ -148,7 +148,7 @@ static int keyring_try_lock(void *context, int64_t hold_ms, cm_store_reply *repl
         return why == EACCES || why == EAGAIN || why == EINTR ? CM_STORE_RESULT_BUSY
                                                               : failed(reply, store->lock_file, strerror(why));
     }
-    /* If somebody replaced the file meanwhile, others lock the new one: the next try finds it. */
+    /* If the file was replaced meanwhile, others lock the new file. The next try finds it. */
     struct stat status;
     if (stat(store->lock_file, &status) != 0 || find(file, &status) != file) {
         unlock_file(file);
@@ -162,7 +162,7 @@ static void keyring_unlock(void *context) {
     struct keyring_store *store = context;
     struct lock_file *file = store->held;
     store->held = NULL;
-    /* A forked child has a copy of its parent's, which holds nothing. */
+    /* In a forked child this may be the lock of the parent: do not release it. */
     if (file != NULL && __atomic_load_n(&file->holder, __ATOMIC_ACQUIRE) == getpid())
         unlock_file(file);
 }

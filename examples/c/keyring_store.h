@@ -1,17 +1,20 @@
-/* A store in the keyring for cm_session_open: what a desktop program, or a service with a keyring of its own, uses in
- * place of a file. Needs libsecret. */
+/* A store in the keyring, for cm_session_open. A desktop program, or a service with its own keyring, uses it in place
+ * of a file. Needs libsecret. */
 
 #ifndef KEYRING_STORE_H
 #define KEYRING_STORE_H
 
 #include <cmauth.h>
 
-/* A store under `service` and `user` in the keyring (GNOME Keyring, KWallet, KeePassXC: whoever answers for
- * org.freedesktop.secrets). A keyring has no locks, so `lock_file` keeps other threads and processes away: a file in a
- * folder of the user's own, the same for all who share the session. Programs in Python share it by
- * cmauth.KeyringStore(service, user, lock_file). An absolute path, unless the working directory stays; no other code of
- * the process may open and close the file, which would release the lock. NULL: no memory. Free it with cm_store_free.
- */
+/* Makes a store that uses the item `service`, `user` of the keyring. The keyring can be GNOME Keyring, KWallet,
+ * KeePassXC or another program that implements org.freedesktop.secrets.
+ *
+ * `lock_file` is a file in a folder that only the user can write. All programs that share the session use the same
+ * file; a program in Python calls cmauth.KeyringStore(service, user, lock_file). Give an absolute path, unless the
+ * working directory never changes. No other code of the process may open and close the file: that would release the
+ * lock.
+ *
+ * Returns NULL if there is no memory. Free the store with cm_store_free. */
 cm_store *keyring_store_new(const char *service, const char *user, const char *lock_file);
 
 #endif

@@ -1,10 +1,10 @@
-/* The CameraManager login in C: log in, refresh, log out.
+/* The CameraManager login in C: logs in, refreshes and logs out.
  *
  *     cc login.c -lcmauth -o login
  *     CMAUTH_CLIENT_ID=... CMAUTH_CLIENT_SECRET=... ./login
  *
- * Also read from the environment: CMAUTH_BASE_URL (default: the real server), CMAUTH_REDIRECT_URI (default:
- * https://example.com), CMAUTH_CA_FILE (a PEM file to trust in place of the system's certificates).
+ * Optional: CMAUTH_BASE_URL (default: the real server), CMAUTH_REDIRECT_URI (default: https://example.com),
+ * CMAUTH_CA_FILE (a PEM file to trust in place of the system's certificates).
  */
 
 #include <cmauth.h>
@@ -18,7 +18,7 @@ static const char *from_environment(const char *name, const char *otherwise) {
     return value && *value ? value : otherwise;
 }
 
-/* Enough of a token to tell it from another, and no more. */
+/* Prints only the first characters of a token, to recognize it. */
 static void print_masked(const char *name, const char *token) {
     if (token)
         printf("  %s: %.4s... (%zu characters)\n", name, token, strlen(token));
@@ -30,7 +30,7 @@ static void print_tokens(const cm_tokens *tokens) {
     print_masked("access token", cm_tokens_access_token(tokens));
     print_masked("refresh token", cm_tokens_refresh_token(tokens));
     const char *scope = cm_tokens_scope(tokens);
-    printf("  scope: %s, seconds left: %lld\n", scope ? scope : "not said", (long long)cm_tokens_expires_in(tokens));
+    printf("  scope: %s, seconds left: %lld\n", scope ? scope : "unknown", (long long)cm_tokens_expires_in(tokens));
 }
 
 int main(void) {

@@ -1,9 +1,9 @@
-/* A store of one's own for libcmauth: sessions in Redis, by hiredis. Copy it into your product and change what you
- * need: a password, TLS, a pool of connections.
+/* A custom store for libcmauth: it keeps a session in Redis, with hiredis. Copy it into your product and change what
+ * you need: a password, TLS, a pool of connections.
  *
- * The lock is a key that expires, so that it ends with its holder. A holder that slept through its end does no harm:
- * what it saves has a generation that is not newer than what is there, and is refused by Redis itself; and each time
- * that the lock is taken has a token of its own, so that a late unlock releases no other session's lock. */
+ * The lock is a key that expires, so it is released even if its holder dies. A holder whose lock has expired does no
+ * harm: Redis rejects its save, because the generation is not larger than the stored one. Each acquisition of the lock
+ * has its own token, so a late unlock does not release the lock of another session. */
 
 #include "redis_store.h"
 
@@ -14,8 +14,8 @@
 #include <string.h>
 #include <sys/time.h>
 
-/* Keeps a record (ARGV 1) of a generation (ARGV 2), or none (""); 0: what is there is newer. The same once more is no
- * failure, for the answer to the first time can be lost. */
+/* Saves a record (ARGV 1, "" to clear) with its generation (ARGV 2). Returns 0 if the stored generation is not smaller.
+ * Saving the same record with the same generation again succeeds, because the first response can be lost. */
 static const char SAVE[] = "local there = redis.call('HGET', KEYS[1], 'generation')\n"
                            "local record = redis.call('HGET', KEYS[1], 'record') or ''\n"
                            "if there and tonumber(there) == tonumber(ARGV[2]) and record == ARGV[1] then return 1 end\n"
@@ -23,25 +23,25 @@ static const char SAVE[] = "local there = redis.call('HGET', KEYS[1], 'generatio
                            "redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])\n"
                            "return 1";
 
-/* Gives the lock back, if it still has this token. */
+/* Releases the lock if it still has this token. */
 static const char UNLOCK[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end\n"
                              "return 0";
 
-/* A lock that a thread took. Sessions that share a store take it one after the other, but the first may give it back
- * late. */
+/* A lock that a thread took. Sessions that share a store take the lock one after the other, but the first one may
+ * release it late. */
 struct taken {
     pthread_t thread;
-    char token[33]; /* What the lock's key has as its value. */
+    char token[33]; /* The value of the lock's key. */
     struct taken *next;
 };
 
 struct redis_store {
-    pthread_mutex_t guard; /* For the connection, which is for one thread at a time, and for the list. */
+    pthread_mutex_t guard; /* Protects the connection and the list. */
     redisContext *connection;
     char *host;
     int port;
     char *key, *lock_key;
-    struct taken *taken; /* The last one first. */
+    struct taken *taken; /* A list with the newest first. */
 };
 
 static redisReply *once(struct redis_store *store, int argc, const char **argv) {
@@ -56,7 +56,8 @@ static redisReply *once(struct redis_store *store, int argc, const char **argv) 
     return redisCommandArgv(store->connection, argc, argv, NULL);
 }
 
-/* Runs a command; again on a new connection, if the old one was lost. NULL: it failed, and the reply says why. */
+/* Runs a command. If the connection was lost, runs it again on a new one. Returns NULL after a failure, and sets the
+ * message of `reply`. */
 static redisReply *command(struct redis_store *store, cm_store_reply *reply, int argc, const char **argv) {
     char why[256];
     redisReply *answer = once(store, argc, argv);
@@ -79,7 +80,7 @@ static int redis_load(void *context, cm_store_reply *reply) {
     pthread_mutex_unlock(&store->guard);
     if (answer == NULL)
         return CM_STORE_RESULT_FAILED;
-    /* A session that was cleared has left its generation and an empty record. */
+    /* After a clear there is a generation and an empty record. */
     const redisReply *record = answer->element[0], *generation = answer->element[1];
     if (record->type == REDIS_REPLY_STRING && record->len > 0)
         cm_store_reply_set_record(reply, record->str);
@@ -108,7 +109,7 @@ static int redis_clear(void *context, uint64_t generation, cm_store_reply *reply
     return redis_save(context, "", generation, reply);
 }
 
-/* A token that no other lock has. */
+/* Makes a random token. */
 static int make_token(char token[33]) {
     unsigned char random[16];
     FILE *source = fopen("/dev/urandom", "rb");
@@ -135,7 +136,7 @@ static int redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply)
     const char *argv[] = {"SET", store->lock_key, taken->token, "NX", "PX", milliseconds};
     pthread_mutex_lock(&store->guard);
     redisReply *answer = command(store, reply, 6, argv);
-    int locked = answer != NULL && answer->type == REDIS_REPLY_STATUS; /* "OK", or nil where somebody else has it. */
+    int locked = answer != NULL && answer->type == REDIS_REPLY_STATUS; /* "OK", or nil if another holder has it. */
     if (locked) {
         taken->next = store->taken;
         store->taken = taken;
@@ -158,7 +159,7 @@ static void redis_unlock(void *context) {
     if (taken != NULL) {
         *place = taken->next;
         const char *argv[] = {"EVAL", UNLOCK, "1", store->lock_key, taken->token};
-        /* If it cannot be given back, it expires. */
+        /* If this fails, the lock expires. */
         freeReplyObject(command(store, NULL, 5, argv));
         free(taken);
     }

@@ -1,13 +1,14 @@
-/* A store in Redis for cm_session_open, for several machines that share a user. Needs hiredis. */
+/* A store in Redis, for cm_session_open. It lets several machines share a user. Needs hiredis. */
 
 #ifndef REDIS_STORE_H
 #define REDIS_STORE_H
 
 #include <cmauth.h>
 
-/* A store under `key` (a hash with the session; the lock is at `key` + ":lock", as in Python's cmauth.RedisStore) of
- * the Redis at `host` and `port`. Connects when it is first needed, and again when the connection is lost. NULL: no
- * memory. Free it with cm_store_free. */
+/* Makes a store in the Redis at `host` and `port`. The session is a hash at `key`, and the lock is at `key` + ":lock",
+ * as in Python's cmauth.RedisStore. The store connects at its first use, and again after the connection was lost.
+ *
+ * Returns NULL if there is no memory. Free the store with cm_store_free. */
 cm_store *redis_store_new(const char *host, int port, const char *key);
 
 #endif

@@ -1,6 +1,7 @@
-/* A recorder's session: kept in a file, used by threads, told of changes. For the sandbox, which it finds by
- * CMAUTH_BASE_URL and CMAUTH_CA_FILE; the key is CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET; the file is CMAUTH_SESSION,
- * or none. */
+/* A session of a recorder, with its tokens in a file and a callback for changes.
+ *
+ * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET, and the path of the file from CMAUTH_SESSION.
+ * Without it, the session is in memory. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the sandbox. */
 
 #include <cmauth.h>
 #include <stdio.h>
@@ -8,7 +9,7 @@
 
 static void reconnect_streams(void *context, uint64_t generation) {
     (void)context;
-    printf("the tokens are others now (%llu)\n", (unsigned long long)generation);
+    printf("the tokens have changed (%llu)\n", (unsigned long long)generation);
 }
 
 static int give_up(cm_error *error) {
@@ -17,7 +18,7 @@ static int give_up(cm_error *error) {
     return 1;
 }
 
-/* For the product's own status page. */
+/* For a status page of the product. */
 static void show_health(const cm_session *session) {
     cm_health *health = NULL;
     if (cm_session_health(session, &health))
@@ -44,16 +45,16 @@ int main(void) {
     if (status)
         return give_up(error);
 
-    /* With the login of the last run, where there is a file. */
+    /* If there is a file, the login of the last run is in it. */
     const char *file = getenv("CMAUTH_SESSION");
     cm_store *store = file ? cm_store_file(file) : cm_store_memory();
     status = cm_session_open(client, store, &session, &error);
-    cm_store_free(store); /* The session keeps it. */
+    cm_store_free(store); /* The session keeps it alive. */
     if (status)
         return give_up(error);
     cm_session_on_change(session, reconnect_streams, NULL);
 
-    /* Before each request to the API. Without a login: show the page. */
+    /* Before each request to the API. If nobody is logged in, show the login page. */
     status = cm_session_tokens(session, &tokens, &error);
     if (status == CM_STATUS_LOGIN_REQUIRED) {
         char address[4096];
@@ -69,13 +70,13 @@ int main(void) {
         if (cm_session_start(session, tokens, &error))
             return give_up(error);
     } else if (status) {
-        /* The file is damaged, or of another API key or server. */
+        /* The file is damaged, or belongs to another API key or server. */
         if (status == CM_STATUS_STORE && cm_error_advice(error) == CM_ADVICE_FIX)
-            fprintf(stderr, "somebody must look at %s; cm_session_forget gives it up\n", file ? file : "the store");
+            fprintf(stderr, "check %s; cm_session_forget clears it\n", file ? file : "the store");
         return give_up(error);
     }
 
-    /* The API answered 401: others, once for all threads. */
+    /* The API answered 401: get other tokens. One refresh serves all threads. */
     if (cm_session_rejected(session, tokens, &fresh, &error))
         return give_up(error);
     cm_tokens_free(tokens);
@@ -91,7 +92,7 @@ int main(void) {
     } else {
         fprintf(stderr, "the server could not be told: %s\n", cm_error_message(error));
         cm_error_free(error);
-        if (cm_session_forget(session, &error)) /* Here at least. */
+        if (cm_session_forget(session, &error)) /* Log out on this machine at least. */
             return give_up(error);
     }
     cm_session_free(session);

@@ -1,4 +1,4 @@
-/* Every setting of a client, a log, and how a program that must stop ends its calls. Sends nothing. */
+/* Uses every setting of a client and the log, and cancels a client. Sends nothing. */
 
 #include <cmauth.h>
 #include <stdio.h>
@@ -13,15 +13,15 @@ int main(void) {
     cm_set_log(CM_LOG_LEVEL_INFO, to_our_log, stderr);
 
     cm_config *config = cm_config_new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
-    cm_config_set_base_url(config, "http://127.0.0.1:1"); /* A test server; leave it out for the real one. */
+    cm_config_set_base_url(config, "http://127.0.0.1:1"); /* A test server. Without this line: the real one. */
     cm_config_set_scope(config, "read");
     cm_config_set_timeout_ms(config, 20000);
     cm_config_set_connect_timeout_ms(config, 5000);
-    cm_config_set_proxy(config, ""); /* None, whatever the environment says. */
+    cm_config_set_proxy(config, ""); /* No proxy, also if the environment names one. */
     cm_config_set_user_agent(config, "Recorder/4.2");
     cm_config_set_max_retries(config, 1);
     cm_config_set_params_in_body(config, 1);
-    /* A site with certificates of its own: beside the system's, or in their place. */
+    /* Certificates of a private network: beside those of the system, or in their place. */
     const char *site_ca = NULL, *only_ca = NULL;
     if (site_ca)
         cm_config_add_ca_file(config, site_ca);
@@ -30,7 +30,7 @@ int main(void) {
 
     cm_client *client = NULL;
     cm_error *error = NULL;
-    cm_status status = cm_client_new(config, &client, &error); /* Reports a bad setting, by its name. */
+    cm_status status = cm_client_new(config, &client, &error); /* Reports a bad setting by its name. */
     cm_config_free(config);                                    /* The client has a copy. */
     if (status != CM_STATUS_OK) {
         fprintf(stderr, "%s\n", cm_error_message(error));
@@ -38,7 +38,7 @@ int main(void) {
         return 1;
     }
 
-    cm_client_cancel(client); /* From any thread: calls under way end within 100 ms, later ones at once. */
+    cm_client_cancel(client); /* Ends calls in progress within 100 ms, and later calls at once. */
     cm_tokens *tokens = NULL;
     status = cm_refresh(client, "a refresh token", &tokens, NULL);
     printf("after cancel: %s\n", cm_status_name(status));

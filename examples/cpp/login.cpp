@@ -1,10 +1,10 @@
-// The CameraManager login in C++17: log in, refresh, log out.
+// The CameraManager login in C++17: logs in, refreshes and logs out.
 //
 //     c++ -std=c++17 login.cpp -lcmauth -o login
 //     CMAUTH_CLIENT_ID=... CMAUTH_CLIENT_SECRET=... ./login
 //
-// Also read from the environment: CMAUTH_BASE_URL (default: the real server), CMAUTH_REDIRECT_URI (default:
-// https://example.com), CMAUTH_CA_FILE (a PEM file to trust in place of the system's certificates).
+// Optional: CMAUTH_BASE_URL (default: the real server), CMAUTH_REDIRECT_URI (default: https://example.com),
+// CMAUTH_CA_FILE (a PEM file to trust in place of the system's certificates).
 
 #include <cmauth.hpp>
 
@@ -19,7 +19,7 @@ std::string from_environment(const char *name, const std::string &otherwise = ""
     return value && *value ? value : otherwise;
 }
 
-// Enough of a token to tell it from another, and no more.
+// Only the first characters of a token, to recognize it.
 std::string masked(std::string_view token) {
     return std::string(token.substr(0, 4)) + "... (" + std::to_string(token.size()) + " characters)";
 }
@@ -29,11 +29,11 @@ void print(const cm::Tokens &tokens) {
     const auto left = tokens.expires_in();
     std::cout << "  access token: " << masked(tokens.access_token())
               << "\n  refresh token: " << (refresh_token ? masked(*refresh_token) : "none")
-              << "\n  scope: " << tokens.scope().value_or("not said")
+              << "\n  scope: " << tokens.scope().value_or("unknown")
               << ", seconds left: " << (left ? std::to_string(left->count()) : "for ever") << "\n";
 }
 
-void story(const std::string &client_id, const std::string &client_secret) {
+void log_in_refresh_and_log_out(const std::string &client_id, const std::string &client_secret) {
     cm::Config config(client_id, client_secret);
     const std::string base_url = from_environment("CMAUTH_BASE_URL");
     const std::string ca_file = from_environment("CMAUTH_CA_FILE");
@@ -77,7 +77,7 @@ int main() {
         return 2;
     }
     try {
-        story(client_id, client_secret);
+        log_in_refresh_and_log_out(client_id, client_secret);
     } catch (const cm::Error &error) {
         std::cerr << cm_status_name(error.status()) << ": " << error.what() << "\n";
         return 1;

@@ -1,26 +1,25 @@
-//! Client: a config made usable, and the three calls. It remembers no user and no token.
-
-use std::ffi::c_char;
+//! Client. You need one for each API key; all threads of your program can share it.
+//! It makes the three requests of the guide: exchange a code, refresh, log out. It stores no user and no token.
 
 use cmauth::Client;
+use libc::c_char;
 
+use crate::call;
 use crate::config::cm_config;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::tokens::cm_tokens;
 
-/// Talks to the server for one API key. Immutable: any number of threads may use it at once.
+/// Sends requests to the server for one API key. It never changes.
 pub struct cm_client(pub(crate) Client);
 
-/// Makes a client from a copy of the settings. Reads CA files and the system's trust; sends nothing.
+/// Makes a client from a copy of the settings. Reads the CA files and the certificates that the system trusts.
+/// Sends nothing.
 ///
-/// @param config  the settings; not NULL. They can be freed at once.
-/// @param client  receives the client; not NULL
-/// @param error   receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT` for the first bad value in the settings, with its name;
-///         `CM_STATUS_TLS` where this machine trusts nobody
-///
-/// Free the client with `cm_client_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+/// @param config  the settings; you can free them at once
+/// @param client  receives the client
+/// @retval CM_STATUS_INVALID_ARGUMENT  a setting is bad; the message names it
+/// @retval CM_STATUS_TLS               the system has no trusted root certificates
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_new(
@@ -28,57 +27,49 @@ pub unsafe extern "C" fn cm_client_new(
     client: *mut *mut cm_client,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("client", client, error, || {
+        call::with_result("client", client, error, || {
             let config = guard::handle("config", config)?;
             Ok(cm_client(Client::new(&config.0)?))
         })
     }
 }
 
-/// Frees a client, and wipes the secret in it. Logins keep what they need of it.
-///
-/// @param client  the client, or NULL
-///
-/// Not while a call on it runs. Since 0.1.
+/// Frees a client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(client) }
 }
 
-/// Ends the calls under way on this client, and every later one, with `CM_STATUS_CANCELLED`: for a program that must
-/// stop. Calls under way end within 100 ms, wherever they hang; only one that waits for a SOCKS proxy to accept its
-/// connection ends with the connect timeout. There is no way back but a new client.
+/// Cancels this client, for a program that must stop. Calls in progress return `CM_STATUS_CANCELLED` within 100 ms.
+/// Later calls that would send a request or wait return it at once. This includes the calls of the client's logins
+/// and sessions.
 ///
-/// Logins made with the client are ended with it. The client is still to be freed, once its calls have returned.
+/// There is one exception: a call that waits for a SOCKS proxy to accept its connection ends with the connect
+/// timeout.
 ///
-/// @param client  the client; NULL: nothing happens
-///
-/// Any thread, also while others are in calls on it; not from a signal handler. Since 0.1.
+/// A cancelled client stays cancelled: make a new one to continue. Free the cancelled client when its calls have
+/// returned.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_cancel(client: *const cm_client) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(client, (), |client| client.0.cancel()) }
 }
 
-/// Turns the code of a redirect into tokens (step 4 of the vendor's guide, RFC 6749 section 4.1.3).
+/// Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3).
 ///
-/// `cm_login_finish` does this too, and checks the redirect's state before; use this where you check for yourself. A
-/// code is used up by the first request that reaches the server, so it is sent again only if not a byte of it went out.
+/// Most programs call `cm_login_finish` instead, which also checks the state of the redirect. Use this function if
+/// you check the state yourself.
 ///
-/// @param client        the client; not NULL
-/// @param code          the code; not NULL
-/// @param redirect_uri  the one the login page was opened with, to the byte; not NULL
-/// @param tokens        receives the tokens; not NULL
-/// @param error         receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the code is not good, or was used, or the redirect URI differs;
-///         `CM_STATUS_CLIENT_REJECTED`: the API key; `CM_STATUS_INVALID_ARGUMENT`: nothing was sent; else
-///         `CM_STATUS_REQUEST_REJECTED`, `_ACCESS_DENIED`, `_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`, `_PROTOCOL`,
-///         `_CANCELLED`
-///
-/// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+/// @param code          the code from the redirect
+/// @param redirect_uri  the redirect URI that the login page was opened with, byte for byte
+/// @param tokens        receives the tokens
+/// @retval CM_STATUS_LOGIN_REQUIRED    the code is not valid, was used before, or belongs to another redirect URI
+/// @retval CM_STATUS_CLIENT_REJECTED   the server rejects the API key
+/// @retval CM_STATUS_ACCESS_DENIED     the server answered 403
+/// @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_exchange_code(
@@ -88,9 +79,9 @@ pub unsafe extern "C" fn cm_exchange_code(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
             let code = guard::text("code", code)?;
             let redirect_uri = guard::text("redirect_uri", redirect_uri)?;
@@ -99,17 +90,15 @@ pub unsafe extern "C" fn cm_exchange_code(
     }
 }
 
-/// Gets a new access token (step 5 of the vendor's guide, RFC 6749 section 6). The old one ends at once.
+/// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The server ends the old access token at once.
 ///
-/// Where the server sends no new refresh token, the tokens keep the old one.
+/// If the server sends no new refresh token, the new tokens contain the old one.
 ///
-/// @param client         the client; not NULL
-/// @param refresh_token  the refresh token; not NULL
-/// @param tokens         receives the tokens; not NULL
-/// @param error          receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: the refresh token is no longer good; else as `cm_exchange_code`
-///
-/// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+/// @param tokens  receives the new tokens
+/// @retval CM_STATUS_LOGIN_REQUIRED    the refresh token is no longer valid
+/// @retval CM_STATUS_CLIENT_REJECTED   the server rejects the API key
+/// @retval CM_STATUS_ACCESS_DENIED     the server answered 403
+/// @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_refresh(
@@ -118,9 +107,9 @@ pub unsafe extern "C" fn cm_refresh(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let client = guard::handle("client", client)?;
             let refresh_token = guard::text("refresh_token", refresh_token)?;
             Ok(cm_tokens::new(&client.0.refresh(refresh_token)?))
@@ -128,16 +117,12 @@ pub unsafe extern "C" fn cm_refresh(
     }
 }
 
-/// Ends the access token and its refresh token (step 6 of the vendor's guide).
+/// Ends the access token and its refresh token (step 6 of the guide).
 ///
-/// @param client        the client; not NULL
-/// @param access_token  the access token; not NULL
-/// @param error         receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_TOKEN_REJECTED`: the access token is unknown or expired; an expired one leaves the
-///         refresh token alive: refresh, then log out; else as `cm_exchange_code`, without `CM_STATUS_LOGIN_REQUIRED`
-///         and `_CLIENT_REJECTED`
-///
-/// Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+/// @retval CM_STATUS_TOKEN_REJECTED    the access token is unknown or has expired. If it has expired, the refresh
+///                                     token is still valid: refresh, then log out.
+/// @retval CM_STATUS_ACCESS_DENIED     the server answered 403
+/// @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_logout(
@@ -145,9 +130,9 @@ pub unsafe extern "C" fn cm_logout(
     access_token: *const c_char,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::done(error, || {
+        call::without_result(error, || {
             let client = guard::handle("client", client)?;
             client.0.logout(guard::text("access_token", access_token)?)
         })

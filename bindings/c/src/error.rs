@@ -1,48 +1,50 @@
-//! Error: a status to branch on, advice on what to do, and the details for the log. Never a secret.
+//! Error. You need these functions when a call fails: they give its status, advice on what to do, and a log line.
+//! Branch on the status or the advice, never on a text. No text contains a secret.
 
-use std::ffi::{c_char, c_int};
 use std::ptr::null;
 
 use cmauth::{Advice, Error, Status};
+use libc::{c_char, c_int};
 
 use crate::guard;
 use crate::text::{Text, or_null};
 
-/// What became of a call. 0 is success; numbers are fixed, and never used again for something else.
+/// Result of a call. 0 is success. The numbers never change and are never used again for another meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum cm_status {
-    /// It worked.
+    /// The call succeeded.
     Ok = 0,
-    /// A parameter is NULL, not UTF-8, empty or impossible, or the login is already finished. Nothing was sent.
+    /// A parameter is NULL, not UTF-8, empty or out of range, or the login is already finished. Nothing was sent.
     InvalidArgument = 1,
-    /// The code or the refresh token is no longer good: send the user to the login page.
+    /// Nobody is logged in, or the code or refresh token is no longer valid. Send the user to the login page.
     LoginRequired = 2,
-    /// The access token is unknown or expired (401 at logout): refresh.
+    /// The access token is unknown or expired. At logout: refresh first. From `cm_session_rejected`: it is too
+    /// young to be refreshed again.
     TokenRejected = 3,
-    /// The user said no, or the server answered 403.
+    /// The user denied the access, or the server answered 403.
     AccessDenied = 4,
-    /// The API key is wrong or may not do this (any other 401 at the token endpoint).
+    /// The API key is wrong or lacks a permission: the token endpoint answered 401.
     ClientRejected = 5,
-    /// Any other 4xx, or such an error on the redirect.
+    /// The server rejects the request for another reason: another 4xx, or an error in the redirect.
     RequestRejected = 6,
-    /// The redirect does not belong to this login, which stays open.
+    /// The redirect does not belong to this login. The login stays open.
     StateMismatch = 7,
-    /// No name, no route, refused, reset, cut off, or the proxy failed.
+    /// The network failed: host unknown, no route, connection refused or lost, or the proxy failed.
     Network = 8,
-    /// The certificate or the handshake failed.
+    /// The TLS handshake failed, or the certificate of the server is not trusted.
     Tls = 9,
-    /// A deadline passed.
+    /// The call did not finish within its timeout.
     Timeout = 10,
     /// The server answered 5xx or 429.
     Server = 11,
-    /// The answer is not what the API promises: a redirect, HTML, no usable token, more than 64 KiB.
+    /// The response is not one of this API: a redirect, HTML, no usable token, or more than 64 KiB.
     Protocol = 12,
-    /// The store of a session could not be read, locked or written.
+    /// The store of a session could not be read, locked or written, or its content cannot be used.
     Store = 13,
-    /// A bug in this library, caught.
+    /// There is a bug in the library.
     Internal = 14,
-    /// `cm_client_cancel` was called.
+    /// `cm_client_cancel` or `cm_login_cancel` was called.
     Cancelled = 15,
 }
 
@@ -63,7 +65,7 @@ impl From<Status> for cm_status {
             Status::Protocol => cm_status::Protocol,
             Status::Store => cm_status::Store,
             Status::Cancelled => cm_status::Cancelled,
-            // A status of the core that is not listed here is a bug here; a test holds that there is none.
+            // A status of the core that is missing here is a bug. A test checks that none is missing.
             _ => cm_status::Internal,
         }
     }
@@ -73,17 +75,18 @@ impl From<Status> for cm_status {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum cm_advice {
-    /// Nothing: there is no error, or you asked for it (`CM_STATUS_CANCELLED`).
+    /// Nothing: there is no error, or your program cancelled the call.
     None = 0,
-    /// Somebody must change something: the program, its settings, the site's network or the API key.
+    /// Somebody must correct the program, its settings, the network or the API key. Until then the same call fails
+    /// again.
     Fix = 1,
-    /// Send the user to the login page again.
+    /// Send the user to the login page.
     LogIn = 2,
-    /// Get a new access token with the refresh token, then do it again.
+    /// Get a new access token with the refresh token, then make the call again.
     Refresh = 3,
-    /// Try again later, after `cm_error_retry_after` where it has a time.
+    /// Make the call again later. If `cm_error_retry_after` is not negative, wait for that time.
     Retry = 4,
-    /// It is a bug in this library: report it with the message.
+    /// Report a bug in the library, with the message.
     Report = 5,
 }
 
@@ -100,7 +103,7 @@ impl From<Advice> for cm_advice {
     }
 }
 
-/// Why a call failed. Immutable: any number of threads may read it at once.
+/// Details of a failure. It never changes.
 pub struct cm_error {
     status: cm_status,
     advice: cm_advice,
@@ -120,7 +123,7 @@ impl cm_error {
             http_status: error.http_status().map_or(0, c_int::from),
             oauth_error: error.oauth_error().map(Text::new),
             oauth_description: error.oauth_description().map(Text::new),
-            // Rounded up: a wait that is too short is refused again.
+            // Rounded up, because a session fails again during its pause.
             retry_after: error
                 .retry_after()
                 .map_or(-1, |wait| i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)),
@@ -129,105 +132,77 @@ impl cm_error {
 }
 
 /// Frees an error.
-///
-/// @param error  the error, or NULL
-///
-/// Not while another thread uses it. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_free(error: *mut cm_error) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(error) }
 }
 
-/// The kind of failure: what the call returned.
-///
-/// @param error  the error; NULL gives `CM_STATUS_OK`
-/// @return the status
-///
-/// Any thread. Since 0.1.
+/// The status that the call returned.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_status(error: *const cm_error) -> cm_status {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, cm_status::Ok, |error| error.status) }
 }
 
-/// What to do. It belongs to this error, not to its status alone: after an exchange whose request may have arrived it is
-/// `CM_ADVICE_LOG_IN`, for the code is used up.
-///
-/// @param error  the error; NULL gives `CM_ADVICE_NONE`
-/// @return the advice
-///
-/// Any thread. Since 0.1.
+/// What to do about the failure. Errors with the same status can have different advice: if an exchange may have
+/// reached the server, the advice is `CM_ADVICE_LOG_IN`, because the code is then used up.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_advice(error: *const cm_error) -> cm_advice {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, cm_advice::None, |error| error.advice) }
 }
 
 /// One line for the log: what happened, what the server said, and what to do.
 ///
-/// @param error  the error; NULL gives "no error"
-/// @return the message, borrowed from the error; never NULL
-///
-/// Any thread. Since 0.1.
+/// @return the message, never NULL; "no error" if the error is NULL
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_message(error: *const cm_error) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, c"no error".as_ptr(), |error| error.message.as_ptr()) }
 }
 
-/// The HTTP status of the answer.
+/// The HTTP status of the response.
 ///
-/// @param error  the error; NULL gives 0
-/// @return the status, 0 where there was no answer
-///
-/// Any thread. Since 0.1.
+/// @return the HTTP status; 0 if there was no response
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_http_status(error: *const cm_error) -> c_int {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, 0, |error| error.http_status) }
 }
 
-/// The OAuth error code of the answer or the redirect (RFC 6749, sections 4.1.2.1 and 5.2): "invalid_grant".
+/// The OAuth error code in the response or the redirect, such as "invalid_grant" (RFC 6749, sections 4.1.2.1 and
+/// 5.2).
 ///
-/// @param error  the error; NULL gives NULL
-/// @return the code, borrowed from the error; NULL where there is none
-///
-/// Any thread. Since 0.1.
+/// @return the code; NULL if there is none
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_oauth_error(error: *const cm_error) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, null(), |error| or_null(error.oauth_error.as_ref())) }
 }
 
-/// What the server said about it, at most 512 bytes, secrets replaced by "[redacted]". For people: never branch on it.
+/// What the server said about the error, at most 512 bytes. Secrets are replaced by "[redacted]". It is for people.
 ///
-/// @param error  the error; NULL gives NULL
-/// @return the description, borrowed from the error; NULL where there is none
-///
-/// Any thread. Since 0.1.
+/// @return the description; NULL if there is none
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_oauth_description(error: *const cm_error) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, null(), |error| or_null(error.oauth_description.as_ref())) }
 }
 
-/// How long to wait before another try: as the server asked (Retry-After), or what is left of a session's pause.
+/// How long to wait before the next try: the server's Retry-After, or the rest of a session's pause.
 ///
-/// @param error  the error; NULL gives -1
-/// @return seconds, at least 0, rounded up; -1 where no time is known
-///
-/// Any thread. Since 0.1.
+/// @return seconds, rounded up; -1 if no time is known or the error is NULL
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_retry_after(error: *const cm_error) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(error, -1, |error| error.retry_after) }
 }
 

@@ -1,54 +1,88 @@
 //! libcmauth: the CameraManager login for C and C++.
 //!
-//! Sends a user to the login page, turns the code that comes back into tokens, refreshes them, logs out:
+//! The library sends a user to the login page of Eagle Eye Networks CameraManager, exchanges the returned code for
+//! tokens, refreshes the tokens, and logs out. It follows the vendor's guide "OAuth login panel + refresh token",
+//! https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token ("the guide" below).
 //!
 //!     #include <cmauth.h>
 //!     #include <stdio.h>
 //!
 //!     int main(void) {
 //!         cm_config *config = cm_config_new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
-//!         cm_client *client = NULL; cm_login *login = NULL; cm_tokens *tokens = NULL; cm_error *error = NULL;
-//!         char redirected[2048];
-//!         if (cm_client_new(config, &client, &error)) goto cleanup;
-//!         if (cm_login_new(client, "https://example.com", &login, &error)) goto cleanup;
-//!         printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
-//!         if (!fgets(redirected, sizeof redirected, stdin)) goto cleanup;
-//!         if (cm_login_finish(login, redirected, &tokens, &error)) goto cleanup;
-//!         printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
-//!         if (cm_logout(client, cm_tokens_access_token(tokens), &error)) goto cleanup;
-//!     cleanup:
+//!         cm_client *client = NULL;
+//!         cm_login *login = NULL;
+//!         cm_tokens *tokens = NULL;
+//!         cm_error *error = NULL;
+//!         char url[2048];
+//!         if (!cm_client_new(config, &client, &error) && !cm_login_new(client, "https://example.com", &login, &error))
+//!             printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
+//!         if (login && fgets(url, sizeof url, stdin) && !cm_login_finish(login, url, &tokens, &error))
+//!             printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
 //!         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
-//!         int failed = error != NULL;
-//!         cm_error_free(error); cm_tokens_free(tokens); cm_login_free(login); cm_client_free(client);
-//!         cm_config_free(config); return failed;
+//!         cm_error_free(error);
+//!         cm_tokens_free(tokens);
+//!         cm_login_free(login);
+//!         cm_client_free(client);
+//!         cm_config_free(config);
 //!     }
 //!
-//! Build it with `cc program.c -lcmauth`. A program that runs for long keeps its user in a session (`cm_session_open`),
-//! which refreshes the tokens for all threads and processes and keeps them in a file.
+//! Build it with `cc program.c -lcmauth`. If your program runs for longer than the access token lives, use a
+//! session: see `cm_session_open`. A session refreshes the tokens for all threads and processes, and saves them in
+//! a file.
 //!
-//! The conventions, which hold for every function:
+//! The following rules hold for every function. The comment of a function states only its exceptions.
 //!
-//! - Handles are opaque. Each has one `_new` (or the call that made it) and one `_free`; `_free(NULL)` does nothing. No
-//!   call takes a handle over: what you made, you free, in any order, but not while a call on it runs.
-//! - A call that can fail returns a `cm_status`, which is 0 (`CM_STATUS_OK`) or says what kind of failure it was. Its
-//!   last parameter, `error`, receives an object with the details, or may be NULL. Results and `*error` are set to NULL
-//!   on entry, so one `goto cleanup` serves. What they pointed at is not freed: refresh into a second variable.
-//! - Setting up takes no error handling: `cm_config_new` and its setters never fail; `cm_client_new` reports the first
-//!   bad value that one of them was given.
-//! - Strings in are UTF-8, end with NUL, and are copied. Strings out belong to the handle they came from, until its
-//!   `_free`, which wipes them from memory; never free or change one.
-//! - A handle passed as `const` may be used by many threads at once; one that is not, by one thread at a time.
-//! - Pass only NULL or what this library gave you and you have not freed. NULL is then never a crash: where it is not
-//!   allowed, it is `CM_STATUS_INVALID_ARGUMENT`.
-//! - Nothing is printed, no signal handler is installed, no bug in here unwinds into your code: it becomes
-//!   `CM_STATUS_INTERNAL`. No message, description or name holds a client secret, code or token.
-//! - The library starts threads of its own: to look up names and make connections; to refresh the tokens of a session with a
-//!   memory or file store; and one that closes connections which were not used for 15 s and ends with the last of them. A
-//!   process has at most 64. They call none of your functions but the log's (`cm_set_log`). A call that needs one more waits
-//!   for a free one within its timeout.
-//! - The library grows by new functions, statuses and setters: treat a status that you do not know as a failure.
+//! Ownership
+//! - A handle is a pointer to an opaque type, such as `cm_client`. You own each handle that the library gives you.
+//!   Free it with the `_free` function of its type. Freeing NULL does nothing.
+//! - The library never takes over a handle that you pass. You may free handles in any order, because each keeps
+//!   what it needs of the others.
+//! - Free a handle only when no call uses it. Do not use it afterwards.
+//! - Strings that you pass are UTF-8 and end with NUL. The library copies them.
+//! - Strings that you get belong to the handle that gave them. They are valid until you free that handle. Do not
+//!   change or free them.
+//! - Freeing a handle overwrites its secrets in memory.
+//!
+//! Failures
+//! - A call that can fail returns a `cm_status`: 0 (`CM_STATUS_OK`) for success, otherwise the kind of the failure.
+//! - Its last parameter, `error`, receives an error with the details: see `cm_error_message`. It may be NULL.
+//! - A call first sets its result and `*error` to NULL. It does not free their old values, so receive the tokens of
+//!   a refresh in a second variable.
+//! - The `cm_config` functions report no failures. `cm_client_new` reports the first bad value that you passed to
+//!   them.
+//! - A call that sends a request, or waits, can return `CM_STATUS_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`,
+//!   `_PROTOCOL` or `_CANCELLED`. Every call can return `CM_STATUS_INVALID_ARGUMENT`, and `CM_STATUS_INTERNAL` for
+//!   a bug in the library.
+//! - Later versions add statuses and advice. Treat a status that you do not know as a failure.
+//!
+//! NULL
+//! - A parameter must not be NULL unless its comment says what NULL means. NULL never crashes.
+//! - A call that returns a `cm_status` returns `CM_STATUS_INVALID_ARGUMENT` for a NULL that is not allowed.
+//! - A function that reads from a handle returns NULL or 0 if the handle is NULL. A function that returns nothing
+//!   does nothing if its handle is NULL.
+//! - A function that makes a config or a store returns NULL only because of a bug in the library. You need not
+//!   check for it: `cm_client_new` and `cm_session_open` report it.
+//!
+//! Threads
+//! - Any thread may call any function. Do not call functions in a signal handler.
+//! - Functions that take a handle as `const` may run in many threads at once on the same handle. The setters of
+//!   `cm_config` and the `_free` functions take it without `const`: no other thread may use the handle at that
+//!   time.
+//! - The library has threads of its own, at most 64 in a process. They look up names, make connections, close
+//!   connections that were idle for 15 s, and refresh the tokens of sessions that have a memory or file store. A
+//!   call that needs one more thread waits until one is free, at most for its timeout.
+//! - After `fork`, parent and child may both use the handles. Each frees its own copies.
+//!
+//! Callbacks
+//! - The library calls a callback on one of your threads, while that thread is in a call. Only the log callback
+//!   also runs on threads of the library.
+//! - A callback must not throw an exception or leave by `longjmp`.
+//! - A callback receives the `context` pointer that you set together with it.
+//!
+//! The library prints nothing and installs no signal handler. No error, log line or name contains a client secret,
+//! a code or a token. Every function exists since version 0.1 unless its comment says otherwise.
 
-// The conventions above are the safety contract of every function; a section for each would only repeat them in the
+// The rules above are the safety contract of every function. A "Safety" section at each would repeat them in the
 // header.
 #![allow(clippy::missing_safety_doc, non_camel_case_types)]
 
@@ -56,10 +90,11 @@ use std::alloc::System;
 
 use zeroizing_alloc::ZeroAlloc;
 
-// A request and its answer pass through buffers of the HTTP and TLS libraries, which know nothing of secrets.
+// Requests and responses pass through buffers of the HTTP and TLS libraries, which do not wipe secrets.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
+mod call;
 mod guard;
 mod text;
 

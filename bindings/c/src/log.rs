@@ -1,32 +1,32 @@
-//! Log: one line an event, for your own log. Without secrets, and off until asked for.
+//! Log. You need it to see what the library does: your callback receives one line for each event.
+//! The log is off until you call `cm_set_log`. No line contains a secret.
 
-use std::ffi::{c_char, c_int, c_void};
 use std::sync::{Once, OnceLock, PoisonError, RwLock};
 
+use libc::{c_char, c_int, c_void};
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::guard;
 use crate::text::Text;
 
-/// How much is logged. Each level has those before it.
+/// Which events are logged. Each level includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum cm_log_level {
-    /// Nothing.
+    /// None.
     Off = 0,
-    /// Calls that were sent and failed, or were cancelled.
+    /// Requests that failed or were cancelled.
     Error = 1,
-    /// Requests that are sent again, and why; redirects that do not belong to their login.
+    /// Requests that are sent again, with the reason; logins and stores that failed.
     Warn = 2,
-    /// Calls that succeeded.
+    /// Calls that succeeded; changes of a session.
     Info = 3,
-    /// Every request and answer.
+    /// Every request and response.
     Debug = 4,
 }
 
-/// Receives a line of the log, without an end of line. `line` is valid until the function returns. It is called on
-/// whatever thread is in a call, and on those on which the library refreshes the tokens of sessions, several at once; it
-/// must not call this library, nor throw.
+/// Receives one line of the log, without a line end. `line` is valid until the callback returns. Several threads
+/// can call it at the same time. It must not call the library.
 pub type cm_log_callback = Option<unsafe extern "C" fn(context: *mut c_void, level: cm_log_level, line: *const c_char)>;
 
 #[derive(Clone, Copy)]
@@ -40,26 +40,27 @@ unsafe impl Send for Sink {}
 // SAFETY: as above.
 unsafe impl Sync for Sink {}
 
-/// The process that set the log first.
+/// The id of the process that called `cm_set_log` first.
 static OWNER: OnceLock<u32> = OnceLock::new();
 
 static SINK: RwLock<Option<Sink>> = RwLock::new(None);
 
-/// Sets where the log goes, for all of this process. When it returns, the callback that was set before is no longer
-/// running, and its context can be freed: hold no lock that the callback takes. In the child of a fork that was made while
-/// a line was logged, the log can only be turned off.
+/// Sets the log callback of this process. When the call returns, the previous callback is no longer in use, so you
+/// can free its context. Do not hold a lock that the callback takes. Do not call this function in the callback.
 ///
-/// @param level     a `cm_log_level`; one that is none counts as the nearest
+/// If a thread was logging a line at the time of a `fork`, the child can turn the log off but cannot set another
+/// callback.
+///
+/// @param level     a `cm_log_level`; for another number the nearest level counts
 /// @param callback  receives the lines; NULL turns the log off
 /// @param context   passed to the callback; may be NULL
-///
-/// Any thread, but not from the callback. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, context: *mut c_void) {
     static LOGGER: Once = Once::new();
     guard::value((), || {
         LOGGER.call_once(|| {
-            // It fails only where a Rust program that links this library set one before, which then hears us.
+            // It fails only if a Rust program linked this library and set a logger before. That logger then gets the
+            // lines.
             let _ = log::set_logger(&ToCallback);
         });
         let filter = match level {
@@ -68,10 +69,10 @@ pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, con
             1 => LevelFilter::Error,
             2 => LevelFilter::Warn,
             3 => LevelFilter::Info,
-            // Never trace: at that level ureq shows URLs.
+            // Never trace: at that level ureq logs URLs, which contain tokens.
             4.. => LevelFilter::Debug,
         };
-        // In the child of a fork, a line that its parent was just logging would hold the lock for ever.
+        // In a forked child the lock stays locked if a thread of the parent was logging a line.
         let parent = *OWNER.get_or_init(std::process::id);
         let sink = if parent == std::process::id() {
             Some(SINK.write().unwrap_or_else(PoisonError::into_inner))
@@ -92,7 +93,7 @@ struct ToCallback;
 
 impl Log for ToCallback {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // Only our own lines: those of the libraries below are not known to be free of secrets.
+        // Only lines of cmauth: those of its dependencies may contain secrets.
         metadata.target() == "cmauth"
     }
 
@@ -106,11 +107,11 @@ impl Log for ToCallback {
             log::Level::Info => cm_log_level::Info,
             log::Level::Debug | log::Level::Trace => cm_log_level::Debug,
         };
-        // Never wait: a child whose parent was setting the log when it forked would wait for ever.
+        // Never wait: in a forked child the lock stays locked if a thread of the parent was in cm_set_log.
         let Ok(sink) = SINK.try_read() else { return };
         if let Some(sink) = *sink {
             let line = Text::new(&record.args().to_string());
-            // SAFETY: the caller of cm_set_log promises a callback that can be called so, until it sets another.
+            // SAFETY: the caller of cm_set_log promises a callback that may be called until another is set.
             unsafe { (sink.callback)(sink.context, level, line.as_ptr()) }
         }
     }

@@ -1,48 +1,47 @@
-//! Session: one logged-in user, asked by any thread of any process for a token that is valid now.
+//! Session. You need one if your program runs longer than an access token lives, or if several processes share a user.
+//! It refreshes the tokens, saves them in a store, and gives every caller tokens that are valid now.
 
-use std::ffi::{c_int, c_void};
 use std::ptr::null;
 
 use cmauth::bindings::{already_logged_out, with_tokens_at_hand};
 use cmauth::{Health, LoggedOut, Session};
+use libc::{c_int, c_void};
 
+use crate::call;
 use crate::client::cm_client;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::store::cm_store;
 use crate::tokens::cm_tokens;
 
-/// One logged-in user. Any number of threads may use it at once.
-///
-/// Sessions in several processes, or on several machines, that share a store share the user.
+/// One logged-in user. Sessions in several processes, or on several machines, share the user if they share the
+/// store.
 pub struct cm_session(Session);
 
-/// How a session is. Immutable: any number of threads may read it at once. Holds no secret.
+/// The state of a session at one moment. It contains no secret.
 pub struct cm_health {
     health: Health,
     last_error: Option<cm_error>,
 }
 
-/// Told of a change of the session: other tokens, or none any more. `generation` is another number after each change,
-/// mostly but not always a larger one; of two calls at once either may come first, and `cm_session_tokens` gives what
-/// counts now. It may call the session, but must not throw.
+/// Called when a session has other tokens, or none any more. See `cm_session_on_change`.
+///
+/// `generation` is a different number after each change, in most cases a larger one. If two calls happen at the
+/// same time, their order has no meaning: `cm_session_tokens` gives the current tokens. The callback may call
+/// functions of the session.
 pub type cm_session_callback = Option<unsafe extern "C" fn(context: *mut c_void, generation: u64)>;
 
-/// Opens a session that keeps its tokens in `store`: with the ones that are there, or nobody logged in until
-/// `cm_session_start`. Nothing is sent.
+/// Opens a session with the tokens that are in the store. If there are none, nobody is logged in until
+/// `cm_session_start`. Sends nothing.
 ///
-/// If what the store has is damaged, or belongs to another API key or another server, the session opens, too, so that
-/// `cm_session_forget` can give it up. Until then nobody is logged in, `cm_health_last_error` says what is wrong
-/// (`CM_STATUS_STORE`, advice fix), every other call fails with that error, and nothing is sent or changed.
+/// The session also opens if the content of the store is damaged, or belongs to another API key or server. Nobody
+/// is logged in then, and `cm_health_last_error` gives the reason (`CM_STATUS_STORE`, advice fix).
+/// `cm_session_start`, `_tokens`, `_rejected` and `_logout` fail with that error; they send nothing and change
+/// nothing. `cm_session_forget` clears the store.
 ///
-/// @param client   the client; not NULL. The session keeps what it needs of it.
-/// @param store    the store; not NULL. The session keeps it alive.
-/// @param session  receives the session; not NULL
-/// @param error    receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`: a bad path or table of the store; `CM_STATUS_STORE`: it
-///         cannot be read
-///
-/// Free the session with `cm_session_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+/// @param session  receives the session
+/// @retval CM_STATUS_INVALID_ARGUMENT  the path or the callbacks of the store are bad
+/// @retval CM_STATUS_STORE             the store cannot be read
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_open(
@@ -51,9 +50,9 @@ pub unsafe extern "C" fn cm_session_open(
     session: *mut *mut cm_session,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("session", session, error, || {
+        call::with_result("session", session, error, || {
             let client = guard::handle("client", client)?;
             let store = guard::handle("store", store)?.store.clone()?;
             Ok(cm_session(Session::open_shared(&client.0, store)?))
@@ -61,27 +60,19 @@ pub unsafe extern "C" fn cm_session_open(
     }
 }
 
-/// Frees a session. The login lives on in the store.
-///
-/// @param session  the session, or NULL
-///
-/// Not while a call on it runs. Since 0.1.
+/// Frees a session. The tokens remain in the store.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_free(session: *mut cm_session) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(session) }
 }
 
-/// Begins with the tokens of a login. They are in the store when this returns.
+/// Starts the session with the tokens of a login. When the call returns, they are in the store. If the call fails,
+/// the session is unchanged, and you can call it again with the same tokens.
 ///
-/// @param session  the session; not NULL
-/// @param tokens   the tokens; not NULL
-/// @param error    receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or written, or (advice fix) what it has is damaged
-///         or of another API key or server and would be lost, call `cm_session_forget` first: the session is as before,
-///         and the tokens are still good for another try; `CM_STATUS_TIMEOUT`, `_CANCELLED`
-///
-/// Free an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+/// @param tokens  the tokens
+/// @retval CM_STATUS_STORE  the store could not be locked or written. With advice fix, its content is damaged or
+///                          belongs to another API key or server: `cm_session_forget` clears it.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_start(
@@ -89,35 +80,33 @@ pub unsafe extern "C" fn cm_session_start(
     tokens: *const cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::done(error, || {
+        call::without_result(error, || {
             let session = guard::handle("session", session)?;
             session.0.start(&guard::handle("tokens", tokens)?.core())
         })
     }
 }
 
-/// Gives tokens that are valid now. Refreshes them when they are about to end, once for all who ask, within the time of
-/// one call (`cm_config_set_timeout_ms`). Where that fails while the tokens at hand have not ended, gives those; the
-/// failure shows in `cm_session_health`.
+/// Gives tokens that are valid now. It refreshes them before they expire, once for all callers, within the timeout
+/// of the client. If the refresh fails and the old tokens have not expired, it gives the old ones;
+/// `cm_session_health` reports the failure.
 ///
-/// With a memory or file store a refresh runs on a thread of the library, and a caller whose tokens have not ended waits
-/// for it for a second at most. With a store of your own the thread of one caller does it, since your callbacks are called
-/// on threads of yours alone.
+/// With a memory or file store, a thread of the library refreshes. A caller whose tokens have not expired waits for
+/// it for at most one second. With a store of your own, the thread of one caller refreshes, because your callbacks
+/// run only on your threads.
 ///
-/// After a failure the server is left alone: later calls for tokens that have ended, or were rejected, fail at once with
-/// the same error, whose `cm_error_retry_after` is what is left of a pause. The pause is a second at most at first, doubles
-/// with each further failure up to a minute, and is longer if the server asked for more, up to an hour. An early refresh
-/// that failed is tried again after half a minute at most, then after twice as long each time, up to 10 minutes.
+/// After a failure the session does not ask the server again until a pause is over. Until then, calls that need new
+/// tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the pause. The first pause is
+/// at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer pause,
+/// that counts, up to one hour. While the old tokens have not expired, the pauses are longer: at most 30 seconds at
+/// first, then doubled up to 10 minutes.
 ///
-/// @param session  the session; not NULL
-/// @param tokens   receives the tokens; not NULL
-/// @param error    receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_LOGIN_REQUIRED`: nobody is logged in, or the server ended the login;
-///         `CM_STATUS_STORE`: the store could not be locked or read; else as `cm_refresh`
-///
-/// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+/// @param tokens  receives the tokens
+/// @retval CM_STATUS_LOGIN_REQUIRED  nobody is logged in, or the server ended the login
+/// @retval CM_STATUS_STORE           the store could not be locked or read
+/// @return otherwise as `cm_refresh`
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_tokens(
@@ -125,9 +114,9 @@ pub unsafe extern "C" fn cm_session_tokens(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let session = &guard::handle("session", session)?.0;
             match with_tokens_at_hand(session, cm_tokens::new) {
                 Some(tokens) => Ok(tokens),
@@ -137,22 +126,20 @@ pub unsafe extern "C" fn cm_session_tokens(
     }
 }
 
-/// Gives other tokens, after the API answered 401 to `rejected`: those that are there already, or refreshed ones, once
-/// for all who ask. Not after a 403, which other tokens would get too.
+/// Gives other tokens, after the API answered 401 to `rejected`: newer ones if there are any, otherwise refreshed
+/// ones. There is one refresh for all callers. Do not call it after a 403, because other tokens would get a 403
+/// too.
 ///
-/// Tokens that came from such a refresh, and are rejected in their turn, are refreshed again only if they are older than
-/// 15 s, twice as long each further time, 10 minutes at most: an API that rejects all tokens costs a few requests, and two
-/// installations that refresh each other's tokens away settle.
+/// If refreshed tokens are rejected too, they are refreshed again only when they are 15 seconds old. Each further
+/// rejection doubles this age, up to 10 minutes. So an API that rejects all tokens causes few requests, and so do
+/// two installations whose refreshes end each other's tokens.
 ///
-/// @param session   the session; not NULL
-/// @param rejected  the tokens that were rejected; not NULL
-/// @param tokens    receives the tokens; not NULL
-/// @param error     receives the details of a failure; may be NULL
-/// @return as `cm_session_tokens`; the rejected tokens are not given again; `CM_STATUS_TOKEN_REJECTED` (advice retry):
-///         they are too young to be refreshed again, and `cm_error_retry_after` says for how long. `cm_session_tokens` still
-///         gives them, for the API may accept them elsewhere.
-///
-/// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread, many at once. Since 0.1.
+/// @param rejected  the rejected tokens; the call never gives these again
+/// @param tokens    receives the tokens
+/// @retval CM_STATUS_TOKEN_REJECTED  the tokens are too young to be refreshed again (advice retry).
+///                                   `cm_error_retry_after` says how long to wait. `cm_session_tokens` still gives
+///                                   them, because the API may accept them for other requests.
+/// @return otherwise as `cm_session_tokens`
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_rejected(
@@ -161,9 +148,9 @@ pub unsafe extern "C" fn cm_session_rejected(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("tokens", tokens, error, || {
+        call::with_result("tokens", tokens, error, || {
             let session = guard::handle("session", session)?;
             let rejected = guard::handle("rejected", rejected)?;
             Ok(cm_tokens::new(&session.0.rejected(&rejected.core())?))
@@ -171,53 +158,46 @@ pub unsafe extern "C" fn cm_session_rejected(
     }
 }
 
-/// Ends the login at the server, for all who share it, and here. An access token that has ended is refreshed first, for
-/// with it the server would leave the refresh token alive.
+/// Ends the login at the server, in the store and in this session, and thereby for all who share it. An expired
+/// access token is refreshed first: with an expired token, the server would not end the refresh token.
 ///
-/// @param session  the session; not NULL
-/// @param error    receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`: the server confirmed it; `CM_STATUS_LOGIN_REQUIRED`: it was gone already, at the server or
-///         here, and is cleared here; else the server could not be told and all is as before: try again, or
-///         `cm_session_forget`. `CM_STATUS_STORE` also where the server was told, but the store could not be cleared.
-///
-/// Free an error with `cm_error_free`. Any thread. Since 0.1.
+/// @retval CM_STATUS_LOGIN_REQUIRED  the login had already ended; it is now removed here too
+/// @retval CM_STATUS_STORE           the store could not be locked or read; or the server ended the login, but the
+///                                   store could not be cleared
+/// @return any other status: the server could not be told, and nothing has changed. Call it again, or call
+///         `cm_session_forget`.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::done(error, || match guard::handle("session", session)?.0.logout()? {
+        call::without_result(error, || match guard::handle("session", session)?.0.logout()? {
             LoggedOut::Confirmed => Ok(()),
             LoggedOut::AlreadyGone => Err(already_logged_out()),
         })
     }
 }
 
-/// Forgets the tokens here and in the store; the server is not told. Clears a store whose content is damaged, or of
-/// another API key or server, too.
+/// Removes the tokens from this session and from the store. The server is not told. This also clears a store whose
+/// content is damaged, or belongs to another API key or server.
 ///
-/// @param session  the session; not NULL
-/// @param error    receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_STORE`: it could not be locked or cleared; `CM_STATUS_TIMEOUT`, `_CANCELLED`
-///
-/// Free an error with `cm_error_free`. Any thread. Since 0.1.
+/// @retval CM_STATUS_STORE  the store could not be locked or cleared
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_forget(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
-    unsafe { guard::done(error, || guard::handle("session", session)?.0.forget()) }
+    // SAFETY: the parameters follow the header's rules.
+    unsafe { call::without_result(error, || guard::handle("session", session)?.0.forget()) }
 }
 
-/// Sets who is told of changes, so that streams that live long can reconnect with other tokens. It is called outside all
-/// locks on the thread that noticed the change, which is always one that is in a call of the session, never one of the
-/// library: after a refresh in the background, the next call tells.
+/// Sets the callback that is called after each change of the tokens, for example to reconnect streams with the new
+/// tokens.
 ///
-/// @param session   the session; NULL: nothing happens
-/// @param callback  the function; NULL: nobody
-/// @param context   passed to it; may be NULL. It must outlive the session: a call can be under way when another
-///                  callback is set.
+/// The callback runs on the thread that notices the change. This thread is in a call of the session and holds no
+/// lock of the library. After a refresh in the background, the next call of the session calls the callback.
 ///
-/// Any thread. Since 0.1.
+/// @param callback  the function; NULL: none
+/// @param context   passed to the callback; may be NULL. It must exist until the session is freed, even if you set
+///                  another callback, because a call of the old one may be in progress.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_on_change(
     session: *const cm_session,
@@ -230,38 +210,35 @@ pub unsafe extern "C" fn cm_session_on_change(
     // SAFETY: as above.
     unsafe impl Sync for Listener {}
     impl Listener {
-        fn tell(&self, generation: u64) {
-            // SAFETY: the caller promises a callback that can be called so while the session lives.
+        fn notify(&self, generation: u64) {
+            // SAFETY: the caller promises a callback that may be called until the session is freed.
             unsafe { (self.0)(self.1, generation) }
         }
     }
 
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe {
         guard::get(session, (), |session| {
             let listener = callback.map(|callback| Listener(callback, context));
             session.0.on_change(move |generation| {
                 if let Some(listener) = &listener {
-                    listener.tell(generation);
+                    listener.notify(generation);
                 }
             });
         });
     }
 }
 
-/// Tells how the session is, as known here; asks nobody.
+/// Gives the state of the session as this process knows it. It reads no store and sends nothing. It has no `error`
+/// parameter.
 ///
-/// @param session  the session; not NULL
-/// @param health   receives the answer; not NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`
-///
-/// Free it with `cm_health_free`. Any thread. Since 0.1.
+/// @param health  receives the state
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_health(session: *const cm_session, health: *mut *mut cm_health) -> cm_status {
-    // SAFETY: parameters as the conventions have them; no error is given out.
+    // SAFETY: the parameters follow the header's rules; no error is returned.
     unsafe {
-        guard::call("health", health, std::ptr::null_mut(), || {
+        call::with_result("health", health, std::ptr::null_mut(), || {
             let health = guard::handle("session", session)?.0.health();
             Ok(cm_health { last_error: health.last_error.as_ref().map(cm_error::new), health })
         })
@@ -269,104 +246,77 @@ pub unsafe extern "C" fn cm_session_health(session: *const cm_session, health: *
 }
 
 /// Frees a health.
-///
-/// @param health  the health, or NULL
-///
-/// Not while another thread uses it. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_free(health: *mut cm_health) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(health) }
 }
 
-/// Whether somebody is logged in, as far as is known here: another process may have logged out since.
+/// Whether a user is logged in, as far as this process knows. Another process may have logged out since.
 ///
-/// @param health  the health; NULL gives 0
 /// @return 1 or 0
-///
-/// Any thread. Since 0.1.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> c_int {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.logged_in.into()) }
 }
 
-/// The number of the tokens: another one after each change.
+/// The number of the current tokens. It is a different number after each change.
 ///
-/// @param health  the health; NULL gives 0
-/// @return the generation; 0 where there is no login and none was here
-///
-/// Any thread. Since 0.1.
+/// @return the generation; 0 if this process has seen no login
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_generation(health: *const cm_health) -> u64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.generation) }
 }
 
-/// When the access token ends.
+/// When the access token expires.
 ///
-/// @param health  the health; NULL gives 0
 /// @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
-///
-/// Any thread. Since 0.1.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_expires_at(health: *const cm_health) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.expires_at.unwrap_or(i64::MAX)) }
 }
 
-/// When a refresh is tried next.
+/// When the session will try to refresh the tokens.
 ///
-/// @param health  the health; NULL gives 0
 /// @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
-///
-/// Any thread. Since 0.1.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_next_refresh(health: *const cm_health) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.next_refresh.unwrap_or(i64::MAX)) }
 }
 
-/// Failures since the last success.
-///
-/// @param health  the health; NULL gives 0
-/// @return how many
-///
-/// Any thread. Since 0.1.
+/// How many failures there were since the last success.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_failures(health: *const cm_health) -> u32 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.failures) }
 }
 
-/// The last of the failures in a row; after `cm_session_open`, what is wrong with the content of the store.
+/// The last failure since the last success. After `cm_session_open`: what is wrong with the content of the store.
 ///
-/// @param health  the health; NULL gives NULL
-/// @return the error, borrowed from the health: do not free it; NULL where there is none
-///
-/// Any thread. Since 0.1.
+/// @return the error, which belongs to the health: do not free it; NULL if there is none
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_last_error(health: *const cm_health) -> *const cm_error {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, null(), |health| health.last_error.as_ref().map_or(null(), std::ptr::from_ref)) }
 }
 
-/// Whether the store has the tokens. If it refused them, saving is tried again; until then a crash loses what a refresh
-/// changed.
+/// Whether the current tokens are in the store. If the store did not accept them, the session tries again later. A
+/// crash before that loses the result of the last refresh.
 ///
-/// @param health  the health; NULL gives 0
 /// @return 1 or 0
-///
-/// Any thread. Since 0.1.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_saved(health: *const cm_health) -> c_int {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.saved.into()) }
 }

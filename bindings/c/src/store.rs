@@ -1,65 +1,73 @@
-//! Store: where the tokens of a session outlive the process: memory, one file, or your own.
+//! Store. You need one to open a session: it keeps the tokens when your program ends.
+//! Use `cm_store_file`. If several machines share a user, or you need a keyring or database, use `cm_store_custom`.
 
-use std::ffi::{c_char, c_int, c_void};
 use std::mem::{offset_of, size_of};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cmauth::bindings::invalid_argument;
 use cmauth::{Error, FileStore, MemoryStore, Secret, Store, StoreError};
+use libc::{c_char, c_int, c_void, size_t};
 
 use crate::guard;
 use crate::text::Text;
 
-/// Keeps the session of one user. Immutable: sessions in any number of threads may use it at once.
+/// Keeps the tokens of one user. Many sessions can use it.
 pub struct cm_store {
     pub(crate) store: Result<Arc<dyn Store>, Error>,
-    /// The context of a table that was refused: destroyed with this handle.
-    _refused: Option<Context>,
+    /// The context of a rejected table. It is destroyed with this handle.
+    _rejected: Option<Context>,
 }
 
-/// What a callback of a store returns. A number that is none of these counts as `CM_STORE_RESULT_FAILED`.
+/// What a store callback returns. Any other number counts as `CM_STORE_RESULT_FAILED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub enum cm_store_result {
-    /// It worked.
+    /// The callback succeeded.
     Ok = 0,
-    /// It did not; `cm_store_reply_set_message` can say why.
+    /// The callback failed. `cm_store_reply_set_message` can give the reason.
     Failed = 1,
-    /// From `try_lock`: somebody else has the lock.
+    /// From `try_lock`: another holder has the lock.
     Busy = 2,
-    /// From `save` and `clear`: what is kept has this generation or a larger one.
+    /// From `save` and `clear`: the store has this generation or a larger one.
     Newer = 3,
 }
 
-/// What a callback hands back. Valid until the callback returns.
+/// Receives the results of a store callback. It is valid until the callback returns.
 pub struct cm_store_reply {
     record: Option<Secret>,
     generation: u64,
     message: Option<String>,
 }
 
-/// A store of your own: a table of functions, copied by `cm_store_custom`.
+/// The functions of a store of your own. `cm_store_custom` copies this table. Only `destroy` may be NULL.
 ///
-/// A record is a text of a few hundred bytes, secret, for the tokens are in it; do not look into it. A session calls
-/// `load` at any time, `save` and `clear` only while it has the lock. Sessions on other machines are kept away by the lock
-/// alone: one that can expire (a lease in Redis) needs the generation, by which a `save` of a holder that slept through its
-/// end is refused.
+/// A session saves a record: a text of a few hundred bytes. The record contains the tokens, so keep it secret, and
+/// do not depend on its form. A session calls `load` at any time, and `save` and `clear` only while it holds the
+/// lock.
 ///
-/// All but `destroy` are called from the threads that call the session, never from a thread of the library: one at a time for
-/// each session, from several threads at once where sessions share a store. A callback takes the time that it takes: the
-/// timeout of a call does not end it, so give a store on a network timeouts of its own. A callback must not call the session
-/// that uses it, nor throw; `cm_store_reply_...` is all it needs.
+/// If the lock can expire, as in Redis, the store must track generations: it keeps the generation of the last
+/// `save` or `clear`, and rejects a call with one that is not larger. So it rejects a `save` from a holder whose
+/// lock has expired. examples/c/redis_store.c shows such a store.
+///
+/// The session calls these functions, except `destroy`, on the threads that call the session. It makes one call at
+/// a time. Sessions that share a store can call it from several threads at the same time. A callback may only call
+/// the `cm_store_reply_…` functions, not the session. The timeout of a call does not interrupt a callback: set
+/// timeouts of your own for a network.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cm_store_callbacks {
-    /// `sizeof(cm_store_callbacks)`: which of them you know. Later versions add to the end.
-    pub size: usize,
-    /// Hands over the record that was saved last by `cm_store_reply_set_record`, or nothing where there is none, and
-    /// returns `CM_STORE_RESULT_OK`. Never half of one. A store that keeps the generation hands that over too, by
-    /// `cm_store_reply_set_generation`, also where there is no record. Not NULL.
+    /// `sizeof(cm_store_callbacks)`. It tells the library which members your program knows. Later versions add
+    /// members at the end.
+    pub size: size_t,
+    /// Passes the last saved record to `cm_store_reply_set_record`, if there is one, and never a part of it. A
+    /// store that tracks generations passes the generation to `cm_store_reply_set_generation`, even if there is no
+    /// record.
     pub load: Option<unsafe extern "C" fn(context: *mut c_void, reply: *mut cm_store_reply) -> c_int>,
-    /// Keeps `record` (NUL-terminated; valid until it returns) in place of the one before. Not NULL.
+    /// Saves `record` in place of the previous one. `record` ends with NUL and is valid until the callback returns.
+    /// A store that tracks generations saves `generation` too. It returns `CM_STORE_RESULT_NEWER` if it already has
+    /// this generation or a larger one, but `CM_STORE_RESULT_OK` if it has the same record with the same
+    /// generation.
     pub save: Option<
         unsafe extern "C" fn(
             context: *mut c_void,
@@ -68,53 +76,51 @@ pub struct cm_store_callbacks {
             reply: *mut cm_store_reply,
         ) -> c_int,
     >,
-    /// Removes the record. A store that tracks generations keeps this generation. Not NULL.
+    /// Removes the record. A store that tracks generations keeps this generation, and returns
+    /// `CM_STORE_RESULT_NEWER` as `save` does.
     pub clear: Option<unsafe extern "C" fn(context: *mut c_void, generation: u64, reply: *mut cm_store_reply) -> c_int>,
-    /// Takes the lock if it is free, at once, for at least `hold_ms` milliseconds or until its holder dies;
-    /// `CM_STORE_RESULT_BUSY` where somebody else has it. Not NULL.
+    /// Takes the lock if it is free, and returns `CM_STORE_RESULT_BUSY` if it is not. It does not wait. The lock
+    /// lasts for at least `hold_ms` milliseconds, or until its holder ends.
     pub try_lock: Option<unsafe extern "C" fn(context: *mut c_void, hold_ms: i64, reply: *mut cm_store_reply) -> c_int>,
-    /// Gives the lock back, from the thread of the `try_lock` that took it. If the lock can expire, another session that uses
-    /// this context may hold it by now: release only the lock that this thread took. Not NULL.
+    /// Releases the lock, on the thread that took it with `try_lock`. If the lock can expire, another session may
+    /// hold it by now: release only the lock that this thread took.
     pub unlock: Option<unsafe extern "C" fn(context: *mut c_void)>,
-    /// Called exactly once, from the thread that frees the last of the store and the sessions that use it; may be NULL. Also
-    /// for a table that was refused, when the store is freed; not if it was refused because `size` does not reach to here,
-    /// or if `cm_store_custom` returned NULL.
+    /// Frees `context`. It is called exactly once: when the store and the last session that uses it are freed. This
+    /// also holds if the table was rejected. It is not called if `size` is too small to contain it, or if
+    /// `cm_store_custom` returned NULL.
     pub destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
 
-/// Everything but `destroy`, without which there is no store.
-const NEEDED: usize = offset_of!(cm_store_callbacks, destroy);
+/// The size of a table with all required functions.
+const MIN_SIZE: usize = offset_of!(cm_store_callbacks, destroy);
 
-/// A store in memory: the session lives as long as the process.
+/// Makes a store in memory. The tokens are lost when the process ends.
 ///
-/// @return the store; NULL never, but in case of a bug
-///
-/// Free it with `cm_store_free`. Any thread. Since 0.1.
+/// @return the store
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_store_memory() -> *mut cm_store {
-    make(|| Ok(Arc::new(MemoryStore::new())))
+    new_handle(|| Ok(Arc::new(MemoryStore::new())))
 }
 
-/// A store in one file, for any number of processes of one machine; what to use unless you know better.
+/// Makes a store in one file, for any number of processes on one machine.
 ///
-/// Only its owner can read it, and it is refused if others can. Beside it stand `path.lock`, which stays, and for a
-/// moment `path.tmp`. A process that is killed, or a machine that loses power, leaves the old record or the new one.
+/// Only the owner of the file may be able to read it; otherwise the store refuses the file. There is also a lock
+/// file, `path.lock`, which is never removed, and for short times `path.tmp`. If the process is killed or the
+/// machine loses power, the file contains either the old or the new record.
 ///
-/// The lock is the process's: it ends with it, and a child of `fork` does not inherit it. No other code of the process may open
-/// and close `path.lock`, which would release it.
+/// The lock belongs to the process. It ends with the process, and a child of `fork` does not inherit it. No other
+/// code of the process may open and close `path.lock`, because that would release the lock.
 ///
-/// @param path  the file, which need not be there, in a folder that is; not NULL. A relative path counts from the working
-///              directory of this moment. Of a symbolic link, the target is written and locked. A bad path is reported by
-///              `cm_session_open`.
-/// @return the store; NULL never, but in case of a bug
-///
-/// Free it with `cm_store_free`. Any thread. Since 0.1.
+/// @param path  the file, which need not exist, in a folder that exists. A relative path counts from the working
+///              directory at the time of this call. If the path is a symbolic link, its target is written and
+///              locked. `cm_session_open` reports a bad path.
+/// @return the store
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_file(path: *const c_char) -> *mut cm_store {
-    make(|| {
-        // SAFETY: a text as the conventions have it.
+    new_handle(|| {
+        // SAFETY: the text follows the header's rules.
         let path = unsafe { guard::text("path", path)? };
         if path.is_empty() {
             return Err(invalid_argument("path", "it is empty"));
@@ -123,22 +129,20 @@ pub unsafe extern "C" fn cm_store_file(path: *const c_char) -> *mut cm_store {
     })
 }
 
-/// A store of your own: Redis, a keyring, a database.
+/// Makes a store from functions of your own, for example for Redis, a keyring or a database.
 ///
-/// @param callbacks  the functions, which are copied; not NULL. A bad table is reported by `cm_session_open`.
-/// @param context    passed to each of them; may be NULL
-/// @return the store; NULL never, but in case of a bug, and then the context is still yours
-///
-/// Free it with `cm_store_free`, which calls `destroy` once no session uses it, also after a bad table. Any thread. Since 0.1.
+/// @param callbacks  the functions. `cm_session_open` reports a bad table.
+/// @param context    passed to each function; may be NULL
+/// @return the store. If it is NULL, `destroy` is not called: free the context yourself.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, context: *mut c_void) -> *mut cm_store {
     guard::value(std::ptr::null_mut(), || {
         // SAFETY: as this function's.
-        let (store, refused) = match unsafe { read(callbacks) } {
+        let (store, rejected) = match unsafe { copy_table(callbacks) } {
             Ok(table) => {
                 let context = Context { context, destroy: table.destroy };
-                let missing = missing(&table);
+                let missing = first_missing(&table);
                 match missing {
                     None => (Ok(Arc::new(Custom { table, context }) as Arc<dyn Store>), None),
                     Some(name) => (Err(invalid_argument("callbacks", format!("{name} is NULL"))), Some(context)),
@@ -146,36 +150,36 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
             }
             Err(error) => (Err(error), None),
         };
-        Box::into_raw(Box::new(cm_store { store, _refused: refused }))
+        Box::into_raw(Box::new(cm_store { store, _rejected: rejected }))
     })
 }
 
-/// The caller's table, as far as it goes.
+/// Copies the caller's table, up to its size.
 ///
 /// # Safety
 /// `callbacks` is NULL or points to a table that has as many bytes as its `size` says.
-unsafe fn read(callbacks: *const cm_store_callbacks) -> Result<cm_store_callbacks, Error> {
+unsafe fn copy_table(callbacks: *const cm_store_callbacks) -> Result<cm_store_callbacks, Error> {
     if callbacks.is_null() {
         return Err(invalid_argument("callbacks", "it is NULL"));
     }
     // SAFETY: not NULL, and the caller's table begins with its size.
-    let size = unsafe { callbacks.cast::<usize>().read() };
-    if size < NEEDED {
+    let size = unsafe { callbacks.cast::<size_t>().read() };
+    if size < MIN_SIZE {
         return Err(invalid_argument("callbacks", "its size is wrong; set it to sizeof(cm_store_callbacks)"));
     }
-    // Whole functions only.
-    let known = if size < size_of::<cm_store_callbacks>() { NEEDED } else { size_of::<cm_store_callbacks>() };
+    // A pointer that is only partly inside the size does not count.
+    let known = if size < size_of::<cm_store_callbacks>() { MIN_SIZE } else { size_of::<cm_store_callbacks>() };
     let mut table =
         cm_store_callbacks { size, load: None, save: None, clear: None, try_lock: None, unlock: None, destroy: None };
-    // SAFETY: the caller's table has `size` bytes, ours no fewer than are copied, and both begin alike.
+    // SAFETY: both tables have the same layout and at least `known` bytes.
     unsafe {
         callbacks.cast::<u8>().copy_to_nonoverlapping((&raw mut table).cast(), known);
     }
     Ok(table)
 }
 
-/// The first function that a store needs and this table lacks.
-fn missing(table: &cm_store_callbacks) -> Option<&'static str> {
+/// The name of the first required function that is NULL.
+fn first_missing(table: &cm_store_callbacks) -> Option<&'static str> {
     let needed = [
         ("load", table.load.is_some()),
         ("save", table.save.is_some()),
@@ -186,80 +190,73 @@ fn missing(table: &cm_store_callbacks) -> Option<&'static str> {
     needed.iter().find(|(_, there)| !there).map(|(name, _)| *name)
 }
 
-/// Frees a store. Sessions that use it keep it alive.
-///
-/// @param store  the store, or NULL
-///
-/// Since 0.1.
+/// Frees a store. Sessions that use it can still do so.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_free(store: *mut cm_store) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(store) }
 }
 
-/// From `load`: hands the record over.
+/// Passes the record to the session. Call it in `load`.
 ///
-/// @param reply   what the callback was given; NULL: nothing happens
-/// @param record  the record, which is copied, so free yours; NULL: there is none
-///
-/// Within a callback. Since 0.1.
+/// @param reply   the parameter of the callback
+/// @param record  the record, which is copied; NULL: there is none
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_reply_set_record(reply: *mut cm_store_reply, record: *const c_char) {
     guard::value((), || {
-        // SAFETY: a reply is given to one callback, in one thread.
+        // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
-            // SAFETY: NULL or a text as the conventions have it. What is not UTF-8 is no record, which is reported.
+            // SAFETY: the text follows the header's rules. Invalid UTF-8 becomes an empty record, which the session
+            // reports.
             let text = |record| unsafe { guard::text_or_problem(record) }.unwrap_or_default();
             reply.record = (!record.is_null()).then(|| Secret::new(text(record)));
         }
     });
 }
 
-/// From `load`: the generation of the last `save` or `clear`, if the store keeps it; also where there is no record. A new
-/// login then gets a larger one, so that the store accepts it, whatever the clocks of the machines say.
+/// Passes the generation of the last `save` or `clear` to the session. Call it in `load` if the store tracks
+/// generations. A new login then gets a larger generation, which the store accepts even if the clocks of the
+/// machines differ.
 ///
-/// @param reply       what the callback was given; NULL: nothing happens
-/// @param generation  the generation; 0, as without this call: unknown
-///
-/// Within a callback. Since 0.1.
+/// @param reply       the parameter of the callback
+/// @param generation  the generation; 0: unknown, as without this call
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_reply_set_generation(reply: *mut cm_store_reply, generation: u64) {
     guard::value((), || {
-        // SAFETY: a reply is given to one callback, in one thread.
+        // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
             reply.generation = generation;
         }
     });
 }
 
-/// From any callback that fails: says why, in one line for the log that names the place. Tokens in it are hidden.
+/// Passes the reason of a failure to the session. Call it in any callback that fails. The reason becomes part of
+/// the error's message; tokens in it are hidden.
 ///
-/// @param reply    what the callback was given; NULL: nothing happens
-/// @param message  the words, which are copied; NULL: none
-///
-/// Within a callback. Since 0.1.
+/// @param reply    the parameter of the callback
+/// @param message  one line that names the place, such as "Redis at 10.1.2.3:6379: no connection"; NULL: none
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_reply_set_message(reply: *mut cm_store_reply, message: *const c_char) {
     guard::value((), || {
-        // SAFETY: a reply is given to one callback, in one thread.
+        // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
-            // SAFETY: NULL or a text as the conventions have it.
+            // SAFETY: the text follows the header's rules.
             reply.message = unsafe { guard::text_or_problem(message) }.ok().map(str::to_owned);
         }
     });
 }
 
-fn make(store: impl FnOnce() -> Result<Arc<dyn Store>, Error>) -> *mut cm_store {
-    guard::value(std::ptr::null_mut(), || Box::into_raw(Box::new(cm_store { store: store(), _refused: None })))
+fn new_handle(store: impl FnOnce() -> Result<Arc<dyn Store>, Error>) -> *mut cm_store {
+    guard::value(std::ptr::null_mut(), || Box::into_raw(Box::new(cm_store { store: store(), _rejected: None })))
 }
 
-/// The caller's functions. All but `destroy` are there.
+/// A store that calls the caller's functions. None is NULL except `destroy`.
 struct Custom {
     table: cm_store_callbacks,
     context: Context,
 }
 
-/// The caller's context, destroyed once.
+/// The caller's context. `drop` destroys it.
 struct Context {
     context: *mut c_void,
     destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
@@ -271,8 +268,8 @@ unsafe impl Send for Custom {}
 unsafe impl Sync for Custom {}
 
 impl Custom {
-    /// Runs one of the functions, and reads what it returned.
-    fn ask(
+    /// Runs a function and evaluates its result.
+    fn run(
         &self,
         name: &str,
         call: impl FnOnce(*mut c_void, *mut cm_store_reply) -> Option<c_int>,
@@ -289,12 +286,12 @@ impl Custom {
     }
 }
 
-// SAFETY of all calls below: the caller of cm_store_custom promises functions that can be called so.
+// SAFETY of all calls below: the caller of cm_store_custom promises functions that follow cm_store_callbacks.
 impl Store for Custom {
     fn load(&self) -> Result<Option<Secret>, StoreError> {
         // SAFETY: see above.
         let (_, reply) =
-            self.ask("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
+            self.run("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
         Ok(reply.record)
     }
 
@@ -303,20 +300,20 @@ impl Store for Custom {
         // SAFETY: see above.
         let call =
             |context, reply| self.table.save.map(|save| unsafe { save(context, record.as_ptr(), generation, reply) });
-        self.ask("save", call).map(drop)
+        self.run("save", call).map(drop)
     }
 
     fn clear(&self, generation: u64) -> Result<(), StoreError> {
         // SAFETY: see above.
         let call = |context, reply| self.table.clear.map(|clear| unsafe { clear(context, generation, reply) });
-        self.ask("clear", call).map(drop)
+        self.run("clear", call).map(drop)
     }
 
     fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
         let hold = i64::try_from(hold.as_millis()).unwrap_or(i64::MAX);
         // SAFETY: see above.
         let call = |context, reply| self.table.try_lock.map(|try_lock| unsafe { try_lock(context, hold, reply) });
-        self.ask("try_lock", call).map(|(locked, _)| locked)
+        self.run("try_lock", call).map(|(locked, _)| locked)
     }
 
     fn unlock(&self) {
@@ -329,7 +326,7 @@ impl Store for Custom {
     fn generation(&self) -> Result<u64, StoreError> {
         // SAFETY: see above.
         let (_, reply) =
-            self.ask("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
+            self.run("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
         Ok(reply.generation)
     }
 }
@@ -337,7 +334,7 @@ impl Store for Custom {
 impl Drop for Context {
     fn drop(&mut self) {
         if let Some(destroy) = self.destroy {
-            // SAFETY: the caller of cm_store_custom promises a function that can be called so; nobody uses the context after.
+            // SAFETY: the caller of cm_store_custom promises this function; nothing uses the context later.
             unsafe { destroy(self.context) }
         }
     }

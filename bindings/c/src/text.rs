@@ -1,8 +1,8 @@
-//! Texts that C borrows from a handle.
+//! Strings that a handle lends to C.
 
-use std::ffi::c_char;
+use libc::c_char;
 
-/// A NUL-terminated copy of a text, wiped when its handle is freed, as all memory is here.
+/// A NUL-terminated copy of a text. The allocator wipes it when its handle is freed.
 pub(crate) struct Text(Vec<u8>);
 
 impl Text {
@@ -18,7 +18,7 @@ impl Text {
     }
 }
 
-/// A borrowed text, NULL where there is none.
+/// A pointer to the text, or NULL if there is none.
 pub(crate) fn or_null(text: Option<&Text>) -> *const c_char {
     text.map_or(std::ptr::null(), Text::as_ptr)
 }

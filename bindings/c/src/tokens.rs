@@ -1,17 +1,20 @@
-//! Tokens: what the server gave, and until when. A refresh gives new ones.
+//! Tokens. You need these functions to read the access token for your requests, and when it expires.
+//! Tokens never change, because a refresh makes new ones. Save them in a session, or as JSON.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ptr::null;
 use std::sync::OnceLock;
 
 use cmauth::{Secret, Tokens};
+use libc::c_char;
 
+use crate::call;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::text::Text;
 
-/// The tokens of one logged-in user. Immutable: any number of threads may use them at once.
+/// The tokens of one logged-in user.
 pub struct cm_tokens {
     texts: Texts,
     refresh_token: Option<u32>,
@@ -21,19 +24,20 @@ pub struct cm_tokens {
     json: OnceLock<Text>,
 }
 
-/// All texts, NUL-terminated, one after the other: the access token first, the others where their numbers say. In the handle
-/// itself where they fit, as those of CameraManager do, so that tokens are one piece of memory. Wiped with all that is
-/// freed.
+/// All texts, one after the other, each with a NUL: first the access token, then the others at their offsets.
+///
+/// If they fit, they are inside the handle, so tokens need one allocation. Those of CameraManager fit.
 struct Texts {
-    /// What nobody has written is never read; to clear it first would be a quarter of a session's fast path.
-    here: [MaybeUninit<u8>; HERE],
-    elsewhere: Option<Box<[u8]>>,
+    /// Not initialized, because that would take a quarter of the time of a session's fast path. Only written bytes are
+    /// read.
+    inline: [MaybeUninit<u8>; INLINE_SIZE],
+    heap: Option<Box<[u8]>>,
 }
 
-const HERE: usize = 128;
+const INLINE_SIZE: usize = 128;
 
 impl cm_tokens {
-    /// In its place at once: moving it about would cost more than all else that a session's fast path does.
+    /// Boxed from the start: moving this struct would take longer than the rest of a session's fast path.
     pub(crate) fn new(tokens: &Tokens) -> Box<cm_tokens> {
         let access_token = tokens.access_token().expose();
         let refresh_token = tokens.refresh_token().map(Secret::expose);
@@ -42,8 +46,8 @@ impl cm_tokens {
         let size = texts.into_iter().flatten().map(|text| text.len() + 1).sum();
         let mut made = Box::new(cm_tokens {
             texts: Texts {
-                here: [const { MaybeUninit::uninit() }; HERE],
-                elsewhere: (size > HERE).then(|| vec![0; size].into()),
+                inline: [const { MaybeUninit::uninit() }; INLINE_SIZE],
+                heap: (size > INLINE_SIZE).then(|| vec![0; size].into()),
             },
             refresh_token: None,
             token_type: 0,
@@ -52,8 +56,8 @@ impl cm_tokens {
             json: OnceLock::new(),
         });
         let place = match &mut made.texts {
-            Texts { elsewhere: Some(bytes), .. } => bytes.as_mut_ptr(),
-            Texts { here, .. } => here.as_mut_ptr().cast(),
+            Texts { heap: Some(bytes), .. } => bytes.as_mut_ptr(),
+            Texts { inline, .. } => inline.as_mut_ptr().cast(),
         };
         let mut end = 0;
         let mut put = |text: &str| {
@@ -64,7 +68,7 @@ impl cm_tokens {
                 place.add(begin).copy_from_nonoverlapping(text.as_ptr(), text.len());
                 place.add(end - 1).write(0);
             }
-            // An answer has at most 64 KiB.
+            // It fits: a response has at most 64 KiB.
             begin as u32
         };
         put(access_token);
@@ -75,7 +79,7 @@ impl cm_tokens {
         made
     }
 
-    /// The tokens as the core has them.
+    /// The tokens as the type of the core.
     pub(crate) fn core(&self) -> Tokens {
         Tokens::new(
             Secret::new(self.text(0)),
@@ -87,122 +91,92 @@ impl cm_tokens {
     }
 
     fn text(&self, at: u32) -> &str {
-        // SAFETY: `at` is where `new` wrote a text, which was UTF-8, and a NUL.
+        // SAFETY: at this offset `new` wrote a UTF-8 text and a NUL.
         unsafe { CStr::from_ptr(self.as_ptr(at)) }.to_str().unwrap_or_default()
     }
 
-    /// The text at one of the numbers.
+    /// The text at an offset.
     fn as_ptr(&self, at: u32) -> *const c_char {
         let place = match &self.texts {
-            Texts { elsewhere: Some(bytes), .. } => bytes.as_ptr(),
-            Texts { here, .. } => here.as_ptr().cast(),
+            Texts { heap: Some(bytes), .. } => bytes.as_ptr(),
+            Texts { inline, .. } => inline.as_ptr().cast(),
         };
         place.wrapping_add(at as usize).cast()
     }
 }
 
-/// Frees tokens, and wipes them. The server is not told: that is `cm_logout`.
-///
-/// @param tokens  the tokens, or NULL
-///
-/// Not while another thread uses them. Since 0.1.
+/// Frees tokens. The server is not told: see `cm_logout`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_free(tokens: *mut cm_tokens) {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(tokens) }
 }
 
-/// The access token, for "Authorization: Bearer …". Opaque: CameraManager's look like "<UUID>:<zone>".
-///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the access token, borrowed from the tokens
-///
-/// Any thread. Since 0.1.
+/// The access token, for "Authorization: Bearer …". Those of CameraManager look like "<UUID>:<zone>", but do not
+/// rely on it.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(0)) }
 }
 
 /// The refresh token, for `cm_refresh`. It works until the user logs out.
 ///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the refresh token, borrowed from the tokens; NULL where the server gave none
-///
-/// Any thread. Since 0.1.
+/// @return the refresh token; NULL if the server sent none
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_refresh_token(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.refresh_token.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
-/// The token type, "bearer" in the server's spelling.
-///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the type, borrowed from the tokens
-///
-/// Any thread. Since 0.1.
+/// The token type, "bearer" in the spelling of the server.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_token_type(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(tokens.token_type)) }
 }
 
-/// What the tokens allow, as the server said it: "write", "read write".
+/// The scope that the user granted, in the words of the server: "write", "read write".
 ///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the scope, borrowed from the tokens; NULL where the server did not say
-///
-/// Any thread. Since 0.1.
+/// @return the scope; NULL if the server did not send it
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.scope.map_or(null(), |at| tokens.as_ptr(at))) }
 }
 
-/// When the access token ends, counted from before the request was sent.
+/// When the access token expires. Its lifetime counts from before the request was sent.
 ///
-/// @param tokens  the tokens; NULL gives 0
-/// @return Unix seconds; INT64_MAX: never
-///
-/// Any thread. Since 0.1.
+/// @return Unix seconds; `INT64_MAX`: never
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, 0, |tokens| tokens.expires_at.unwrap_or(i64::MAX)) }
 }
 
-/// How long the access token still lives, by this machine's clock.
+/// How long the access token is still valid, by the clock of this machine.
 ///
-/// @param tokens  the tokens; NULL gives 0
-/// @return seconds left now, at least 0; INT64_MAX: it never expires
-///
-/// Any thread. Since 0.1.
+/// @return seconds, at least 0; `INT64_MAX`: it never expires
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, 0, |tokens| tokens.core().expires_in().unwrap_or(i64::MAX)) }
 }
 
-/// The tokens as JSON, for you to keep: as secret as the tokens in it.
+/// The tokens as JSON, to save them yourself. Protect it as you protect the tokens.
 ///
-/// An object with "access_token", "token_type", and where there are any "refresh_token", "scope" and "expires_at" (Unix
-/// seconds). Later versions may add keys.
-///
-/// @param tokens  the tokens; NULL gives NULL
-/// @return the JSON, borrowed from the tokens
-///
-/// Any thread. Since 0.1.
+/// The JSON is an object with the keys "access_token" and "token_type", and if they are known "refresh_token",
+/// "scope" and "expires_at" (Unix seconds). Later versions may add keys.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c_char {
-    // SAFETY: a handle as the conventions have it.
+    // SAFETY: the handle follows the header's rules.
     unsafe {
         guard::get(tokens, null(), |tokens| {
             tokens.json.get_or_init(|| Text::new(tokens.core().to_json().expose())).as_ptr()
@@ -210,14 +184,10 @@ pub unsafe extern "C" fn cm_tokens_to_json(tokens: *const cm_tokens) -> *const c
     }
 }
 
-/// Makes tokens from the JSON of `cm_tokens_to_json`. Keys it does not know are passed over.
+/// Makes tokens from the JSON of `cm_tokens_to_json`. Unknown keys are ignored.
 ///
-/// @param json    the JSON; not NULL
-/// @param tokens  receives the tokens; not NULL
-/// @param error   receives the details of a failure; may be NULL
-/// @return `CM_STATUS_OK`; `CM_STATUS_INVALID_ARGUMENT`, naming the key, where it holds no tokens
-///
-/// Free the tokens with `cm_tokens_free`, an error with `cm_error_free`. Any thread. Since 0.1.
+/// @param tokens  receives the tokens
+/// @retval CM_STATUS_INVALID_ARGUMENT  the JSON contains no tokens; the message names the key
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_from_json(
@@ -225,8 +195,10 @@ pub unsafe extern "C" fn cm_tokens_from_json(
     tokens: *mut *mut cm_tokens,
     error: *mut *mut cm_error,
 ) -> cm_status {
-    // SAFETY: parameters as the conventions have them.
+    // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::call("tokens", tokens, error, || Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?)))
+        call::with_result("tokens", tokens, error, || {
+            Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?))
+        })
     }
 }

@@ -1,33 +1,30 @@
-//! Version, and names for logs.
+//! Version. You need it for bug reports and for your own log.
+//! It gives the version of the loaded library, and the names of statuses.
 
-use std::ffi::{c_char, c_int};
+use libc::{c_char, c_int};
 
 use crate::guard;
 
-/// The version of this header; `cm_version` gives the library's.
+/// The version of this header. `cm_version` gives the version of the loaded library.
 pub const CM_VERSION_MAJOR: c_int = 0;
 /// See CM_VERSION_MAJOR.
 pub const CM_VERSION_MINOR: c_int = 1;
 /// See CM_VERSION_MAJOR.
 pub const CM_VERSION_PATCH: c_int = 0;
 
-/// The version of the library that is loaded.
+/// The version of the loaded library.
 ///
-/// @return "0.1.0"; never NULL, never to be freed
-///
-/// Any thread. Since 0.1.
+/// @return for example "0.1.0"; a constant string
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// A status' name, for logs.
+/// The name of a status, for logs.
 ///
-/// @param status  a `cm_status`; any number is allowed
-/// @return "OK", "LOGIN_REQUIRED", …, "UNKNOWN" for a number that is none; never NULL, never to be freed
-///
-/// Any thread. Since 0.1.
+/// @param status  a `cm_status`, or any other number
+/// @return "OK", "LOGIN_REQUIRED", …; "UNKNOWN" for a number that is not a status; a constant string
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_status_name(status: c_int) -> *const c_char {

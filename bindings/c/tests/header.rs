@@ -1,6 +1,6 @@
-//! The header is what the sources say: `include/cmauth.h` is generated here, and compared with the committed one.
+//! The committed header is the one that the sources generate.
 //!
-//! `make header` runs this with `CMAUTH_WRITE_HEADER=1`, which writes it.
+//! `make header` runs this test with `CMAUTH_WRITE_HEADER=1`, which writes `include/cmauth.h`.
 
 mod common;
 
@@ -9,21 +9,11 @@ use std::path::Path;
 
 use common::root;
 
-/// The modules in the order of use, each with the beginning of its functions' names.
-const MODULES: &[(&str, &str)] = &[
-    ("config", "cm_config_"),
-    ("client", "cm_"),
-    ("login", "cm_login_"),
-    ("tokens", "cm_tokens_"),
-    ("session", "cm_"),
-    ("store", "cm_store_"),
-    ("error", "cm_error_"),
-    ("log", "cm_"),
-    ("version", "cm_"),
-];
+/// The modules of bindings/c/src with exported functions, in the order of the header. Each is a group of the header.
+const MODULES: &[&str] = &["config", "client", "login", "tokens", "session", "store", "error", "log", "version"];
 
 #[test]
-fn the_committed_header_is_the_one_that_the_sources_make() {
+fn the_committed_header_is_the_one_that_the_sources_generate() {
     let path = root().join("include/cmauth.h");
     let generated = generate();
     if std::env::var_os("CMAUTH_WRITE_HEADER").is_some() {
@@ -38,22 +28,22 @@ fn the_committed_header_is_the_one_that_the_sources_make() {
     assert!(committed == generated, "include/cmauth.h is stale at its end: run `make header`");
 }
 
-/// cbindgen's header, with the conventions as its first page and a heading before each group of functions.
+/// cbindgen's header, with a first page and a comment before each group of functions.
 fn generate() -> String {
     let sources = root().join("bindings/c/src");
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).unwrap();
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for (module, _) in MODULES {
+    for module in MODULES {
         builder = builder.with_src(sources.join(module).with_extension("rs"));
     }
-    let mut drawn = Vec::new();
-    builder.generate().expect("cbindgen reads the sources").write(&mut drawn);
-    let drawn = String::from_utf8(drawn).unwrap();
+    let mut generated = Vec::new();
+    builder.generate().expect("cbindgen reads the sources").write(&mut generated);
+    let generated = String::from_utf8(generated).unwrap();
 
     let mut header = comment(&module_comment(&sources.join("lib.rs")));
-    header.push_str("/* Generated from bindings/c/src by `make header`; never edited. */\n\n");
-    let mut rest = drawn.as_str();
-    for (module, _) in MODULES {
+    header.push_str("/* Generated from bindings/c/src by `make header`. Do not edit. */\n\n");
+    let mut rest = generated.as_str();
+    for module in MODULES {
         // The first function that the module defines, with the comment before it.
         let source = fs::read_to_string(sources.join(module).with_extension("rs")).unwrap();
         let name = source
@@ -68,10 +58,19 @@ fn generate() -> String {
         rest = &rest[at..];
     }
     header.push_str(rest);
-    // Some compilers read a header in the code page of their machine.
+    // Some compilers read a header in the machine's code page.
     let header = header.replace('…', "...");
     assert!(header.is_ascii(), "the header's comments are ASCII");
     header
+}
+
+#[test]
+fn every_group_begins_with_two_lines_that_say_when_you_need_it() {
+    for module in MODULES {
+        let comment = module_comment(&root().join("bindings/c/src").join(module).with_extension("rs"));
+        assert_eq!(comment.lines().count(), 2, "{module}: {comment}");
+        assert!(comment.contains(". You need "), "{module}: {comment}");
+    }
 }
 
 /// The text of a file's `//!` lines.

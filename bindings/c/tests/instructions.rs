@@ -1,5 +1,6 @@
-//! What a warm call and a session's fast path cost, in instructions, which are the same on a busy machine: more than 5 % over
-//! bench/instructions.txt is a regression. `make bench` has the times, side by side with others.
+//! Counts the instructions of a warm call and of a session's fast path, which do not depend on the load of the machine.
+//! More than 5 % over bench/instructions.txt is a regression. `make bench` measures times, and compares with other
+//! libraries.
 
 mod common;
 
@@ -15,18 +16,18 @@ use common::{Link, compile, library, root, run, scratch};
 
 const URI: &str = "https://example.com";
 
-/// Instructions of one call: what `many` calls need more than `few`.
+/// Instructions of one call: the difference between `many` and `few` calls, divided by their number.
 fn instructions(command: impl Fn(u64) -> Command, few: u64, many: u64) -> u64 {
     let count = |calls| -> u64 {
-        let mut asked = command(calls);
+        let mut measured = command(calls);
         let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(asked.get_program());
-        valgrind.args(asked.get_args()).env("LD_LIBRARY_PATH", library());
-        valgrind.envs(asked.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
-        asked.env_clear();
-        let said = String::from_utf8(run(&mut valgrind).stderr).unwrap();
-        let counted = said.lines().find_map(|line| line.split("Collected : ").nth(1));
-        counted.unwrap_or_else(|| panic!("{said}")).trim().parse().unwrap()
+        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]).arg(measured.get_program());
+        valgrind.args(measured.get_args()).env("LD_LIBRARY_PATH", library());
+        valgrind.envs(measured.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+        measured.env_clear();
+        let output = String::from_utf8(run(&mut valgrind).stderr).unwrap();
+        let counted = output.lines().find_map(|line| line.split("Collected : ").nth(1));
+        counted.unwrap_or_else(|| panic!("{output}")).trim().parse().unwrap()
     };
     (count(many) - count(few)) / (many - few)
 }
@@ -59,11 +60,10 @@ fn fast_path(built: &Path) -> u64 {
 #[test]
 fn a_warm_call_and_the_fast_path_cost_no_more_than_they_did() {
     if common::sanitized().is_some() {
-        return; // Another library.
+        return; // The sanitizer adds instructions.
     }
     if Command::new("valgrind").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have valgrind: see scripts/setup-ci");
-        eprintln!("SKIPPED: no valgrind here; `make setup-ci` installs it");
+        common::skip_without("valgrind");
         return;
     }
     let client = compile(&root().join("bench/c/cmauth.c"), Link::Shared, "bench-cmauth");

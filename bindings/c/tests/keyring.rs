@@ -1,4 +1,4 @@
-//! The example of a store of one's own, in the keyring, against a real one: GNOME Keyring on a message bus of its own.
+//! The example of a store in the keyring works with a real one: GNOME Keyring, on a private message bus.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use cmauth_sandbox::{Options, Sandbox, user};
-use common::{Link, compile_with, program, root, run, scratch};
+use common::{Link, command_for, compile_with, program, run, scratch};
 
 fn has_tools() -> bool {
     let tools = ["dbus-run-session", "gnome-keyring-daemon"]
@@ -18,8 +18,7 @@ fn has_tools() -> bool {
     if tools && libsecret {
         return true;
     }
-    assert!(std::env::var_os("CI").is_none(), "CI must have a keyring and libsecret: see scripts/setup-ci");
-    eprintln!("SKIPPED: no GNOME Keyring, D-Bus or libsecret here; `make setup-ci` installs them");
+    common::skip_without("GNOME Keyring, D-Bus or libsecret");
     false
 }
 
@@ -30,18 +29,18 @@ fn a_session_in_the_keyring_is_shared_by_programs_and_gone_after_logout() {
     }
     let sandbox = Sandbox::start(Options { tls: true, ..Options::default() }).unwrap();
     let flags = run(Command::new("pkg-config").args(["--cflags", "--libs", "libsecret-1"])).stdout;
-    // Its headers are not written to our warnings.
+    // Its headers cause warnings with our flags.
     let flags = String::from_utf8(flags).unwrap().replace("-I", "-isystem");
     let flags: Vec<&str> = flags.split_whitespace().collect();
-    let built = compile_with(&root().join("bindings/c/tests/c/keyring.c"), Link::Shared, "keyring", &flags);
+    let built = compile_with(&program("keyring.c"), Link::Shared, "keyring", &flags);
     let ca_file = scratch("keyring").join("ca.pem");
     fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
 
-    // A home of its own, so that nobody's keyring is touched.
+    // A private home folder, so that the test does not touch the developer's keyring.
     let home = scratch("keyring").join("home");
     let _ = fs::remove_dir_all(&home);
     fs::create_dir_all(&home).unwrap();
-    let environment = program(&built);
+    let environment = command_for(&built);
     let library_path = environment.get_envs().find(|(name, _)| *name == "LD_LIBRARY_PATH").unwrap().1.unwrap();
     let at = |command: &mut Command| {
         command
@@ -58,7 +57,7 @@ fn a_session_in_the_keyring_is_shared_by_programs_and_gone_after_logout() {
             .env_remove("DBUS_SESSION_BUS_ADDRESS");
     };
 
-    // Unlocked as a desktop's login does it; both end with the bus.
+    // Unlocks the keyring as the login to a desktop does. The keyring and the program end with the bus.
     let script = "printf password | gnome-keyring-daemon --unlock --components=secrets >/dev/null && \"$0\"";
     let mut command = Command::new("dbus-run-session");
     command.args(["--", "sh", "-c", script]).arg(&built).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -75,7 +74,7 @@ fn a_session_in_the_keyring_is_shared_by_programs_and_gone_after_logout() {
     assert!(child.wait().unwrap().success());
     assert_eq!(asked, 1);
 
-    // Where no keyring answers, that is said, and nothing hangs.
+    // If no keyring answers, the program reports it and does not hang.
     let mut command = Command::new(&built);
     command.arg("without").env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere");
     at(&mut command);

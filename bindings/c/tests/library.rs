@@ -1,4 +1,4 @@
-//! The built library and its header fit each other and stand alone.
+//! Checks of the built library and its headers, without a server.
 
 mod common;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use common::{Link, compile, library, program, root, run, scratch};
+use common::{Link, command_for, compile, library, program, root, run, scratch};
 
 fn header() -> String {
     fs::read_to_string(root().join("include/cmauth.h")).unwrap()
@@ -37,7 +37,7 @@ fn the_library_exports_exactly_the_functions_of_the_header() {
 }
 
 #[test]
-fn the_library_has_its_soname_and_the_link_of_that_name_beside_it() {
+fn the_library_has_its_soname_and_a_link_of_that_name_beside_it() {
     let output = run(Command::new("readelf").arg("-d").arg(library().join("libcmauth.so")));
     let dynamic = String::from_utf8(output.stdout).unwrap();
     assert!(dynamic.contains("soname: [libcmauth.so.0]"), "{dynamic}");
@@ -69,16 +69,11 @@ fn the_cpp_header_compiles_with_every_warning_on_each_compiler_in_each_standard(
     fs::write(&source, "#include <cmauth.hpp>\n#include <cmauth.hpp>\n").unwrap();
     for compiler in ["g++", "clang++"] {
         if Command::new(compiler).arg("--version").output().is_err() {
-            assert!(std::env::var_os("CI").is_none(), "CI must have {compiler}: see scripts/setup-ci");
-            eprintln!("SKIPPED: no {compiler} here; `make setup-ci` installs it");
+            common::skip_without(compiler);
             continue;
         }
         for standard in ["-std=c++17", "-std=c++20", "-std=c++2b"] {
-            for source in [
-                source.clone(),
-                root().join("bindings/c/tests/cpp/every_member.cpp"),
-                root().join("examples/cpp/login.cpp"),
-            ] {
+            for source in [source.clone(), program("every_member.cpp"), root().join("examples/cpp/login.cpp")] {
                 run(Command::new(compiler)
                     .args([standard, "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"])
                     .args(["-fsyntax-only", "-I"])
@@ -92,9 +87,9 @@ fn the_cpp_header_compiles_with_every_warning_on_each_compiler_in_each_standard(
 #[test]
 fn the_cpp_header_has_every_function_of_the_c_header() {
     let wrapped = fs::read_to_string(root().join("include/cmauth.hpp")).unwrap();
-    // What a call returned is what its error says.
+    // C++ gets the status from the call.
     let needless = ["cm_error_status"];
-    // As a call, as the function that frees a handle, or as one that is handed on.
+    // As a call, as the function that frees a handle, or as an argument.
     let used = |name: &String| ["(", ">", ")"].iter().any(|end| wrapped.contains(&format!("{name}{end}")));
     let missing: Vec<_> =
         declared().into_iter().filter(|name| !used(name) && !needless.contains(&name.as_str())).collect();
@@ -115,10 +110,9 @@ fn every_function_has_an_example() {
 }
 
 #[test]
-fn the_reference_is_made_without_a_warning() {
+fn doxygen_makes_the_reference_without_a_warning() {
     if Command::new("doxygen").arg("--version").output().is_err() {
-        assert!(std::env::var_os("CI").is_none(), "CI must have doxygen: see scripts/setup-ci");
-        eprintln!("SKIPPED: no doxygen here; `make setup-ci` installs it");
+        common::skip_without("doxygen");
         return;
     }
     let out = scratch("reference");
@@ -131,19 +125,14 @@ fn the_reference_is_made_without_a_warning() {
     for name in declared() {
         assert!(page.contains(&format!(">{name}</a>")) || page.contains(&name), "{name} is not in the reference");
     }
-    assert!(!page.contains("<script"), "the pages need no script");
+    assert!(!page.contains("<script"), "the pages must not need scripts");
 }
 
 #[test]
 fn the_program_on_the_header_s_first_page_compiles_and_has_at_most_20_lines() {
-    let text: String = header()
-        .lines()
-        .take_while(|line| *line != " */")
-        .filter_map(|line| line.strip_prefix(" *     "))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let text = common::first_page_program(&header());
     assert!(text.starts_with("#include <cmauth.h>"), "{text}");
-    let lines = text.matches('\n').count() + 1; // The empty one after the includes has no margin.
+    let lines = text.lines().count();
     assert!(lines <= 20, "{lines} lines");
     let source = scratch("first-page").join("program.c");
     fs::write(&source, text).unwrap();
@@ -151,23 +140,23 @@ fn the_program_on_the_header_s_first_page_compiles_and_has_at_most_20_lines() {
 }
 
 #[test]
-fn a_bug_in_any_function_is_caught_silently_and_the_process_lives() {
-    let built = compile(&root().join("bindings/c/tests/c/panics.c"), Link::Shared, "panics");
+fn a_panic_in_any_function_is_caught_without_output() {
+    let built = compile(&program("panics.c"), Link::Shared, "panics");
     let output = run(Command::new(built).env("LD_LIBRARY_PATH", common::panicking_library()));
     assert!(output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
-    let source = fs::read_to_string(root().join("bindings/c/tests/c/panics.c")).unwrap();
-    assert_calls_every_function(&source, "bindings/c/tests/c/panics.c");
+    let source = fs::read_to_string(program("panics.c")).unwrap();
+    assert_calls_every_function(&source, "panics.c");
 }
 
 #[test]
 fn every_function_takes_null_in_every_place() {
     for (link, name) in [(Link::Shared, "nulls-shared"), (Link::Static, "nulls-static")] {
-        let built = compile(&root().join("bindings/c/tests/c/nulls.c"), link, name);
-        run(&mut program(&built));
+        let built = compile(&program("nulls.c"), link, name);
+        run(&mut command_for(&built));
     }
-    // A function that is new in the header must be in that program too.
-    let source = fs::read_to_string(root().join("bindings/c/tests/c/nulls.c")).unwrap();
-    assert_calls_every_function(&source, "bindings/c/tests/c/nulls.c");
+    // A new function of the header must be in that program too.
+    let source = fs::read_to_string(program("nulls.c")).unwrap();
+    assert_calls_every_function(&source, "nulls.c");
 }
 
 fn assert_calls_every_function(source: &str, name: &str) {

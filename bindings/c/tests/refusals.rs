@@ -1,4 +1,5 @@
-//! What a session does not do (bindings/c/tests/c/refusals.c), and how many requests that costs the server.
+//! A session refuses to use foreign or damaged content, and spares a server that failed. The tests run
+//! bindings/c/tests/c/refusals.c and count the requests that the sandbox receives.
 
 mod common;
 
@@ -9,14 +10,14 @@ use std::sync::OnceLock;
 use cmauth::{Client, Config};
 use cmauth_sandbox::{Fault, Options, Sandbox};
 use common::user::{CLIENT_ID, CLIENT_SECRET};
-use common::{Link, compile, program, root, run, valgrind};
+use common::{Link, command_for, compile, program, run, valgrind};
 
 const URI: &str = "https://example.com";
 
 struct Setting {
     sandbox: Sandbox,
     tokens: String,
-    /// Requests before the program ran.
+    /// The number of requests before the program ran.
     before: usize,
 }
 
@@ -32,7 +33,7 @@ fn logged_in_with(scope: &str) -> Setting {
 
 fn built() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| compile(&root().join("bindings/c/tests/c/refusals.c"), Link::Shared, "refusals"))
+    BUILT.get_or_init(|| compile(&program("refusals.c"), Link::Shared, "refusals"))
 }
 
 impl Setting {
@@ -44,24 +45,24 @@ impl Setting {
     }
 
     fn run(&self, arguments: &[&str]) {
-        self.run_in(program(built()), arguments);
+        self.run_in(command_for(built()), arguments);
     }
 
-    /// Requests of the program.
+    /// The number of requests that the program sent.
     fn requests(&self) -> usize {
         self.sandbox.requests().len() - self.before
     }
 }
 
 #[test]
-fn a_login_of_another_key_is_not_sent_and_can_be_given_up() {
+fn tokens_of_another_key_are_not_sent_and_forget_removes_them() {
     let setting = logged_in_with("write");
     setting.run(&["other-key"]);
     assert_eq!(setting.requests(), 0);
 }
 
 #[test]
-fn a_login_of_another_server_is_not_sent_to_either_and_can_be_given_up() {
+fn tokens_of_another_server_are_sent_to_neither_and_forget_removes_them() {
     let setting = logged_in_with("write");
     let other = Sandbox::start(Options::default()).unwrap();
     setting.run(&["other-server", other.url()]);
@@ -69,14 +70,14 @@ fn a_login_of_another_server_is_not_sent_to_either_and_can_be_given_up() {
 }
 
 #[test]
-fn a_damaged_file_opens_and_can_be_given_up() {
+fn a_session_opens_on_a_damaged_file_and_forget_removes_it() {
     let setting = logged_in_with("write");
     setting.run(&["damaged"]);
     assert_eq!(setting.requests(), 0);
 }
 
 #[test]
-fn a_server_that_failed_is_asked_once_for_as_long_as_it_asked() {
+fn a_server_that_failed_gets_no_request_until_its_retry_after_has_passed() {
     let setting = logged_in_with("write");
     setting.sandbox.set_faults(&[Fault::RetryAfterSeconds.always()]).unwrap();
     setting.run(&["back-off"]);
@@ -84,7 +85,7 @@ fn a_server_that_failed_is_asked_once_for_as_long_as_it_asked() {
 }
 
 #[test]
-fn a_server_that_failed_is_asked_again_after_a_pause() {
+fn a_server_that_failed_gets_another_request_after_a_pause() {
     let setting = logged_in_with("write");
     setting.sandbox.set_faults(&[Fault::Status503.once()]).unwrap();
     setting.run(&["recovery"]);
@@ -99,7 +100,7 @@ fn an_api_that_rejects_all_tokens_costs_one_refresh() {
 }
 
 #[test]
-fn a_refresh_asks_for_the_scope_that_was_granted() {
+fn a_refresh_asks_for_the_granted_scope() {
     let setting = logged_in_with("read");
     setting.run(&["scope"]);
     let requests = setting.sandbox.requests();

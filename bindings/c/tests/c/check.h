@@ -1,4 +1,4 @@
-/* What the C tests share: a check that says where it failed, and ends the program. */
+/* Checks for the C test programs. A check that fails prints its place and ends the program. */
 
 #ifndef CHECK_H
 #define CHECK_H
@@ -15,7 +15,7 @@
         }                                                                                                              \
     } while (0)
 
-/* The text contains the piece. */
+/* Checks that the text contains the piece. */
 #define CHECK_CONTAINS(text, piece)                                                                                    \
     do {                                                                                                               \
         const char *text_ = (text);                                                                                    \

@@ -1,4 +1,4 @@
-/* The whole story against the sandbox: log in, keep the tokens, refresh, log out, and what happens after. */
+/* Logs in, saves the tokens as JSON, refreshes and logs out, and checks that the ended tokens no longer work. */
 
 #include "user.h"
 
@@ -10,7 +10,7 @@ static void a_login_checks_its_redirect_and_finishes_once(const cm_client *clien
     user_opens(login, redirected, sizeof redirected);
     CHECK(cm_login_is_redirect(login, redirected) == 1);
 
-    /* Another state: refused, and the login stays open. */
+    /* A redirect with another state is rejected, and the login stays open. */
     snprintf(forged, sizeof forged, "%s", redirected);
     char *state = strstr(forged, "state=");
     CHECK(state != NULL);
@@ -36,7 +36,7 @@ static void tokens_say_what_the_server_gave(const cm_tokens *tokens) {
 static void tokens_survive_json(const cm_tokens *tokens) {
     cm_tokens *kept = NULL;
     const char *json = cm_tokens_to_json(tokens);
-    CHECK(json == cm_tokens_to_json(tokens)); /* Made once. */
+    CHECK(json == cm_tokens_to_json(tokens)); /* The JSON is made once. */
     OK(cm_tokens_from_json(json, &kept, &error));
     CHECK(strcmp(cm_tokens_access_token(kept), cm_tokens_access_token(tokens)) == 0);
     CHECK(strcmp(cm_tokens_refresh_token(kept), cm_tokens_refresh_token(tokens)) == 0);
@@ -44,7 +44,7 @@ static void tokens_survive_json(const cm_tokens *tokens) {
     cm_tokens_free(kept);
 }
 
-/* Short ones are kept in the handle itself, long ones beside it. */
+/* The handle contains short texts itself; long texts are allocated. */
 static void texts_of_every_length_come_back(void) {
     char access[300], refresh[300], json[1024];
     for (int length = 1; length < 299; length++) {
@@ -101,7 +101,7 @@ int main(void) {
     FAILS(cm_refresh(client, cm_tokens_refresh_token(fresh), &none, &error), CM_STATUS_LOGIN_REQUIRED,
           CM_ADVICE_LOG_IN);
 
-    /* Handles are freed in any order; a login keeps what it needs of its client. */
+    /* Handles can be freed in any order: a login keeps what it needs of its client. */
     cm_login *login = NULL;
     char redirected[4096];
     OK(cm_login_new(client, REDIRECT_URI, &login, &error));

@@ -1,4 +1,4 @@
-/* fork() before, between and during calls: a child gets connections of its own, and no lock of its parent hangs it. */
+/* fork() before, between and during calls: a child opens its own connections, and no lock of the parent blocks it. */
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -11,7 +11,7 @@
 #include "user.h"
 
 #define CHILDREN 20
-#define SESSION_CHILDREN 5 /* Each waits for a lock that five threads want. */
+#define SESSION_CHILDREN 5 /* Each competes with four threads for the lock. */
 #define THREADS 4
 #define CALLS 64
 
@@ -40,10 +40,10 @@ static pid_t child_that_refreshes(void) {
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
-        alarm(60); /* A child that hangs ends by a signal, which the parent notices. */
+        alarm(60); /* A signal ends a child that hangs, and the parent fails. */
         refresh();
         refresh();
-        /* A child may free what it inherited; the parent's connections stay open. */
+        /* A child may free what it inherited. The parent's connections stay open. */
         cm_client_free((cm_client *)client);
         _exit(0);
     }
@@ -59,7 +59,7 @@ static void ended_well(pid_t child) {
 static cm_session *session;
 static cm_tokens *old_tokens;
 
-/* The user is logged in again with tokens that have ended: the next to ask refreshes them. */
+/* Starts the session with expired tokens, so that the next call refreshes them. */
 static void start_and_refresh(void) {
     cm_tokens *tokens = NULL;
     cm_error *failure = NULL;
@@ -78,7 +78,8 @@ static void *refresh_until_stop(void *unused) {
     return NULL;
 }
 
-/* Parent and children share a session by its file, and are forked while other threads refresh and hold its lock. */
+/* Parent and children share a session through its file. The parent forks while its threads refresh and hold the lock.
+ */
 static void sessions(const cm_tokens *tokens) {
     char folder[] = "/tmp/cmauth-fork-XXXXXX", file[64], lock[80];
     CHECK(mkdtemp(folder) != NULL);
@@ -87,7 +88,7 @@ static void sessions(const cm_tokens *tokens) {
     cm_store *store = cm_store_file(file);
     OK(cm_session_open(client, store, &session, &error));
     cm_store_free(store);
-    old_tokens = ended(tokens);
+    old_tokens = expired(tokens);
     start_and_refresh();
     stop = 0;
     pthread_t threads[THREADS];
@@ -114,7 +115,7 @@ static void sessions(const cm_tokens *tokens) {
     CHECK(unlink(lock) == 0 && rmdir(folder) == 0);
 }
 
-/* A listener on 127.0.0.1, and a client of the server that it pretends to be. */
+/* A listener on 127.0.0.1 that never answers. */
 static int listener;
 
 static cm_client *client_of_silent_server(void) {
@@ -150,7 +151,7 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Calls that begin at once in a child, which nobody in it called before, are all ended by one cancel. */
+/* Many calls start at the same time, as the first ones in a child. One cancel ends them all. */
 static void cancel_ends_all_calls_of_a_child(void) {
     cm_client *silent = client_of_silent_server();
     for (int i = 0; i < CHILDREN; i++) {
@@ -171,7 +172,7 @@ static void cancel_ends_all_calls_of_a_child(void) {
                 CHECK(pthread_join(threads[j], &status) == 0);
                 CHECK((intptr_t)status == CM_STATUS_CANCELLED);
             }
-            /* 100 ms are promised; the rest is for a machine that is busy with other tests. */
+            /* The promise is 100 ms. The rest is for a machine that is busy with other tests. */
             CHECK(now() - begun < 1);
             _exit(0);
         }
@@ -187,7 +188,7 @@ int main(void) {
     cm_tokens *tokens = log_in(client);
     refresh_token = cm_tokens_refresh_token(tokens);
 
-    /* Between calls: a kept connection is there, and both use the client at once. */
+    /* Between calls: the client has an idle connection, and parent and child use the client at the same time. */
     refresh();
     pid_t child = child_that_refreshes();
     for (int i = 0; i < 5; i++)
@@ -195,7 +196,7 @@ int main(void) {
     ended_well(child);
     refresh();
 
-    /* During calls of other threads, which hold whatever locks there are. */
+    /* During calls of other threads, which may hold locks. */
     pthread_t threads[THREADS];
     for (int i = 0; i < THREADS; i++)
         CHECK(pthread_create(&threads[i], NULL, work, NULL) == 0);

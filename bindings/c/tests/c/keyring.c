@@ -1,5 +1,5 @@
-/* The store of examples/c/keyring_store.c against a real keyring. With the argument "without" there is none to be
- * reached. */
+/* The store of examples/c/keyring_store.c works with a real keyring. With the argument "without", no keyring is
+ * running, and the store must report that. */
 
 #include <pthread.h>
 #include <sched.h>
@@ -33,7 +33,7 @@ static struct keyring_store with_lock(char *lock_file) {
     return store;
 }
 
-static void the_lock_is_had_by_one(void) {
+static void one_caller_holds_the_lock(void) {
     char *path = getenv("LOCK_FILE");
     struct keyring_store one = with_lock(path), other = with_lock(path);
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_OK);
@@ -42,7 +42,7 @@ static void the_lock_is_had_by_one(void) {
     keyring_unlock(&one);
     CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_OK);
     keyring_unlock(&other);
-    /* A lock file that somebody removed is another one, which all agree on. */
+    /* After the lock file was removed, all callers lock the new one. */
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_OK);
     CHECK(unlink(path) == 0);
     keyring_unlock(&one);
@@ -53,7 +53,7 @@ static void the_lock_is_had_by_one(void) {
     CHECK(keyring_try_lock(&nowhere, 1000, NULL) == CM_STORE_RESULT_FAILED);
 }
 
-/* Threads and processes that open the file for the first time, and each time add one to what is in another. */
+/* Threads and processes open the lock file for the first time. Each increments the number in another file. */
 static void *count_up(void *path) {
     for (int i = 0; i < 200; i++) {
         struct keyring_store store = with_lock(getenv("LOCK_FILE"));
@@ -70,7 +70,7 @@ static void *count_up(void *path) {
     return NULL;
 }
 
-static void nothing_is_lost_among_threads_and_processes(void) {
+static void no_increment_of_a_thread_or_process_is_lost(void) {
     char path[512];
     snprintf(path, sizeof path, "%s.count", getenv("LOCK_FILE"));
     FILE *file = fopen(path, "w");
@@ -92,7 +92,8 @@ static void nothing_is_lost_among_threads_and_processes(void) {
     CHECK(number == 2 * 4 * 200);
 }
 
-/* A service holds the lock and forks; it is killed, or it gives the lock back. Its child and others get the lock. */
+/* A service that holds the lock forks. It is killed, or it releases the lock. Its child and others then get the lock.
+ */
 static void a_child_does_not_keep_its_parent_s_lock(int killed) {
     int to_parent[2], to_child[2], to_service[2], forked;
     char byte = 0;
@@ -106,7 +107,7 @@ static void a_child_does_not_keep_its_parent_s_lock(int killed) {
         CHECK(forked >= 0);
         alarm(60);
         if (forked == 0) {
-            /* It can neither take nor give back what its parent holds. */
+            /* It can neither take nor release the lock of its parent. */
             CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
             if (!killed)
                 keyring_unlock(&store);
@@ -147,10 +148,10 @@ int main(int argc, char **argv) {
         cm_client_free(client);
         return result;
     }
-    the_lock_is_had_by_one();
+    one_caller_holds_the_lock();
     a_child_does_not_keep_its_parent_s_lock(1);
     a_child_does_not_keep_its_parent_s_lock(0);
-    nothing_is_lost_among_threads_and_processes();
+    no_increment_of_a_thread_or_process_is_lost();
     cm_store *store = store_in_keyring(), *other_store = store_in_keyring();
     cm_session *session = NULL, *other = NULL;
     OK(cm_session_open(client, store, &session, &error));

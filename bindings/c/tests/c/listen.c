@@ -1,4 +1,5 @@
-/* Logins that come back to this machine, where the harness is the browser, and logins in two halves. */
+/* Logins whose redirect this machine receives, and logins that one client begins and another one finishes. The test
+ * harness is the browser. */
 
 #include <pthread.h>
 
@@ -9,7 +10,7 @@ static void *cancel(void *login) {
     return NULL;
 }
 
-static void a_wait_ends_by_its_time_or_by_another_thread(const cm_client *client) {
+static void a_wait_ends_by_timeout_or_cancel(const cm_client *client) {
     cm_login *login = NULL;
     cm_tokens *tokens = NULL;
     pthread_t thread;
@@ -21,7 +22,7 @@ static void a_wait_ends_by_its_time_or_by_another_thread(const cm_client *client
     CHECK(pthread_join(thread, NULL) == 0);
     cm_login_free(login);
 
-    /* A port is bound at once, and free again after. */
+    /* The port is in use until the login is freed. */
     OK(cm_login_listen(client, 0, &login, &error));
     int port = atoi(strstr(cm_login_url(login), "127.0.0.1%3A") + strlen("127.0.0.1%3A"));
     cm_login *second = NULL;
@@ -34,7 +35,7 @@ static void a_wait_ends_by_its_time_or_by_another_thread(const cm_client *client
     cm_login_free(second);
 }
 
-static void a_login_in_two_halves(const cm_client *client) {
+static void one_client_begins_and_another_finishes(const cm_client *client) {
     char redirected[4096];
     cm_login *shown = NULL, *login = NULL;
     cm_tokens *tokens = NULL;
@@ -48,7 +49,7 @@ static void a_login_in_two_halves(const cm_client *client) {
     user_opens(shown, redirected, sizeof redirected);
     FAILS(cm_login_finish(shown, redirected, &tokens, &error), CM_STATUS_INVALID_ARGUMENT, CM_ADVICE_FIX);
     const char *json = cm_login_to_json(shown);
-    CHECK(json == cm_login_to_json(shown)); /* Made once. */
+    CHECK(json == cm_login_to_json(shown)); /* The JSON is made once. */
     CHECK(strstr(json, getenv("CMAUTH_CLIENT_SECRET")) == NULL);
     OK(cm_login_from_json(client, json, &login, &error));
     CHECK(strcmp(cm_login_url(login), cm_login_url(shown)) == 0);
@@ -62,13 +63,13 @@ static void a_login_in_two_halves(const cm_client *client) {
 
 int main(void) {
     cm_client *client = client_from_environment();
-    a_wait_ends_by_its_time_or_by_another_thread(client);
-    a_login_in_two_halves(client);
+    a_wait_ends_by_timeout_or_cancel(client);
+    one_client_begins_and_another_finishes(client);
 
     cm_login *login = NULL;
     cm_tokens *tokens = NULL;
     OK(cm_login_listen(client, 0, &login, &error));
-    cm_client_free(client); /* The login keeps what it needs. */
+    cm_client_free(client); /* The login keeps what it needs of it. */
     cm_login_set_message(login, "Done & dusted");
     printf("open %s\n", cm_login_url(login));
     fflush(stdout);

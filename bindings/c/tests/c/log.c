@@ -1,4 +1,4 @@
-/* The log: a line an event at the level asked for, on whatever thread, without secrets; and silence once it is off. */
+/* The log callback receives one line for each event of its level, without secrets, and nothing when the log is off. */
 
 #include <pthread.h>
 
@@ -54,7 +54,7 @@ int main(void) {
     no_secret(&lines, cm_tokens_refresh_token(tokens));
     no_secret(&lines, "nobody's token");
 
-    /* Levels hold: of a failure and a success, only the failure is an error. */
+    /* At the level ERROR, a failure is logged and a success is not. */
     memset(lines.text, 0, sizeof lines.text);
     lines.count = 0;
     cm_set_log(CM_LOG_LEVEL_ERROR, collect, &lines);

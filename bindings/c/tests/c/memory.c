@@ -1,7 +1,7 @@
-/* What is left of secrets in this process' memory once the handles are freed: nothing.
+/* No secret remains in the memory of the process after the handles are freed.
  *
- * The program keeps a masked copy of every secret, logs in, refreshes and logs out, frees all handles and wipes what it
- * held itself; then it searches all of its writable memory. Halves of secrets are searched for, so that a piece counts.
+ * The program logs in, refreshes and logs out, and keeps a masked piece of every secret. It frees all handles and wipes
+ * its own copies. Then it searches all writable memory for the pieces.
  */
 
 #include <fcntl.h>
@@ -20,11 +20,11 @@ struct hidden {
 
 static struct hidden hidden[16];
 static int count;
-static int quiet; /* While finding something is what is wanted. */
+static int quiet; /* Set while the search must find something. */
 static char input[4096],
-    output[4096]; /* The buffers of stdin, which sees the code, and stdout, which sees the state. */
+    output[4096]; /* The buffers of stdin, which contains the code, and of stdout, which contains the state. */
 
-/* Remembers a piece of a secret without keeping it. */
+/* Keeps a masked piece of a secret. */
 static void remember(const char *name, const char *secret, size_t from) {
     CHECK(strlen(secret) >= from + PIECE);
     hidden[count].name = name;
@@ -46,7 +46,7 @@ static void wipe(char *text) {
         *at++ = 0;
 }
 
-/* How often the pieces stand in the mapping; `buffer` is ours, and left out. */
+/* Counts the pieces in a mapping. `buffer` is for the search, and is not searched itself. */
 static int search(int memory, unsigned long from, unsigned long to, const char *where, unsigned char *buffer,
                   size_t size) {
     int found = 0;
@@ -86,7 +86,7 @@ static int search_everywhere(void) {
         CHECK(sscanf(line, "%lx-%lx %7s %*s %*s %*s %255s", &from, &to, rights, where) >= 3);
         if (rights[0] != 'r' || rights[1] != 'w')
             continue;
-        /* Our own buffer may lie together with other memory: around it. */
+        /* The mapping may contain our buffer: skip it. */
         unsigned long own = (unsigned long)buffer;
         if (from <= own && own < to) {
             found += search(memory, from, own, where, buffer, size);
@@ -135,7 +135,7 @@ int main(void) {
     OK(cm_session_rejected(session, handed_out, &others, &error));
     remember_tokens(others);
 
-    /* The search finds what is there: the tokens are still held. */
+    /* While the handles exist, the search finds the tokens. */
     quiet = 1;
     CHECK(search_everywhere() >= 6);
     quiet = 0;

@@ -1,5 +1,5 @@
-/* fork() while other threads hold the lock of a store in memory. Apart from stores.c, for valgrind counts what the
- * vanished threads of a child had as leaks. */
+/* fork() while other threads hold the lock of a store in memory does not block the child. This is not in stores.c,
+ * because in a child valgrind reports the memory of the parent's other threads as leaks. */
 
 #include <pthread.h>
 #include <sys/wait.h>
@@ -24,8 +24,8 @@ static void *start_until_stop(void *argument) {
     return NULL;
 }
 
-/* In memory each process has a copy: what a thread of the parent held at the fork hinders no child, nor the parent. */
-static void children_of_a_fork_are_not_locked_out_in_memory(const cm_client *client) {
+/* Each process has its own copy of the store: a lock that a thread of the parent holds does not block a child. */
+static void children_of_a_fork_can_lock_the_store(const cm_client *client) {
     cm_store *store = cm_store_memory();
     cm_session *session = NULL;
     OK(cm_session_open(client, store, &session, &error));
@@ -55,7 +55,7 @@ static void children_of_a_fork_are_not_locked_out_in_memory(const cm_client *cli
 
 int main(void) {
     cm_client *client = client_from_environment();
-    children_of_a_fork_are_not_locked_out_in_memory(client);
+    children_of_a_fork_can_lock_the_store(client);
     cm_client_free(client);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Every function with NULL, bad UTF-8 and impossible numbers in every place: an error with the parameter's name, or
- * nothing; never a crash. Sends nothing. */
+/* Calls every function with NULL, invalid UTF-8 and numbers out of range for every parameter. A call must return an
+ * error that names the parameter, or do nothing; it must never crash. Sends nothing. */
 
 #include <cmauth.h>
 
@@ -14,13 +14,13 @@ static cm_client *client;
 static cm_config *settings(void) {
     cm_config *config = cm_config_new("id", "secret");
     CHECK(config);
-    /* A loopback base URL needs no certificate authorities. */
+    /* A client for a loopback base URL needs no trusted certificates. */
     cm_config_set_base_url(config, "http://127.0.0.1:1");
     cm_config_set_proxy(config, "");
     return config;
 }
 
-/* The call failed for a parameter of this name; its result was set to NULL. */
+/* Checks that the call failed because of this parameter, and set its result to NULL. */
 static void refused(cm_status status, const void *result, const char *parameter) {
     CHECK(status == CM_STATUS_INVALID_ARGUMENT);
     CHECK(result == NULL);
@@ -35,14 +35,14 @@ static void refused(cm_status status, const void *result, const char *parameter)
     error = SOMEWHERE;
 }
 
-/* C does not say in which order arguments are read: the call comes first. */
+/* Makes the call before it reads the result: C does not define the order of arguments. */
 #define REFUSED(call, result, parameter)                                                                               \
     do {                                                                                                               \
         cm_status status_ = (call);                                                                                    \
         refused(status_, (result), (parameter));                                                                       \
     } while (0)
 
-/* These settings are refused for this parameter. Frees them. */
+/* Checks that these settings are rejected because of this parameter. Frees them. */
 static void refused_settings(cm_config *config, const char *parameter) {
     cm_client *made = SOMEWHERE;
     cm_status status = cm_client_new(config, &made, &error);
@@ -85,7 +85,7 @@ static void config_functions(void) {
         cm_config *config = settings();
         text_setters[i](config, BAD_UTF8);
         refused_settings(config, text_names[i]);
-        if (strcmp(text_names[i], "proxy") != 0) { /* NULL there: from the environment. */
+        if (strcmp(text_names[i], "proxy") != 0) { /* Its NULL means: from the environment. */
             config = settings();
             text_setters[i](config, NULL);
             refused_settings(config, text_names[i]);
@@ -190,7 +190,7 @@ static void login_functions(void) {
     REFUSED(cm_login_finish(login, BAD_UTF8, &tokens, &error), tokens, "redirected_url: it is not UTF-8");
     REFUSED(cm_login_finish(login, "?", NULL, &error), NULL, "tokens: ");
     CHECK(cm_login_finish(login, NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
-    /* This one does not listen. */
+    /* This login does not listen. */
     REFUSED(cm_login_wait(login, 1, &tokens, &error), tokens, "login: it does not listen");
     cm_login_cancel(login);
     cm_login_set_message(login, "text");
@@ -254,7 +254,7 @@ static void never_unlock(void *context) {
     (void)context;
 }
 
-/* A store that cannot be is reported when a session is opened. Frees it. */
+/* Checks that opening a session reports this bad store. Frees it. */
 static void refused_store(cm_store *store, const char *problem) {
     cm_session *session = SOMEWHERE;
     CHECK(store);

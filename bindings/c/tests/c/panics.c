@@ -1,5 +1,6 @@
-/* A bug in every function, by a library built to have them: the caller gets CM_STATUS_INTERNAL or the value for
- * nothing, the message has the place in the source and no data, nothing is printed, and the process lives. */
+/* Calls every function of a library that was built to panic in each of them. A call must return CM_STATUS_INTERNAL, or
+ * the value that its comment gives for NULL. The message has the place in the source and no data. Nothing is printed,
+ * and the process continues. */
 
 #include <cmauth.h>
 
@@ -11,7 +12,7 @@ static void caught(cm_status status, const void *result) {
     CHECK(status == CM_STATUS_INTERNAL);
     CHECK(result == NULL);
     CHECK(error != NULL);
-    /* What an error says can be read once the bugs are gone. */
+    /* The error can be read when the panics are off. */
     unsetenv("CMAUTH_TEST_PANIC");
     CHECK(cm_error_status(error) == CM_STATUS_INTERNAL);
     CHECK(cm_error_advice(error) == CM_ADVICE_REPORT);
@@ -118,7 +119,7 @@ int main(void) {
     cm_tokens_free(tokens);
     cm_error_free(real);
 
-    /* The bugs are gone, and so is every trace of them: the same handles work, for the frees above did nothing. */
+    /* Without panics the same handles work, because the frees above did nothing. */
     unsetenv("CMAUTH_TEST_PANIC");
     CHECK(cm_error_status(real) == CM_STATUS_INVALID_ARGUMENT);
     CHECK_CONTAINS(cm_login_url(login), "&state=");

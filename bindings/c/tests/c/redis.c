@@ -1,5 +1,6 @@
-/* The store of examples/c/redis_store.c against a real Redis, which the harness restarts when it reads "restart". With
- * the argument "hold" it takes the lock, says so, and waits to be killed. */
+/* The store of examples/c/redis_store.c works with a real Redis, which the test harness stops and starts when this
+ * program prints "stop" and "start". With the argument "hold", the program takes the lock, prints "held", and waits
+ * until it is killed. */
 
 #include <pthread.h>
 #include <sys/socket.h>
@@ -14,7 +15,7 @@ static cm_store *store_at_redis(void) {
     return store;
 }
 
-static struct redis_store bare(void) {
+static struct redis_store unconnected(void) {
     struct redis_store store = {.guard = PTHREAD_MUTEX_INITIALIZER, .host = "127.0.0.1", .key = "recorder:1"};
     store.port = atoi(getenv("REDIS_PORT"));
     store.lock_key = "recorder:1:lock";
@@ -22,7 +23,7 @@ static struct redis_store bare(void) {
 }
 
 static int hold(void) {
-    struct redis_store store = bare();
+    struct redis_store store = unconnected();
     CHECK(redis_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
     CHECK(redis_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
     printf("held\n");
@@ -38,7 +39,7 @@ static void tell_harness(const char *what) {
 }
 
 static int lock_is_held(void) {
-    struct redis_store store = bare();
+    struct redis_store store = unconnected();
     int result = redis_try_lock(&store, 1000, NULL);
     redisFree(store.connection);
     return result == CM_STORE_RESULT_BUSY;
@@ -47,19 +48,19 @@ static int lock_is_held(void) {
 static struct redis_store shared;
 static pthread_barrier_t stage;
 
-/* A session whose lock ends while it sleeps. */
+/* A session whose lock expires while it sleeps. */
 static void *sleeper(void *unused) {
     (void)unused;
     CHECK(redis_try_lock(&shared, 200, NULL) == CM_STORE_RESULT_OK);
     pthread_barrier_wait(&stage);
-    pthread_barrier_wait(&stage); /* The other session has the lock. */
+    pthread_barrier_wait(&stage); /* Now the other session has the lock. */
     redis_unlock(&shared);
     pthread_barrier_wait(&stage);
     return NULL;
 }
 
 static void a_late_unlock_releases_only_the_lock_that_its_thread_took(void) {
-    shared = bare();
+    shared = unconnected();
     pthread_t thread;
     CHECK(pthread_barrier_init(&stage, NULL, 2) == 0);
     CHECK(pthread_create(&thread, NULL, sleeper, NULL) == 0);
@@ -74,15 +75,15 @@ static void a_late_unlock_releases_only_the_lock_that_its_thread_took(void) {
     redis_unlock(&shared);
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(shared.taken == NULL);
-    redis_unlock(&shared); /* Of nothing. */
+    redis_unlock(&shared); /* This thread holds no lock. */
     CHECK(redis_try_lock(&shared, 30000, NULL) == CM_STORE_RESULT_OK);
     redis_unlock(&shared);
     redisFree(shared.connection);
 }
 
-/* A machine whose clock was a day ahead logged in and out: its generation is kept. */
+/* A machine whose clock was a day ahead logged in and out. The store keeps its generation. */
 static void a_login_and_forget_work_after_a_clock_that_was_ahead(const cm_session *session, const cm_tokens *tokens) {
-    struct redis_store ahead = bare();
+    struct redis_store ahead = unconnected();
     cm_health *health = NULL;
     OK(cm_session_health(session, &health));
     uint64_t generation = cm_health_generation(health) + 86400000;
@@ -99,7 +100,7 @@ static void a_login_and_forget_work_after_a_clock_that_was_ahead(const cm_sessio
 
 static int cuts;
 
-/* The connection is lost after the save was sent, and before its answer came. */
+/* The connection is lost after the save was sent and before its response arrived. */
 static int cut_and_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
     struct redis_store *store = context;
     char number[24];
@@ -110,15 +111,15 @@ static int cut_and_save(void *context, const char *record, uint64_t generation, 
     while (!done)
         CHECK(redisBufferWrite(store->connection, &done) == REDIS_OK);
     char byte;
-    CHECK(recv(store->connection->fd, &byte, 1, MSG_PEEK) == 1); /* Redis has done it. */
+    CHECK(recv(store->connection->fd, &byte, 1, MSG_PEEK) == 1); /* Redis has executed it. */
     CHECK(shutdown(store->connection->fd, SHUT_RDWR) == 0);
     store->connection->err = REDIS_ERR_EOF;
     cuts++;
     return redis_save(context, record, generation, reply);
 }
 
-static void a_save_whose_answer_is_lost_is_no_failure(const cm_client *client, const cm_tokens *tokens) {
-    struct redis_store own = bare();
+static void a_save_whose_response_is_lost_succeeds(const cm_client *client, const cm_tokens *tokens) {
+    struct redis_store own = unconnected();
     cm_store_callbacks callbacks = {
         sizeof(cm_store_callbacks), redis_load, cut_and_save, redis_clear, redis_try_lock, redis_unlock, NULL,
     };
@@ -142,7 +143,7 @@ int main(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "hold") == 0)
         return hold();
     cm_client *client = client_from_environment();
-    /* Two machines. */
+    /* Two sessions with one connection each, as on two machines. */
     cm_store *one_store = store_at_redis(), *other_store = store_at_redis();
     cm_session *one = NULL, *other = NULL;
     OK(cm_session_open(client, one_store, &one, &error));
@@ -156,12 +157,12 @@ int main(int argc, char **argv) {
 
     a_login_and_forget_work_after_a_clock_that_was_ahead(one, fresh);
     a_late_unlock_releases_only_the_lock_that_its_thread_took();
-    a_save_whose_answer_is_lost_is_no_failure(client, fresh);
+    a_save_whose_response_is_lost_succeeds(client, fresh);
     OK(cm_session_rejected(other, fresh, &same, &error));
     cm_tokens_free(fresh);
     fresh = same;
 
-    /* Redis is away: what is at hand is handed out, and nothing is refreshed without the lock. */
+    /* Redis is down: the session gives the tokens that it has, and refreshes none without the lock. */
     tell_harness("stop");
     OK(cm_session_tokens(other, &same, &error));
     cm_tokens_free(same);
@@ -170,14 +171,14 @@ int main(int argc, char **argv) {
     CHECK(cm_error_advice(error) == CM_ADVICE_RETRY);
     cm_error_free(error);
     error = NULL;
-    /* It is back, with its data; and then without. */
+    /* Redis is up again, first with its data and then without. */
     tell_harness("start");
-    OK(cm_session_start(other, fresh, &error)); /* A session refreshes young tokens once after a rejection. */
+    OK(cm_session_start(other, fresh, &error)); /* A session refreshes young tokens only once after a rejection. */
     OK(cm_session_rejected(other, fresh, &same, &error));
     cm_tokens_free(fresh);
     fresh = same;
     OK(cm_session_start(other, fresh, &error));
-    /* A holder of the lock was killed: its lock ends, and this call gets it. */
+    /* A holder of the lock was killed: its lock expires, and this call gets it. */
     tell_harness("hold and kill");
     CHECK(lock_is_held());
     OK(cm_session_rejected(other, fresh, &same, &error));
@@ -191,7 +192,7 @@ int main(int argc, char **argv) {
     OK(cm_session_tokens(other, &same, &error)); /* It finds the login in the store. */
     cm_tokens_free(same);
     OK(cm_session_logout(one, &error));
-    OK(cm_session_tokens(other, &same, &error)); /* It cannot know yet. */
+    OK(cm_session_tokens(other, &same, &error)); /* It does not know about the logout yet. */
     FAILS(cm_session_rejected(other, same, &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     cm_tokens_free(same);
     cm_tokens_free(fresh);

@@ -1,9 +1,9 @@
-/* What a session does not do: it sends nothing of another key or server, asks no server that failed at once again, and
- * does not refresh young tokens that are rejected again and again.
+/* A session sends no tokens of another API key or server, does not repeat requests to a server that has just failed,
+ * and does not refresh young tokens that are rejected again and again.
  *
  *     refusals CASE TOKENS [OTHER-URL]
  *
- * TOKENS are those of a login as JSON. Prints nothing; bindings/c/tests/refusals.rs counts what the server received. */
+ * TOKENS are the tokens of a login as JSON. Prints nothing; bindings/c/tests/refusals.rs counts the requests. */
 
 #include <sys/stat.h>
 #include <time.h>
@@ -43,7 +43,7 @@ static double now(void) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* The error says that the store's content has to be given up, and why. */
+/* Checks that the error says why the content of the store cannot be used, and names the remedy. */
 static void check_unusable(const cm_error *failure, const char *piece, const char *other_piece) {
     CHECK(cm_error_status(failure) == CM_STATUS_STORE && cm_error_advice(failure) == CM_ADVICE_FIX);
     CHECK_CONTAINS(cm_error_message(failure), piece);
@@ -60,7 +60,7 @@ static void check_unusable(const cm_error *failure, const char *piece, const cha
         error = NULL;                                                                                                  \
     } while (0)
 
-/* A session that opened on what it cannot use: nobody is logged in, and every call but `forget` says why. */
+/* Checks a session on a store whose content it cannot use: nobody is logged in, and every call but `forget` fails. */
 static void is_unusable(const cm_session *session, const char *piece, const char *other_piece) {
     cm_health *health = NULL;
     cm_tokens *none = NULL;
@@ -76,7 +76,7 @@ static void is_unusable(const cm_session *session, const char *piece, const char
     CHECK(none == NULL && access(file, F_OK) == 0);
 }
 
-static void is_given_up(cm_session *session) {
+static void forget_removes_it(cm_session *session) {
     OK(cm_session_forget(session, &error));
     CHECK(access(file, F_OK) != 0);
     cm_tokens *tokens = NULL;
@@ -91,12 +91,12 @@ static void is_given_up(cm_session *session) {
 static void a_login_of_another(cm_client *stranger, const char *piece, const char *other_piece) {
     cm_client *client = own_client();
     cm_session *session = session_in(client, cm_store_file(file));
-    /* They have ended: whoever used them would send the refresh token. */
-    cm_tokens *old = ended(tokens_of_login);
+    /* The tokens have expired, so a session that used them would send the refresh token. */
+    cm_tokens *old = expired(tokens_of_login);
     OK(cm_session_start(session, old, &error));
     cm_session *other = session_in(stranger, cm_store_file(file));
     is_unusable(other, piece, other_piece);
-    is_given_up(other);
+    forget_removes_it(other);
     cm_tokens_free(old);
     cm_session_free(session);
     cm_client_free(client);
@@ -111,16 +111,16 @@ static void damaged(void) {
         cm_client *client = own_client();
         cm_session *session = session_in(client, cm_store_file(file));
         is_unusable(session, i == 2 ? "did not write it" : "it is not JSON", NULL);
-        is_given_up(session);
+        forget_removes_it(session);
         cm_client_free(client);
     }
 }
 
-/* The server asks for two minutes; many calls cost one request. */
+/* The server asks for a pause of two minutes: many calls cause one request. */
 static void back_off_as_asked(void) {
     cm_client *client = own_client();
     cm_session *session = session_in(client, cm_store_memory());
-    cm_tokens *old = ended(tokens_of_login), *none = NULL;
+    cm_tokens *old = expired(tokens_of_login), *none = NULL;
     OK(cm_session_start(session, old, &error));
     for (int i = 0; i < 300; i++) {
         CHECK((i % 2 ? cm_session_tokens(session, &none, &error) : cm_session_rejected(session, old, &none, &error)) ==
@@ -137,17 +137,18 @@ static void back_off_as_asked(void) {
     cm_client_free(client);
 }
 
-/* The server says nothing of a time: it is asked again after the first pause, which is short, and is well by then. */
+/* The server names no time: the session sends another request after the short first pause, and the server has
+ * recovered. */
 static void back_off_and_recovery(void) {
     cm_client *client = own_client();
     cm_session *session = session_in(client, cm_store_memory());
-    cm_tokens *old = ended(tokens_of_login), *tokens = NULL;
+    cm_tokens *old = expired(tokens_of_login), *tokens = NULL;
     OK(cm_session_start(session, old, &error));
     int calls = 0;
     double begun = now();
     while (cm_session_tokens(session, &tokens, &error) != CM_STATUS_OK) {
         CHECK(cm_error_status(error) == CM_STATUS_SERVER && now() - begun < 20);
-        /* What is left of the pause, rounded up. */
+        /* The rest of the pause, rounded up. */
         CHECK(cm_error_retry_after(error) == 1);
         calls++;
         cm_error_free(error);
@@ -175,7 +176,7 @@ static void rejected_in_a_loop(void) {
         cm_error_free(error);
         error = NULL;
     }
-    /* Others may still be able to use them. */
+    /* The tokens may still work for other requests. */
     OK(cm_session_tokens(session, &other, &error));
     CHECK(strcmp(cm_tokens_access_token(tokens), cm_tokens_access_token(other)) == 0);
     cm_tokens_free(other);
@@ -184,7 +185,7 @@ static void rejected_in_a_loop(void) {
     cm_client_free(client);
 }
 
-/* The client would ask for "read write", which the user did not allow. */
+/* The client asks for "read write" by default, but the user granted only "read". */
 static void granted_scope(void) {
     cm_client *client = own_client();
     cm_session *session = session_in(client, cm_store_memory());
@@ -208,7 +209,7 @@ int main(int count, char **arguments) {
     snprintf(file, sizeof file, "%s/session", folder);
     snprintf(lock, sizeof lock, "%s.lock", file);
     const char *key = getenv("CMAUTH_CLIENT_ID"), *url = getenv("CMAUTH_BASE_URL");
-    /* Only we read and write the damaged files. */
+    /* A session rejects files that other users can read. */
     umask(077);
     if (strcmp(name, "other-key") == 0)
         a_login_of_another(client_of("another.key", url, "write"), "\"another.key\"", "server");

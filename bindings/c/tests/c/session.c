@@ -1,4 +1,5 @@
-/* A session with each kind of store: memory, a file, and one of the program's own, whose rules are held to. */
+/* A session works with each kind of store (memory, a file, custom callbacks), follows the rules for callbacks, and
+ * refreshes once for all threads. */
 
 #include <pthread.h>
 #include <unistd.h>
@@ -7,7 +8,7 @@
 
 #define THREADS 16
 
-/* A store of the program's own: a text under a lock, as a database would keep it. */
+/* A custom store: a text and a lock, as in a database. */
 struct own_store {
     pthread_mutex_t guard;
     char *record;
@@ -33,7 +34,7 @@ static int own_save(void *context, const char *record, uint64_t generation, cm_s
     pthread_mutex_lock(&store->guard);
     CHECK(store->locked);
     if (store->fails) {
-        /* It shows the record, which the library must not. */
+        /* The message contains the record, which the library must hide. */
         cm_store_reply_set_message(reply, record);
         result = CM_STORE_RESULT_FAILED;
     } else if (generation <= store->generation) {
@@ -122,7 +123,7 @@ static void changed(void *context, uint64_t generation) {
     *last = generation;
 }
 
-static void the_story(const cm_client *client, cm_store *store) {
+static void a_session_from_login_to_logout(const cm_client *client, cm_store *store) {
     cm_session *session = open_session(client, store), *other = open_session(client, store);
     cm_tokens *tokens = NULL, *now = NULL;
     FAILS(cm_session_tokens(session, &tokens, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
@@ -141,12 +142,12 @@ static void the_story(const cm_client *client, cm_store *store) {
     cm_health_free(health);
     cm_session_on_change(session, changed, &told);
 
-    /* The other session, as in another process, finds the login. */
+    /* The other session finds the login, as one in another process would. */
     OK(cm_session_tokens(other, &now, &error));
     CHECK(same(now, tokens));
     cm_tokens_free(now);
 
-    /* Sixteen cameras got a 401 at once: one refresh, whose tokens they all get. */
+    /* Sixteen threads got a 401 at the same time: there is one refresh, and all get its tokens. */
     pthread_t threads[THREADS];
     struct asker askers[THREADS];
     for (int i = 0; i < THREADS; i++) {
@@ -163,7 +164,7 @@ static void the_story(const cm_client *client, cm_store *store) {
     FAILS(cm_session_logout(session, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     FAILS(cm_session_tokens(session, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     CHECK(told == generation + 2);
-    /* The server ended what the other session still has. */
+    /* The server ended the tokens that the other session still has. */
     FAILS(cm_session_rejected(other, askers[0].tokens, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     for (int i = 0; i < THREADS; i++)
         cm_tokens_free(askers[i].tokens);
@@ -177,13 +178,13 @@ static void the_story(const cm_client *client, cm_store *store) {
     OK(cm_logout(client, cm_tokens_access_token(tokens), &error));
     cm_tokens_free(tokens);
 
-    /* Freed in any order. */
+    /* Handles can be freed in any order. */
     cm_store_free(store);
     cm_session_free(session);
     cm_session_free(other);
 }
 
-static void what_an_own_store_cannot_do_is_said_without_tokens(const cm_client *client) {
+static void failures_of_a_custom_store_are_reported_without_tokens(const cm_client *client) {
     struct own_store own = {.guard = PTHREAD_MUTEX_INITIALIZER};
     cm_store *store = cm_store_custom(&own_callbacks, &own);
     cm_session *session = open_session(client, store);
@@ -191,10 +192,10 @@ static void what_an_own_store_cannot_do_is_said_without_tokens(const cm_client *
     OK(cm_session_start(session, tokens, &error));
     CHECK(own.saves == 1);
 
-    /* A refresh whose tokens cannot be saved: they are handed out, for the old ones have ended. */
+    /* The tokens of a refresh cannot be saved. The session gives them anyway, because the old ones have ended. */
     own.fails = 0;
     pthread_mutex_lock(&own.guard);
-    own.generation += 1000000; /* Somebody else saved, and this holder does not know. */
+    own.generation += 1000000; /* Another session saved, and this one does not know. */
     pthread_mutex_unlock(&own.guard);
     OK(cm_session_rejected(session, tokens, &now, &error));
     cm_tokens_free(now);
@@ -225,8 +226,8 @@ static void what_an_own_store_cannot_do_is_said_without_tokens(const cm_client *
     cm_tokens_free(tokens);
 }
 
-/* A session keeps what it needs: its client and its store can be freed while other threads are in its calls. */
-static void the_client_is_freed_while_its_session_works(void) {
+/* The client and the store of a session can be freed while other threads are in calls of the session. */
+static void client_and_store_are_freed_while_the_session_works(void) {
     cm_client *client = client_from_environment();
     cm_store *store = cm_store_memory();
     cm_session *session = open_session(client, store);
@@ -255,22 +256,22 @@ static void the_client_is_freed_while_its_session_works(void) {
 
 int main(void) {
     cm_client *client = client_from_environment();
-    the_story(client, cm_store_memory());
+    a_session_from_login_to_logout(client, cm_store_memory());
 
     char path[] = "/tmp/cmauth-session-XXXXXX", file[64], beside[80];
     CHECK(mkdtemp(path) != NULL);
     snprintf(file, sizeof file, "%s/session", path);
     snprintf(beside, sizeof beside, "%s.lock", file);
-    the_story(client, cm_store_file(file));
+    a_session_from_login_to_logout(client, cm_store_file(file));
     CHECK(access(file, F_OK) != 0);
     CHECK(unlink(beside) == 0 && rmdir(path) == 0);
 
     struct own_store own = {.guard = PTHREAD_MUTEX_INITIALIZER};
-    the_story(client, cm_store_custom(&own_callbacks, &own));
+    a_session_from_login_to_logout(client, cm_store_custom(&own_callbacks, &own));
     CHECK(own.destroyed == 1);
 
-    the_client_is_freed_while_its_session_works();
-    what_an_own_store_cannot_do_is_said_without_tokens(client);
+    client_and_store_are_freed_while_the_session_works();
+    failures_of_a_custom_store_are_reported_without_tokens(client);
     cm_client_free(client);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* Signals: calls go on though a timer interrupts them every millisecond, and a connection that the server resets does
- * not end the process by SIGPIPE, which has its default action here. The library installs no handler. */
+/* Calls continue if a timer signal interrupts them every millisecond. A connection that the server resets does not end
+ * the process by SIGPIPE, which has its default action here. The library installs no signal handler. */
 
 #include <signal.h>
 #include <sys/time.h>
@@ -19,7 +19,7 @@ static void no_handler_but_ours(void) {
     for (int signal = 1; signal < 32; signal++) {
         struct sigaction action;
         if (sigaction(signal, NULL, &action) == 0 && signal != SIGALRM)
-#ifndef __SANITIZE_ADDRESS__ /* Which has handlers of its own. */
+#ifndef __SANITIZE_ADDRESS__ /* AddressSanitizer installs handlers. */
             CHECK(action.sa_handler == SIG_DFL);
 #else
             continue;
@@ -43,7 +43,7 @@ int main(void) {
     for (int i = 0; i < CALLS; i++) {
         OK(cm_refresh(client, cm_tokens_refresh_token(tokens), &fresh, &error));
         cm_tokens_free(fresh);
-        /* A new client now and then: the connection is made under fire too. */
+        /* A new client opens a new connection while signals arrive. */
         if (i % 20 == 0) {
             cm_client_free(client);
             client = client_from_environment();

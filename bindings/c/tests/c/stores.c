@@ -1,4 +1,5 @@
-/* Stores by themselves: which file is meant, when a context is destroyed, and what a store's generation is good for. */
+/* A file store keeps its file when the working directory changes, a custom store destroys its context once, and a new
+ * login gets a larger generation than the store reports. */
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@ static cm_tokens *some_tokens(void) {
     return tokens;
 }
 
-/* A program that becomes a service changes its working directory. */
+/* A program that becomes a service may change its working directory. */
 static void a_relative_path_and_a_link_keep_their_file(const cm_client *client) {
     char folder[] = "/tmp/cmauth-stores-XXXXXX";
     CHECK(mkdtemp(folder) != NULL && chdir(folder) == 0);
@@ -48,7 +49,7 @@ static void a_relative_path_and_a_link_keep_their_file(const cm_client *client) 
     cm_tokens_free(tokens);
 }
 
-/* A store that keeps the generation, also after a clear. Its clock was far ahead. */
+/* A store that keeps the generation, also after a clear. The generation comes from a clock that was far ahead. */
 struct own_store {
     char record[1024];
     uint64_t generation;
@@ -101,7 +102,7 @@ static const cm_store_callbacks own_callbacks = {
     sizeof(cm_store_callbacks), own_load, own_save, own_clear, own_try_lock, own_unlock, own_destroy,
 };
 
-static void a_login_is_newer_than_what_the_store_tells(const cm_client *client) {
+static void a_login_gets_a_larger_generation_than_the_store_reports(const cm_client *client) {
     const uint64_t ahead = (uint64_t)1 << 60;
     struct own_store own = {.generation = ahead};
     cm_store *store = cm_store_custom(&own_callbacks, &own);
@@ -119,7 +120,7 @@ static void a_login_is_newer_than_what_the_store_tells(const cm_client *client) 
     cm_tokens_free(tokens);
 }
 
-/* Opens a session with a table, which succeeds or not, and frees all. */
+/* Opens a session with a table, which succeeds or fails as expected, and frees all handles. */
 static int times_destroyed(const cm_client *client, const cm_store_callbacks *table, cm_status expected) {
     struct own_store own = {.generation = 0};
     cm_store *store = cm_store_custom(table, &own);
@@ -136,10 +137,10 @@ static int times_destroyed(const cm_client *client, const cm_store_callbacks *ta
     return own.destroyed;
 }
 
-static void a_context_is_destroyed_once_also_if_its_table_is_refused(const cm_client *client) {
+static void a_context_is_destroyed_once_even_if_its_table_is_rejected(const cm_client *client) {
     CHECK(times_destroyed(client, &own_callbacks, CM_STATUS_OK) == 1);
     cm_store_callbacks table = own_callbacks;
-    table.size = sizeof table + sizeof(void *); /* Of a later version; what is behind is not read. */
+    table.size = sizeof table + sizeof(void *); /* As of a later version, whose further members are not read. */
     CHECK(times_destroyed(client, &table, CM_STATUS_OK) == 1);
     for (int i = 0; i < 5; i++) {
         table = own_callbacks;
@@ -155,7 +156,7 @@ static void a_context_is_destroyed_once_also_if_its_table_is_refused(const cm_cl
             table.unlock = NULL;
         CHECK(times_destroyed(client, &table, CM_STATUS_INVALID_ARGUMENT) == 1);
     }
-    /* A size that does not reach to destroy, or not to its end, says that there is none. */
+    /* If `size` does not include all of `destroy`, there is no `destroy`. */
     table = own_callbacks;
     table.size = sizeof table - 1;
     CHECK(times_destroyed(client, &table, CM_STATUS_OK) == 0);
@@ -172,8 +173,8 @@ static void a_context_is_destroyed_once_also_if_its_table_is_refused(const cm_cl
 int main(void) {
     cm_client *client = client_from_environment();
     a_relative_path_and_a_link_keep_their_file(client);
-    a_login_is_newer_than_what_the_store_tells(client);
-    a_context_is_destroyed_once_also_if_its_table_is_refused(client);
+    a_login_gets_a_larger_generation_than_the_store_reports(client);
+    a_context_is_destroyed_once_even_if_its_table_is_rejected(client);
     cm_client_free(client);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* 16 threads on one client: calls, and reads of the same tokens, at the same time. */
+/* 16 threads share one client: they make calls and read the same tokens at the same time. */
 
 #include <pthread.h>
 

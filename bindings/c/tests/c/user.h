@@ -1,7 +1,7 @@
-/* What the C tests against the sandbox share: a client from the environment, and a user who logs in.
+/* Helpers for C test programs that use the sandbox: a client from the environment, and a login.
  *
- * The test harness is the user: it reads "open URL" on our standard output, does in the sandbox what a person does in a
- * browser, and writes the URL that the browser came back to on our standard input.
+ * The test harness plays the user: it reads "open URL" from our standard output, logs in on that page in the sandbox,
+ * and writes the redirected URL to our standard input.
  */
 
 #ifndef USER_H
@@ -13,7 +13,7 @@
 
 #define REDIRECT_URI "https://example.com"
 
-/* The call worked; if not, says why and ends the program. */
+/* Checks that the call succeeds. Prints the message of its error if not. */
 #define OK(call)                                                                                                       \
     do {                                                                                                               \
         cm_status status_ = (call);                                                                                    \
@@ -24,7 +24,7 @@
         CHECK(error == NULL);                                                                                          \
     } while (0)
 
-/* The call failed with this status and advice. Frees the error. */
+/* Checks that the call fails with this status and advice. Frees the error. */
 #define FAILS(call, status, advice)                                                                                    \
     do {                                                                                                               \
         cm_status status_ = (call);                                                                                    \
@@ -51,7 +51,7 @@ static inline cm_client *client_from_environment(void) {
     return client;
 }
 
-/* The user opens the login's page; `redirected` receives where the browser came back to. */
+/* The user logs in on the page of the login; `redirected` receives the redirected URL. */
 static inline void user_opens(const cm_login *login, char *redirected, int size) {
     printf("open %s\n", cm_login_url(login));
     fflush(stdout);
@@ -69,13 +69,12 @@ static inline cm_tokens *log_in(const cm_client *client) {
     return tokens;
 }
 
-/* The same login with an access token that ended long ago: a session refreshes it at once, however often it is given.
- */
-static inline cm_tokens *ended(const cm_tokens *tokens) {
+/* The same tokens, but with an access token that expired long ago. A session refreshes it at once each time. */
+static inline cm_tokens *expired(const cm_tokens *tokens) {
     char json[1024];
     cm_tokens *made = NULL;
     snprintf(json, sizeof json,
-             "{\"access_token\":\"ended\",\"refresh_token\":\"%s\",\"scope\":\"%s\",\"expires_at\":1}",
+             "{\"access_token\":\"expired\",\"refresh_token\":\"%s\",\"scope\":\"%s\",\"expires_at\":1}",
              cm_tokens_refresh_token(tokens), cm_tokens_scope(tokens));
     OK(cm_tokens_from_json(json, &made, &error));
     return made;

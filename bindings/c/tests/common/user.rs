@@ -1,4 +1,4 @@
-//! A sandbox over TLS, and the user who logs in there for a program under test.
+//! Starts a sandbox with TLS, and logs in there as the user of a program under test.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,15 +13,15 @@ use super::scratch;
 pub const CLIENT_ID: &str = "cameramanager.test";
 pub const CLIENT_SECRET: &str = "qwertyuiopasdfghjklzxcvbnm12345";
 
-/// Runs a program that logs in: wherever it prints a login page's URL, its user opens that page in the sandbox, and
-/// what the browser came back to is written to the program. Returns what it printed.
+/// Runs a program that logs in, and returns its output. When the program prints the URL of a login page, this function
+/// logs in on that page in the sandbox, and writes the redirected URL to the program's standard input.
 pub fn run_with_user(command: Command, sandbox: &Sandbox, name: &str) -> String {
     let ca_file = scratch(name).join("ca.pem");
     fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
     run_with_user_trusting(command, sandbox, Some(&ca_file))
 }
 
-/// The same with another CA file than the sandbox', or none.
+/// As [`run_with_user`], with another CA file than that of the sandbox, or none.
 pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: Option<&Path>) -> String {
     let mut child = command
         .env("CMAUTH_CLIENT_ID", CLIENT_ID)
@@ -42,8 +42,8 @@ pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: 
                 user::log_in(url, &user::User { ca_pem: sandbox.ca_pem().map(str::to_owned), ..user::User::default() })
                     .unwrap();
             match redirected.strip_prefix("http://127.0.0.1:") {
-                // The program listens there itself.
-                Some(place) => come_back(place),
+                // The program receives the redirect itself.
+                Some(place) => follow_redirect(place),
                 None => writeln!(stdin, "{redirected}").unwrap(),
             }
         }
@@ -58,8 +58,8 @@ pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: 
     printed
 }
 
-/// The browser follows the redirect to a program on this machine, and shows its page.
-fn come_back(place: &str) {
+/// Follows the redirect to the port of the program, and checks the page that the program answers with.
+fn follow_redirect(place: &str) {
     let (port, target) = place.split_once('/').unwrap();
     let mut stream = TcpStream::connect(("127.0.0.1", port.parse().unwrap())).unwrap();
     write!(stream, "GET /{target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n").unwrap();

@@ -1,4 +1,4 @@
-// Everything of cmauth.hpp, against the sandbox: calls, errors, moves, views, callbacks that throw, cancel.
+// Uses every member of cmauth.hpp with the sandbox: calls, errors, moves, views, callbacks that throw, and cancel.
 
 #include <cmauth.hpp>
 
@@ -44,14 +44,14 @@ cm::Config settings() {
     return config;
 }
 
-// The harness is the user, who does in the sandbox what a person does in a browser.
+// The test harness plays the user: it logs in on the printed page and writes the redirected URL to our input.
 cm::Tokens log_in(const cm::Client &client) {
     cm::Login login(client, uri);
     std::cout << "open " << login.url() << std::endl;
     std::string redirected;
     CHECK(std::getline(std::cin, redirected));
     CHECK(login.is_redirect(redirected) && !login.is_redirect("https://example.org/?code=a"));
-    // A view need not end where its text ends.
+    // A view need not end with a NUL.
     const std::string longer = redirected + "&code=evil";
     return login.finish(std::string_view(longer).substr(0, redirected.size()));
 }
@@ -100,7 +100,7 @@ void the_three_calls(const cm::Client &client) {
     CHECK(!cm::Tokens::from_json("{\"access_token\":\"a\"}").expires_at());
     CHECK(!cm::Tokens::from_json("{\"access_token\":\"a\"}").refresh_token());
 
-    // Moved into itself, in effect: the view is of the tokens that the result replaces.
+    // The argument is a view into the tokens that the result replaces.
     tokens = client.refresh(*tokens.refresh_token());
     CHECK(tokens.access_token() != kept.access_token());
     client.logout(tokens.access_token());
@@ -111,7 +111,7 @@ void the_three_calls(const cm::Client &client) {
     CHECK(std::string_view(copy.what()) == error.what() && copy.advice() == CM_ADVICE_LOG_IN);
 }
 
-// A store that can be told to throw.
+// A custom store that throws on demand.
 class Own : public cm::CustomStore {
   public:
     std::optional<std::string> load() override {
@@ -141,7 +141,7 @@ class Own : public cm::CustomStore {
     std::uint64_t generation() override { return kept; }
     std::mutex lock;
     std::optional<std::string> record;
-    std::uint64_t kept = 1ULL << 60; // As by a machine whose clock is far ahead.
+    std::uint64_t kept = 1ULL << 60; // As from a machine whose clock was far ahead.
     bool throws = false;
 };
 
@@ -152,14 +152,14 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     std::vector<std::uint64_t> changes;
     session.on_change([&](std::uint64_t generation) {
         changes.push_back(generation);
-        throw std::runtime_error("goes nowhere");
+        throw std::runtime_error("is ignored");
     });
     cm::Session moved = std::move(session);
     moved.start(log_in(client));
     const cm::Tokens tokens = moved.tokens();
     const cm::Tokens fresh = moved.rejected(tokens);
     CHECK(fresh.access_token() != tokens.access_token());
-    // They are young: another rejection does not refresh them, too.
+    // They are young, so another rejection does not refresh them.
     const cm::Error young = fails(CM_STATUS_TOKEN_REJECTED, [&] { moved.rejected(fresh); });
     CHECK(young.advice() == CM_ADVICE_RETRY && young.retry_after() > std::chrono::seconds(10));
     const cm::Health health = moved.health();
@@ -172,7 +172,7 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     CHECK(moved.get() != nullptr);
 }
 
-void a_damaged_file_is_given_up(const cm::Client &client, const std::string &path) {
+void forget_removes_a_damaged_file(const cm::Client &client, const std::string &path) {
     std::ofstream(path) << "{";
     std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
     cm::Session session(client, cm::Store::file(path));
@@ -184,7 +184,7 @@ void a_damaged_file_is_given_up(const cm::Client &client, const std::string &pat
     fails(CM_STATUS_LOGIN_REQUIRED, [&] { session.tokens(); });
 }
 
-void logins_on_this_machine_and_in_two_halves(const cm::Client &client) {
+void logins_that_listen_and_logins_that_two_clients_share(const cm::Client &client) {
     const cm::Login login = cm::Login::listen(client);
     fails(CM_STATUS_TIMEOUT, [&] { login.wait(std::chrono::milliseconds(1)); });
     login.set_message("Done & dusted");
@@ -218,19 +218,20 @@ int main() {
     cm::set_log(CM_LOG_LEVEL_INFO, [&](cm_log_level, std::string_view line) {
         const std::lock_guard<std::mutex> lock(guard);
         lines.emplace_back(line);
-        throw std::runtime_error("goes nowhere");
+        throw std::runtime_error("is ignored");
     });
     settings_are_checked_by_the_client();
     const cm::Client client(settings());
     the_three_calls(client);
-    logins_on_this_machine_and_in_two_halves(client);
+    logins_that_listen_and_logins_that_two_clients_share(client);
     sessions(client, cm::Store::memory());
-    const auto folder = std::filesystem::temp_directory_path() /
-                        ("cmauth-all-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
+    const auto folder =
+        std::filesystem::temp_directory_path() /
+        ("cmauth-every-member-" + std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()));
     CHECK(std::filesystem::create_directory(folder));
     sessions(client, cm::Store::file((folder / "session").string()));
     CHECK(!std::filesystem::exists(folder / "session"));
-    a_damaged_file_is_given_up(client, (folder / "session").string());
+    forget_removes_a_damaged_file(client, (folder / "session").string());
     CHECK(std::filesystem::remove_all(folder) == 2);
     const auto own = std::make_shared<Own>();
     sessions(client, cm::Store::custom(own));

@@ -1,4 +1,4 @@
-/* Newer compilers call these names for what older runtimes of ThreadSanitizer intercept under the plain ones. */
+/* Newer compilers call these functions. Older runtimes of ThreadSanitizer lack them, and intercept the plain ones. */
 
 #include <string.h>
 

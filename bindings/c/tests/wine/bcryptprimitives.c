@@ -1,5 +1,5 @@
-/* For tests under Wine alone, never to be shipped: Wine 8 lacks bcryptprimitives.dll, from which Rust's standard
- * library takes its random numbers. Windows has it since version 7. */
+/* Only for tests in Wine, not to be shipped: Wine 8 lacks bcryptprimitives.dll, from which Rust's standard library
+ * takes random numbers. Windows has this DLL since version 7. */
 
 #include <windows.h>
 
