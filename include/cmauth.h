@@ -445,12 +445,11 @@ void cm_config_set_scope(cm_config *config, const char *scope);
 void cm_config_set_timeout_ms(cm_config *config, int64_t timeout_ms);
 
 /**
- * Sets how long it may take to make one connection: name look-up, all addresses, proxy and TLS. Default 10000.
+ * Sets how long it may take to make one connection: name lookup, all addresses, proxy and TLS. Default 10000.
  *
  * @param timeout_ms  1 to 86400000 (a day), in milliseconds
  */
-void cm_config_set_connect_timeout_ms(cm_config *config,
-                                      int64_t timeout_ms);
+void cm_config_set_connect_timeout_ms(cm_config *config, int64_t timeout_ms);
 
 /**
  * Sets the certificates to trust, in place of those of the system.
@@ -856,10 +855,10 @@ cm_status cm_session_start(const cm_session *session,
  * it for at most one second. With a store of your own, the thread of one caller refreshes, because your callbacks
  * run only on your threads.
  *
- * After a failure the session does not ask the server again until a pause is over. Until then, calls that need new
- * tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the pause. The first pause is
- * at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer pause,
- * that counts, up to one hour. While the old tokens have not expired, the pauses are longer: at most 30 seconds at
+ * After a failure the session does not ask the server again until its back-off is over. Until then, calls that need new
+ * tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the back-off. The first one is
+ * at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer one,
+ * that counts, up to one hour. While the old tokens have not expired, they are longer: at most 30 seconds at
  * first, then doubled up to 10 minutes.
  *
  * @param tokens  receives the tokens
@@ -1124,7 +1123,7 @@ CM_MUST_USE
 const char *cm_error_oauth_description(const cm_error *error);
 
 /**
- * How long to wait before the next try: the server's Retry-After, or the rest of a session's pause.
+ * How long to wait before the next try: the server's Retry-After, or the rest of a session's back-off.
  *
  * @return seconds, rounded up; -1 if no time is known or the error is NULL
  */

@@ -15,7 +15,7 @@ fn main() {
         return;
     }
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,{SONAME}");
-    // A name look-up can outlive its call, so the code must stay loaded when a plugin host closes the library.
+    // A name lookup can outlive its call, so the code must stay loaded when a plugin host closes the library.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
 
     #[cfg(unix)]

@@ -20,7 +20,7 @@ fn tables() -> String {
             kind = Some(fault.kind());
             let (title, about) = heading(fault.kind());
             write!(text, "\n### {title}\n\n{about}\n\n").unwrap();
-            text.push_str("| Fault | What happens | exchange_code | refresh | logout | What the host does |\n");
+            text.push_str("| Fault | What happens | exchange_code | refresh | logout | What your program does |\n");
             text.push_str("|---|---|---|---|---|---|\n");
         }
         let (plain, tls) = (expected(fault, false), expected(fault, true));
@@ -68,7 +68,7 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
     }
 }
 
-/// What the host program does about a row of the table.
+/// What a program does about a row of the table.
 fn host(results: Results) -> String {
     let what = |advice: Advice| match advice {
         Advice::LogIn => "send the user to the login page",

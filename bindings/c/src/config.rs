@@ -101,7 +101,7 @@ pub unsafe extern "C" fn cm_config_set_timeout_ms(config: *mut cm_config, timeou
     unsafe { set_time(config, "timeout_ms", timeout_ms, |config, time| _ = config.set_timeout(time)) }
 }
 
-/// Sets how long it may take to make one connection: name look-up, all addresses, proxy and TLS. Default 10000.
+/// Sets how long it may take to make one connection: name lookup, all addresses, proxy and TLS. Default 10000.
 ///
 /// @param timeout_ms  1 to 86400000 (a day), in milliseconds
 #[unsafe(no_mangle)]

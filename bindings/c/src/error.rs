@@ -123,7 +123,7 @@ impl cm_error {
             http_status: error.http_status().map_or(0, c_int::from),
             oauth_error: error.oauth_error().map(Text::new),
             oauth_description: error.oauth_description().map(Text::new),
-            // Rounded up, because a session fails again during its pause.
+            // Rounded up, because a session fails again during its back-off.
             retry_after: error
                 .retry_after()
                 .map_or(-1, |wait| i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)),
@@ -196,7 +196,7 @@ pub unsafe extern "C" fn cm_error_oauth_description(error: *const cm_error) -> *
     unsafe { guard::get(error, null(), |error| or_null(error.oauth_description.as_ref())) }
 }
 
-/// How long to wait before the next try: the server's Retry-After, or the rest of a session's pause.
+/// How long to wait before the next try: the server's Retry-After, or the rest of a session's back-off.
 ///
 /// @return seconds, rounded up; -1 if no time is known or the error is NULL
 #[must_use]

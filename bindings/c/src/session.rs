@@ -97,10 +97,10 @@ pub unsafe extern "C" fn cm_session_start(
 /// it for at most one second. With a store of your own, the thread of one caller refreshes, because your callbacks
 /// run only on your threads.
 ///
-/// After a failure the session does not ask the server again until a pause is over. Until then, calls that need new
-/// tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the pause. The first pause is
-/// at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer pause,
-/// that counts, up to one hour. While the old tokens have not expired, the pauses are longer: at most 30 seconds at
+/// After a failure the session does not ask the server again until its back-off is over. Until then, calls that need new
+/// tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the back-off. The first one is
+/// at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer one,
+/// that counts, up to one hour. While the old tokens have not expired, they are longer: at most 30 seconds at
 /// first, then doubled up to 10 minutes.
 ///
 /// @param tokens  receives the tokens
