@@ -74,10 +74,24 @@ impl Cancellation {
     /// Waits until `check` returns a value, the call must end, or the deadline passes (`None`: no deadline). Runs
     /// `check` once at the beginning and after each [`notify_waiters`](Self::notify_waiters).
     pub(crate) fn wait<T>(&self, deadline: Option<Instant>, mut check: impl FnMut() -> Option<T>) -> Wait<T> {
+        let mut value = None;
+        let wait = self.wait_until(deadline, &mut || {
+            value = check();
+            value.is_some()
+        });
+        match (value, wait) {
+            (Some(value), _) => Wait::Ready(value),
+            (None, Wait::Cancelled) => Wait::Cancelled,
+            (None, _) => Wait::TimedOut,
+        }
+    }
+
+    /// [`wait`](Self::wait) for a condition. It is compiled once, not once for each caller.
+    fn wait_until(&self, deadline: Option<Instant>, is_met: &mut dyn FnMut() -> bool) -> Wait<()> {
         let mut guard = self.lock();
         loop {
-            if let Some(value) = check() {
-                return Wait::Ready(value);
+            if is_met() {
+                return Wait::Ready(());
             }
             if self.is_cancelled() {
                 return Wait::Cancelled;

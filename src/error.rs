@@ -163,7 +163,11 @@ struct Details {
 impl Error {
     /// `what` says what happened, and `remedy` what to do. The message is both.
     pub(crate) fn new(status: Status, what: impl Into<String>, remedy: &str) -> Self {
-        let what = what.into();
+        Self::with_text(status, what.into(), remedy)
+    }
+
+    /// Not generic, so that it is compiled once.
+    fn with_text(status: Status, what: String, remedy: &str) -> Self {
         Error(Box::new(Details {
             status,
             advice: status.advice(),
