@@ -67,11 +67,11 @@
  * Threads
  * - Any thread may call any function. Do not call functions in a signal handler.
  * - Functions that take a handle as `const` may run in many threads at once on the same handle. The setters of
- *   `cm_config` and the `_free` functions take it without `const`: no other thread may use the handle at that
- *   time.
- * - The library has threads of its own, at most 64 in a process. They look up names, make connections, close
- *   connections that were idle for 15 s, and refresh the tokens of sessions that have a memory or file store. A
- *   call that needs one more thread waits until one is free, at most for its timeout.
+ *   `cm_config`, the `cm_store_reply_set_` functions and the `_free` functions take it without `const`: no other
+ *   thread may use the handle at that time.
+ * - The library has threads of its own, at most 64 in a process. They look up names, make connections, close idle
+ *   connections within 15 s, and refresh the tokens of sessions that have a memory or file store. If all threads
+ *   are busy, a connection waits for one, at most for the connect timeout, and a session refreshes on your thread.
  * - After `fork`, parent and child may both use the handles. Each frees its own copies.
  *
  * Callbacks
@@ -224,15 +224,16 @@ typedef enum {
      */
     CM_LOG_LEVEL_OFF = 0,
     /**
-     * Requests that failed or were cancelled.
+     * Requests that failed or were cancelled; new tokens that the store did not save.
      */
     CM_LOG_LEVEL_ERROR = 1,
     /**
-     * Requests that are sent again, with the reason; logins and stores that failed.
+     * Requests that are sent again, with the reason; waits for a browser that failed; redirects of another login; a
+     * store that could not be cleared.
      */
     CM_LOG_LEVEL_WARN = 2,
     /**
-     * Calls that succeeded; changes of a session.
+     * Calls that succeeded; changes of a session; progress of a listening login.
      */
     CM_LOG_LEVEL_INFO = 3,
     /**
@@ -542,8 +543,8 @@ void cm_client_free(cm_client *client);
  * Later calls that would send a request or wait return it at once. This includes the calls of the client's logins
  * and sessions.
  *
- * There is one exception: a call that waits for a SOCKS proxy to accept its connection ends with the connect
- * timeout.
+ * There are two exceptions. A call that waits for a SOCKS proxy to accept its connection ends with the connect
+ * timeout. A call that is in a callback of a custom store continues until the callback returns.
  *
  * A cancelled client stays cancelled: make a new one to continue. Free the cancelled client when its calls have
  * returned.
@@ -714,8 +715,8 @@ cm_status cm_login_wait(const cm_login *login,
                         cm_error **error);
 
 /**
- * Cancels `cm_login_wait` within 100 ms, also while it exchanges the code. Later waits fail at once. Other calls
- * of the client continue.
+ * Cancels `cm_login_wait` within 100 ms, also while it exchanges the code, except while it waits for a SOCKS proxy.
+ * Later waits fail at once. Other calls of the client continue.
  *
  * @param login  a login from `cm_login_listen`; for another login, nothing happens
  */

@@ -15,9 +15,9 @@
  *
  * - An object owns its handle. It can be moved, but not copied. After a move, only destroy the old object or assign to
  *   it. `get()` gives the handle for functions of cmauth.h, and the object still owns it.
- * - A call that fails throws cm::Error. Setters, getters and destructors throw nothing, except std::bad_alloc.
- * - Texts that you pass are std::string_view. The object copies them, and wipes its copy after the call. A text that
- *   contains a NUL throws std::invalid_argument.
+ * - A call that fails throws cm::Error. Setters, getters and destructors throw nothing, except std::bad_alloc and, for
+ *   a text that contains a NUL, std::invalid_argument.
+ * - Texts that you pass are std::string_view. The object copies them, and wipes its copy after the call.
  * - Texts that you get are std::string_view. They are valid while the object exists that gave them.
  * - Many threads may call `const` member functions of one object at once.
  * - An exception of a store's function becomes the message of the failure. Exceptions of other callbacks are ignored.
@@ -252,7 +252,7 @@ class Client : public detail::Object<cm_client, cm_client_free> {
         const detail::Text text(access_token);
         detail::check([&](auto error) { return cm_logout(get(), text, error); });
     }
-    /* Ends calls in progress within 100 ms, and later calls at once. */
+    /* Ends calls in progress within 100 ms, and later calls at once. cm_client_cancel has the exceptions. */
     void cancel() const noexcept { cm_client_cancel(get()); }
 };
 
@@ -285,7 +285,7 @@ class Login : public detail::Object<cm_login, cm_login_free> {
         return Tokens(detail::make<Tokens::Handle>(
             [&](auto out, auto error) { return cm_login_wait(get(), timeout.count(), out, error); }));
     }
-    /* Ends wait() within 100 ms. Another thread calls it. */
+    /* Ends wait() within 100 ms: see cm_login_cancel. Another thread calls it. */
     void cancel() const noexcept { cm_login_cancel(get()); }
     /* The text that the browser shows after a successful wait(). */
     const Login &set_message(std::string_view text) const {

@@ -72,7 +72,7 @@ impl Cancellation {
     }
 
     /// Waits until `check` returns a value, the call must end, or the deadline passes (`None`: no deadline). Runs
-    /// `check` once at the beginning and after each [`notify_waiters`](Self::notify_waiters).
+    /// `check` at the beginning, after each [`notify_waiters`](Self::notify_waiters), and sometimes between.
     pub(crate) fn wait<T>(&self, deadline: Option<Instant>, mut check: impl FnMut() -> Option<T>) -> Wait<T> {
         let mut value = None;
         let wait = self.wait_until(deadline, &mut || {
@@ -176,7 +176,8 @@ thread_local! {
     static CHECK: RefCell<Option<Check>> = const { RefCell::new(None) };
 }
 
-/// Runs `call`. While it waits, it calls `is_interrupted` at least every 50 ms, on this thread. Once that returns
+/// Runs `call`. While it waits, it calls `is_interrupted` about every 50 ms, on this thread, except while it waits for a
+/// SOCKS proxy. Once that returns
 /// `true`, the call ends with [`Cancelled`](Status::Cancelled). `is_interrupted` must then return `true` until the call
 /// has ended.
 ///

@@ -158,7 +158,7 @@ fn read_error(call: Call, response: &Response, secrets: &[&str]) -> Error {
             "log in again",
         ),
         Status::LoginRequired => ("the refresh token is no longer valid", "log in again"),
-        Status::ClientRejected => ("the server rejected the API key", "check client id and secret"),
+        Status::ClientRejected => ("the server rejected the API key", "check client ID and secret"),
         Status::RequestRejected => ("the server rejected the request", "check scope, base URL and settings"),
         _ => ("the response is not one of this API", CHECK_BASE_URL),
     };

@@ -297,7 +297,7 @@ fn each_error_says_what_happened_and_what_to_do() {
             "the authorization code is invalid or used up, or the redirect URI differs from that of the login page \
              (HTTP 400 invalid_grant: No); log in again",
         ),
-        (Refresh, 401, "", "the server rejected the API key (HTTP 401); check client id and secret"),
+        (Refresh, 401, "", "the server rejected the API key (HTTP 401); check client ID and secret"),
         (Refresh, 404, "", "the server rejected the request (HTTP 404); check scope, base URL and settings"),
         (
             Refresh,

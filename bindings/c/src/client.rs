@@ -47,8 +47,8 @@ pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
 /// Later calls that would send a request or wait return it at once. This includes the calls of the client's logins
 /// and sessions.
 ///
-/// There is one exception: a call that waits for a SOCKS proxy to accept its connection ends with the connect
-/// timeout.
+/// There are two exceptions. A call that waits for a SOCKS proxy to accept its connection ends with the connect
+/// timeout. A call that is in a callback of a custom store continues until the callback returns.
 ///
 /// A cancelled client stays cancelled: make a new one to continue. Free the cancelled client when its calls have
 /// returned.

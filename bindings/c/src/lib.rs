@@ -66,11 +66,11 @@
 //! Threads
 //! - Any thread may call any function. Do not call functions in a signal handler.
 //! - Functions that take a handle as `const` may run in many threads at once on the same handle. The setters of
-//!   `cm_config` and the `_free` functions take it without `const`: no other thread may use the handle at that
-//!   time.
-//! - The library has threads of its own, at most 64 in a process. They look up names, make connections, close
-//!   connections that were idle for 15 s, and refresh the tokens of sessions that have a memory or file store. A
-//!   call that needs one more thread waits until one is free, at most for its timeout.
+//!   `cm_config`, the `cm_store_reply_set_` functions and the `_free` functions take it without `const`: no other
+//!   thread may use the handle at that time.
+//! - The library has threads of its own, at most 64 in a process. They look up names, make connections, close idle
+//!   connections within 15 s, and refresh the tokens of sessions that have a memory or file store. If all threads
+//!   are busy, a connection waits for one, at most for the connect timeout, and a session refreshes on your thread.
 //! - After `fork`, parent and child may both use the handles. Each frees its own copies.
 //!
 //! Callbacks

@@ -15,11 +15,12 @@ use crate::text::Text;
 pub enum cm_log_level {
     /// None.
     Off = 0,
-    /// Requests that failed or were cancelled.
+    /// Requests that failed or were cancelled; new tokens that the store did not save.
     Error = 1,
-    /// Requests that are sent again, with the reason; logins and stores that failed.
+    /// Requests that are sent again, with the reason; waits for a browser that failed; redirects of another login; a
+    /// store that could not be cleared.
     Warn = 2,
-    /// Calls that succeeded; changes of a session.
+    /// Calls that succeeded; changes of a session; progress of a listening login.
     Info = 3,
     /// Every request and response.
     Debug = 4,

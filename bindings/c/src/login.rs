@@ -215,8 +215,8 @@ pub unsafe extern "C" fn cm_login_wait(
     }
 }
 
-/// Cancels `cm_login_wait` within 100 ms, also while it exchanges the code. Later waits fail at once. Other calls
-/// of the client continue.
+/// Cancels `cm_login_wait` within 100 ms, also while it exchanges the code, except while it waits for a SOCKS proxy.
+/// Later waits fail at once. Other calls of the client continue.
 ///
 /// @param login  a login from `cm_login_listen`; for another login, nothing happens
 #[unsafe(no_mangle)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cmauth
@@ -75,3 +76,29 @@ def test_bad_options_are_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="did not start"):
         Sandbox("--unknown")
     assert "--unknown" in capfd.readouterr().err
+
+
+VERBOSE = """#!{python}
+import sys
+import time
+from pathlib import Path
+
+options = sys.argv[1:]
+Path(options[options.index("--control-out") + 1]).write_text("http://127.0.0.1:1")
+print("cmauth-sandbox ready at http://127.0.0.1:1", flush=True)
+print("x" * 1_000_000, flush=True)
+Path({done!r}).touch()
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows runs no scripts by their first line")
+def test_a_program_that_prints_much_does_not_block(tmp_path: Path) -> None:
+    program, done = tmp_path / "program", tmp_path / "done"
+    program.write_text(VERBOSE.format(python=sys.executable, done=str(done)), encoding="utf-8")
+    program.chmod(0o700)
+    with Sandbox(program=str(program)):
+        until = time.monotonic() + 20
+        while not done.exists():
+            assert time.monotonic() < until, "the program could not write its output"
+            time.sleep(0.01)

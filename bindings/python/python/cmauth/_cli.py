@@ -143,7 +143,8 @@ def _login(options: argparse.Namespace) -> int:
     profile.save(options)
     say(
         options,
-        f"Logged in. The access token {expiry(tokens.expires_at)}; cmauth token refreshes it.",
+        f"Logged in. The access token {expiry(tokens.expires_at)}"
+        + ("; cmauth token refreshes it." if tokens.expires_at else "."),
         logged_in=True,
         expires_at=tokens.expires_at,
         scope=tokens.scope,

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -40,6 +41,7 @@ class SandboxProcess:
 
     def __init__(self, program: str | os.PathLike[str], *options: str, tls: bool = True) -> None:
         self.program = os.fspath(program)
+        self._reader: threading.Thread | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="cmauth-sandbox-")
         self.ca_file = str(Path(self._folder.name, "ca.pem")) if tls else ""
         control_file = Path(self._folder.name, "control")
@@ -53,6 +55,9 @@ class SandboxProcess:
         if not ready.startswith(_READY):
             self.close()
             raise RuntimeError(f"{self.program} did not start; its message is above")
+        # A program that prints more than a pipe holds would block if nothing read it.
+        self._reader = threading.Thread(target=self._process.stdout.read, daemon=True)
+        self._reader.start()
         self.url = ready[len(_READY) :]
         self.control_url = control_file.read_text(encoding="utf-8").strip()
 
@@ -87,7 +92,13 @@ class SandboxProcess:
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._reader is not None:
+            self._reader.join()
         self._process.stdout.close()
         self._folder.cleanup()
 
