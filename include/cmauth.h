@@ -29,14 +29,15 @@
  *
  * Build it with `cc program.c -lcmauth`. If your program runs for longer than the access token lives, use a
  * session: see `cm_session_open`. A session refreshes the tokens for all threads and processes, and saves them in
- * a file.
+ * a store, such as a file.
  *
- * The following rules hold for every function. The comment of a function states only its exceptions.
+ * The following rules hold for every function. The comment of a function does not repeat them; it
+ * states only where the function differs.
  *
  * Ownership
  * - A handle is a pointer to an opaque type, such as `cm_client`. You own each handle that the library gives you.
  *   Free it with the `_free` function of its type. Freeing NULL does nothing.
- * - The library never takes over a handle that you pass. You may free handles in any order, because each keeps
+ * - The library never takes ownership of a handle that you pass. You may free handles in any order, because each keeps
  *   what it needs of the others.
  * - Free a handle only when no call uses it. Do not use it afterwards.
  * - Strings that you pass are UTF-8 and end with NUL. The library copies them.
@@ -46,41 +47,45 @@
  *
  * Failures
  * - A call that can fail returns a `cm_status`: 0 (`CM_STATUS_OK`) for success, otherwise the kind of the failure.
- * - Its last parameter, `error`, receives an error with the details: see `cm_error_message`. It may be NULL.
- * - A call first sets its result and `*error` to NULL. It does not free their old values, so receive the tokens of
- *   a refresh in a second variable.
+ * - Its last parameter, `error`, receives an error with the details: see `cm_error_message`. You may
+ *   pass NULL for this parameter.
+ * - A call first sets its result and `*error` to NULL. It does not free the handles that these variables
+ *   held before. So do not receive new tokens in the variable that holds the old ones.
  * - The `cm_config` functions report no failures. `cm_client_new` reports the first bad value that you passed to
  *   them.
  * - A call that sends a request, or waits, can return `CM_STATUS_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`,
  *   `_PROTOCOL` or `_CANCELLED`. Every call can return `CM_STATUS_INVALID_ARGUMENT`, and `CM_STATUS_INTERNAL` for
  *   a bug in the library.
- * - Later versions add statuses and advice. Treat a status that you do not know as a failure.
+ * - Later versions add statuses and advice. Treat a status that you do not know as a failure, and an advice that you
+ *   do not know as `CM_ADVICE_REPORT`.
  *
  * NULL
- * - A parameter must not be NULL unless its comment says what NULL means. NULL never crashes.
+ * - Do not pass NULL unless the comment of the function says what NULL means for this parameter. NULL never crashes
+ *   the program.
  * - A call that returns a `cm_status` returns `CM_STATUS_INVALID_ARGUMENT` for a NULL that is not allowed.
  * - A function that reads from a handle returns NULL or 0 if the handle is NULL. A function that returns nothing
  *   does nothing if its handle is NULL.
  * - A function that makes a config or a store returns NULL only because of a bug in the library. You need not
- *   check for it: `cm_client_new` and `cm_session_open` report it.
+ *   check for it: if you pass it on, `cm_client_new` or `cm_session_open` fails.
  *
  * Threads
  * - Any thread may call any function. Do not call functions in a signal handler.
  * - Functions that take a handle as `const` may run in many threads at once on the same handle. The setters of
- *   `cm_config`, the `cm_store_reply_set_` functions and the `_free` functions take it without `const`: no other
- *   thread may use the handle at that time.
- * - The library has threads of its own, at most 64 in a process. They look up names, make connections, close idle
- *   connections within 15 s, and refresh the tokens of sessions that have a memory or file store. If all threads
- *   are busy, a connection waits for one, at most for the connect timeout, and a session refreshes on your thread.
- * - After `fork`, parent and child may both use the handles. Each frees its own copies.
+ *   `cm_config`, the `cm_store_reply_set_` functions and the `_free` functions take their handle without `const`:
+ *   while such a function runs, no other thread may use the handle.
+ * - The library has threads of its own, at most 64 in a process. They look up host names, make connections, close a
+ *   connection at most 15 s after its last use, and refresh the tokens of sessions that have a memory or file store.
+ *   If all of them are busy, a new connection waits until one is free, at most for the connect timeout, and a session
+ *   refreshes on the thread that called it.
+ * - After `fork`, parent and child may both use the handles. Each of them must free its own copies.
  *
  * Callbacks
- * - The library calls a callback on one of your threads, while that thread is in a call. Only the log callback
- *   also runs on threads of the library.
+ * - The library calls a callback on one of your threads, while that thread is in a function of the library. Only
+ *   the log callback also runs on threads of the library.
  * - A callback must not throw an exception or leave by `longjmp`.
  * - A callback receives the `context` pointer that you set together with it.
  *
- * The library prints nothing and installs no signal handler. No error, log line or name contains a client secret,
+ * The library prints nothing and installs no signal handler. No error or log line contains a client secret,
  * a code or a token. Every function exists since version 0.1 unless its comment says otherwise.
  */
 /* Generated from bindings/c/src by `make header`. Do not edit. */
