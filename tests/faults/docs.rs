@@ -51,18 +51,20 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
         Kind::Handshake => ("The TLS handshake", "Nothing was sent."),
         Kind::Response => (
             "A broken response",
-            "The server has served the request, but its response is lost or unreadable. The code is used up, or the logout \
-             is done. A refresh token is still valid, because this server gives no new one with a refresh.",
+            "The server has served the request, but its response is lost, malformed or unusual. After an exchange, the \
+             code can no longer be used. After a logout, the login has ended. After a refresh, the refresh token is still \
+             valid, because this server does not replace it.",
         ),
         Kind::Edit => (
             "The fields of a token response",
-            "The server has served the request, but a field of its response is malformed. The library rejects unusable \
-             tokens, and leaves out a malformed field that only informs. The response to a logout has no fields.",
+            "The server has served the request, but a field of its response is malformed. The library rejects a response \
+             without usable tokens. If `expires_in` or `scope` is missing or malformed, the tokens are returned without it. \
+             The response to a logout has no fields.",
         ),
         Kind::Canned => ("Responses without tokens", "Errors of the server, or of a proxy or firewall on the way."),
         Kind::Idle => (
             "Stale connections",
-            "The call before succeeded, and its connection went into the pool. All calls succeed, even with \
+            "The previous call succeeded, and its connection went into the pool. All calls succeed, even with \
              `max_retries` 0. An exchange always uses a new connection.",
         ),
     }
@@ -87,7 +89,7 @@ fn host(results: Results) -> String {
         }
     }
     match groups.as_slice() {
-        [] => "nothing".to_owned(),
+        [] => "continue".to_owned(),
         [(advice, calls)] if calls.len() + results.iter().filter(|result| result.is_none()).count() == 3 => {
             what(*advice).to_owned()
         }
