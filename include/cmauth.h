@@ -864,8 +864,8 @@ cm_status cm_session_start(const cm_session *session,
  * After a failure the session does not ask the server again until its back-off is over. Until then, calls that need new
  * tokens fail at once with the same error; its `cm_error_retry_after` is the rest of the back-off. The first one is
  * at most one second. Each further failure doubles it, up to one minute. If the server asks for a longer one,
- * that counts, up to one hour. While the old tokens have not expired, they are longer: at most 30 seconds at
- * first, then doubled up to 10 minutes.
+ * that counts, up to one hour. While the old tokens have not expired, the back-off is longer: at most 30
+ * seconds at first, then doubled up to 10 minutes.
  *
  * @param tokens  receives the tokens
  * @retval CM_STATUS_LOGIN_REQUIRED  nobody is logged in, or the server ended the login
@@ -961,7 +961,7 @@ void cm_health_free(cm_health *health);
 CM_MUST_USE int cm_health_logged_in(const cm_health *health);
 
 /**
- * The number of the current tokens. It is a different number after each change.
+ * A number that identifies the current tokens. It is a different number after each change.
  *
  * @return the generation; 0 if this process has seen no login
  */

@@ -142,7 +142,10 @@ impl Client {
     pub(crate) fn logout_until(&self, access_token: &str, deadline: Instant) -> Result<(), Error> {
         check("access_token", access_token)?;
         if !fits_header(access_token) {
-            return Err(Error::invalid_argument("access_token", "it has a character that no header can carry"));
+            return Err(Error::invalid_argument(
+                "access_token",
+                "it has a character that is not allowed in an HTTP header",
+            ));
         }
         let url = format!("{}/rest/v2.0/users/self/tokens/current", self.base_url());
         let request = Request {
@@ -234,9 +237,9 @@ impl Client {
                 }
                 Err(error) => error,
             };
-            let is_passing = matches!(error.status(), Status::Network | Status::Server | Status::Timeout);
+            let is_transient = matches!(error.status(), Status::Network | Status::Server | Status::Timeout);
             // The error of a sent exchange advises to log in, not to retry.
-            let may_retry = is_passing && error.advice() == Advice::Retry && retries < config.max_retries;
+            let may_retry = is_transient && error.advice() == Advice::Retry && retries < config.max_retries;
             let pause = error.retry_after().unwrap_or_else(|| back_off(retries));
             // If the deadline comes before the next attempt, this error says more than a timeout.
             if !may_retry || pause >= deadline.saturating_duration_since(Instant::now()) {

@@ -50,7 +50,7 @@ fn error_of(payload: Box<dyn std::any::Any + Send>) -> Error {
     while let Some(value) = payload {
         payload = panic::catch_unwind(AssertUnwindSafe(|| drop(value))).err();
     }
-    Error::new(Status::Internal, format!("a bug in libcmauth, caught at {location}"), "report this line")
+    Error::new(Status::Internal, format!("a bug in libcmauth, caught at {location}"), "report this message")
 }
 
 fn on_panic(panic: &PanicHookInfo<'_>, previous: &dyn Fn(&PanicHookInfo<'_>)) {

@@ -74,7 +74,7 @@ fn parse_tokens(body: &[u8], now: i64) -> Result<Tokens, &'static str> {
         return Err("a token is longer than 8 KiB, and no request could carry it");
     }
     if !fits_header(&access_token) {
-        return Err("the access token has a character that no header can carry");
+        return Err("the access token has a character that is not allowed in an HTTP header");
     }
     if refresh_token.as_deref().is_some_and(|token| token.chars().any(char::is_control)) {
         return Err("the refresh token has a control character");
@@ -127,7 +127,7 @@ impl ErrorBody {
     }
 }
 
-/// Whether an `error` can be an OAuth code, which is in lower case. `"error": "Unauthorized"` of Spring Boot is none.
+/// Whether an `error` can be an OAuth code, which is in lower case. `"error": "Unauthorized"` of Spring Boot is not one.
 pub(crate) fn is_oauth_code(error: &str) -> bool {
     (1..=64).contains(&error.len()) && error.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
@@ -160,7 +160,7 @@ fn read_error(call: Call, response: &Response, secrets: &[&str]) -> Error {
         Status::LoginRequired => ("the refresh token is no longer valid", "log in again"),
         Status::ClientRejected => ("the server rejected the API key", "check client ID and secret"),
         Status::RequestRejected => ("the server rejected the request", "check scope, base URL and settings"),
-        _ => ("the response is not one of this API", CHECK_BASE_URL),
+        _ => ("the CameraManager API sends no such response", CHECK_BASE_URL),
     };
     let quoted = match (&body.code, &body.description) {
         (Some(code), Some(description)) => format!(" {code}: {description}"),

@@ -303,7 +303,7 @@ fn each_error_says_what_happened_and_what_to_do() {
             Refresh,
             302,
             "",
-            "the response is not one of this API (HTTP 302); check the base URL, and any proxy or firewall on the way",
+            "the CameraManager API sends no such response (HTTP 302); check the base URL, and any proxy or firewall on the way",
         ),
         (Exchange, 500, "", "the server has a problem (HTTP 500); the code may be used up: log in again"),
     ] {

@@ -150,6 +150,7 @@ impl Loopback {
             let mut accepted = 0;
             while accepted < MAX_ACCEPTS_PER_POLL {
                 let full = connections.len() == MAX_CONNECTIONS;
+                // If no connection can be closed yet, the next one waits in the listen queue.
                 let closable = full.then(|| connection_to_close(&connections));
                 if closable == Some(None) {
                     break;

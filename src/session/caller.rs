@@ -56,7 +56,7 @@ impl Caller {
         }
     }
 
-    /// How long to wait for a flight that began at `began`. If the caller has unexpired tokens to fall back on, the limit counts
+    /// Until when to wait for a flight that began at `began`. If the caller has unexpired tokens to fall back on, the limit counts
     /// from the beginning of the flight, so that later callers do not wait again for the same flight.
     pub(crate) fn wait_deadline(&self, began: i64, state: &State, now: Now) -> i64 {
         match self.fallback_tokens(state, now) {
@@ -134,6 +134,6 @@ impl Caller {
     }
 }
 
-pub(super) fn timed_out() -> Error {
+fn timed_out() -> Error {
     Error::new(Status::Timeout, "the tokens were not refreshed within the timeout of the call", "try again later")
 }

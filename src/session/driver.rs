@@ -1,5 +1,5 @@
-//! Carries out what a [`Leader`] decides: calls the store and the server, waits, and publishes the snapshots. Also decides for
-//! each caller whether it leads or waits, and how long.
+//! Carries out what a [`Leader`] and a [`Caller`] decide. For a caller: leads a flight or waits for one. For a leader: calls the
+//! store and the server, waits, and publishes the snapshots.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::action::{Action, Event, Job, Limits, Outcome};
-use super::caller::{Caller, FlightInfo, Purpose, Step, timed_out};
+use super::caller::{Caller, FlightInfo, Purpose, Step};
 use super::leader::Leader;
 use super::single_flight::{Flight, Leadership};
 use super::state::{State, Want};
@@ -61,8 +61,8 @@ impl Inner {
             let until = Instant::now() + Duration::from_millis(wait.max(0).unsigned_abs());
             let result = self.client.cancellation().wait(Some(until), || flight.result.get().cloned()).into_result()?;
             let is_interruptible = !self.store.allows_background();
-            let kind = FlightInfo { purpose: flight.purpose, began: flight.began, is_interruptible };
-            step = caller.after_waiting(kind, result, &self.state.load(), Now::read());
+            let info = FlightInfo { purpose: flight.purpose, began: flight.began, is_interruptible };
+            step = caller.after_waiting(info, result, &self.state.load(), Now::read());
         }
     }
 
@@ -93,7 +93,7 @@ impl Inner {
     fn lead(&self, leadership: Leadership, want: &Want, deadline: Instant) -> Result<Tokens, Error> {
         let result = self.run(Job::Provide(want.clone()), deadline).and_then(|outcome| match outcome {
             Outcome::Tokens(tokens) => Ok(tokens),
-            _ => Err(Error::new(Status::Internal, "a bug in libcmauth: no tokens", "report this line")),
+            _ => Err(Error::new(Status::Internal, "a bug in libcmauth: no tokens", "report this message")),
         });
         leadership.finish(result.clone().map(Some));
         result
@@ -109,7 +109,8 @@ impl Inner {
                     let ended = || flight.result.get().map(drop);
                     let wait = self.client.cancellation().wait(Some(deadline), ended);
                     if wait.into_result()?.is_none() {
-                        return Err(timed_out());
+                        let what = "another call of the session was still in progress at the timeout";
+                        return Err(Error::new(Status::Timeout, what, "try again later"));
                     }
                 }
             }

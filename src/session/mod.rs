@@ -3,9 +3,11 @@
 //! - `state`: an immutable snapshot of what this process knows about the user. If its tokens are still good, a caller gets
 //!   them from the snapshot without waiting.
 //! - `single_flight`, `caller`: otherwise one thread (the leader) does the work, and the other callers wait for its result.
+//!   One such piece of work is a flight.
 //! - `leader`: decides the steps of that work. It is a state machine without threads, clocks and I/O.
 //! - `driver`: carries out the steps: it calls the store and the server, waits, and publishes the new snapshot.
-//! - `policy`: the numbers.
+//! - `action`, `new_tokens`: the types that `leader` and `driver` exchange, and the record of tokens just issued.
+//! - `policy`: when to refresh, and how long to back off.
 //!
 //! No mutex guards a session, because a child of a fork could inherit it locked. The leader replaces the whole snapshot.
 
@@ -70,7 +72,7 @@ struct Inner {
     flights: SingleFlight,
     on_change: ArcSwapOption<Callback>,
     /// How many times the tokens changed, and how many of these changes were reported to the callback. The generation cannot
-    /// count them: if the store refuses the tokens of one refresh, the next refresh gives the same generation to others.
+    /// count them: if the store refuses the tokens of one refresh, the next refresh can give its tokens the same generation.
     changes: AtomicU64,
     reported_changes: AtomicU64,
 }
@@ -83,8 +85,8 @@ type Callback = Box<dyn Fn(u64) + Send + Sync>;
 pub struct Health {
     /// Whether there are tokens. Another process may have logged out since this process last read the store.
     pub logged_in: bool,
-    /// The number of the tokens. It grows with each change, unless sessions on the same store disagree: after the store
-    /// refused a save, or if the clocks of their machines differ.
+    /// A number that identifies the current tokens. It grows with each change, unless sessions on the same store disagree:
+    /// after the store refused a save, or if the clocks of their machines differ.
     pub generation: u64,
     /// When the access token expires, in Unix seconds. `None`: never, or no user is logged in.
     pub expires_at: Option<i64>,
@@ -239,8 +241,8 @@ impl Session {
 
     /// Sets the function that is called with the generation after each change of the tokens: other tokens, or none after the
     /// end of the login. The cause can be this process or another one. The function runs on the thread that noticed the change,
-    /// without any lock, so it may call the session. If two calls run at once, the larger generation is the later. Replaces the
-    /// function that was set before.
+    /// without any lock, so it may call the session. If two calls run at once, their order has no meaning:
+    /// [`tokens`](Self::tokens) returns the current tokens. Replaces the function that was set before.
     ///
     /// If the function owns a clone of this session, the session is never freed. Set another function to end that.
     pub fn on_change(&self, callback: impl Fn(u64) + Send + Sync + 'static) {

@@ -73,7 +73,7 @@ impl Drop for Leadership {
         // The result is there already, unless the leader panicked.
         self.flight.result.get_or_init(|| {
             let what = "a bug in libcmauth: the thread that refreshed the tokens for others panicked";
-            Err(Error::new(Status::Internal, what, "report this line"))
+            Err(Error::new(Status::Internal, what, "report this message"))
         });
         // Forget the flight, so that nothing but its followers keeps the tokens in memory.
         let mine = Some(self.flight.clone());

@@ -22,7 +22,7 @@ pub(crate) struct State {
     /// Until this time the tokens are returned without any work.
     pub(crate) ready_until: Option<Moment>,
     /// The access token that the current one replaced in this process. A 401 for it causes no refresh.
-    pub(crate) replaced: Option<Secret>,
+    pub(crate) previous_access_token: Option<Secret>,
     /// The store refused the current tokens, so it does not have them.
     pub(crate) unsaved: bool,
     /// The last failure since the last success.
@@ -61,7 +61,7 @@ pub(crate) struct CurrentTokens {
     /// this process first saw them. The tokens are at least this old.
     pub(crate) known_since: i64,
     /// Best estimate of when the tokens were obtained, by the boot clock. `None` if the wall clock says that it is in the future.
-    pub(crate) obtained_at_boot: Option<i64>,
+    pub(crate) obtained_estimate: Option<i64>,
     /// The tokens were obtained on this machine since its last start, so their age is exact.
     pub(crate) age_is_certain: bool,
     /// This process obtained the tokens by a refresh.
@@ -74,8 +74,9 @@ pub(crate) struct BackOff {
     /// Number of failures in a row.
     pub(crate) failures: u32,
     pub(crate) error: Error,
+    /// For tokens that are needed now.
     pub(crate) until: i64,
-    /// If the current tokens have not expired.
+    /// While the current tokens have not expired.
     pub(crate) early_until: i64,
 }
 
@@ -100,25 +101,25 @@ pub(crate) enum LocalResult {
 impl CurrentTokens {
     pub(crate) fn new(record: Record, identity: &Identity, now: Now) -> CurrentTokens {
         let same_boot = record.obtained_boot.as_ref().filter(|time| Some(&time.boot_id) == identity.boot_id.as_ref());
-        let by_wall = now.wall.saturating_sub(record.obtained_at);
+        let wall_age = now.wall.saturating_sub(record.obtained_at);
         let age = match same_boot {
             Some(time) => now.boot.saturating_sub(time.at),
             // The record is from the future: a clock was set back, or the clock of another machine is ahead. It counts as new.
-            None => by_wall.max(0),
+            None => wall_age.max(0),
         };
-        let obtained_boot = now.boot.saturating_sub(age.max(0));
-        let known_since = if same_boot.is_some() { obtained_boot } else { now.boot };
+        let estimate = now.boot.saturating_sub(age.max(0));
+        let known_since = if same_boot.is_some() { estimate } else { now.boot };
         let age_is_certain = same_boot.is_some();
-        let obtained_at_boot = (age_is_certain || by_wall >= 0).then_some(obtained_boot);
+        let obtained_estimate = (age_is_certain || wall_age >= 0).then_some(estimate);
         // A negative age within the same boot is impossible, so the record is wrong: the tokens count as expired.
-        let boot = |after: i64| if age < 0 { i64::MIN } else { obtained_boot.saturating_add(after) };
+        let boot = |after: i64| if age < 0 { i64::MIN } else { estimate.saturating_add(after) };
         let moment = |at: i64| Moment { boot: boot(at.saturating_sub(record.obtained_at)), wall: at };
         let expires_at = record.tokens.expires_at().map(|at| moment(at.saturating_mul(1000)));
         CurrentTokens {
             refresh_at: record.refresh_at.map(moment),
             expires_at,
             known_since,
-            obtained_at_boot,
+            obtained_estimate,
             age_is_certain,
             fetched_here: false,
             record,
@@ -137,7 +138,7 @@ impl CurrentTokens {
         self.refresh_at.is_some_and(|at| now.has_reached(at))
     }
 
-    /// Minimum age of the tokens.
+    /// The tokens are at least this old.
     pub(crate) fn age(&self, now: Now) -> i64 {
         now.boot.saturating_sub(self.known_since)
     }
@@ -163,7 +164,7 @@ impl State {
             generation,
             current: None,
             ready_until: None,
-            replaced: None,
+            previous_access_token: None,
             unsaved: false,
             last_error: None,
             back_off: None,
@@ -193,7 +194,7 @@ impl State {
                 current.expires_at =
                     current.expires_at.zip(old.expires_at).map(|(new, old)| new.earlier(old)).or(current.expires_at);
             } else {
-                new.replaced = Some(old.tokens().access_token().clone());
+                new.previous_access_token = Some(old.tokens().access_token().clone());
             }
         }
         new.with_back_off_of(self, now)
@@ -265,7 +266,7 @@ impl State {
             Want::ReplacementFor(rejected) => {
                 if !current.has_same_token(rejected) {
                     // If this process replaced the rejected tokens, the current ones are newer. Otherwise the store must tell.
-                    let is_old = self.replaced.as_ref() == Some(rejected.access_token());
+                    let is_old = self.previous_access_token.as_ref() == Some(rejected.access_token());
                     return match self.unexpired_tokens(now) {
                         Some(tokens) if is_old => LocalResult::Tokens(tokens.clone()),
                         _ => LocalResult::NeedsFlight,
@@ -292,16 +293,16 @@ impl State {
         if let Some(error) = self.back_off_error(is_early, now) {
             return Some(error);
         }
-        // If their age is not exact, they count as young while this process has just refreshed rejected tokens.
+        // If their age is not exact, they count as no older than this process's last refresh of rejected tokens.
         let young_since = if current.age_is_certain {
-            current.obtained_at_boot
+            current.obtained_estimate
         } else {
-            current.obtained_at_boot.max(self.rejection_refresh_at)
+            current.obtained_estimate.max(self.rejection_refresh_at)
         };
         let min_age = policy::min_age(current.record.rejections, current.lifetime());
         let young_for = young_since.map_or(0, |since| min_age.saturating_sub(now.boot.saturating_sub(since)));
         if matches!(want, Want::ReplacementFor(_)) && !current.is_expired(now) && young_for > 0 {
-            let what = "the API rejected tokens that were refreshed just now because others had been rejected";
+            let what = "the API rejected the old tokens, and now the new ones too, which are too young to be refreshed";
             let remedy = "try again later; if another installation uses this user, let both share a store";
             let error = Error::new(Status::TokenRejected, what, remedy).with_advice(Advice::Retry, remedy);
             return Some(error.with_retry_after(Some(Duration::from_millis(young_for.unsigned_abs()))));
@@ -309,7 +310,8 @@ impl State {
         None
     }
 
-    /// The error that caused the back-off, with the time that is left of it. `None` if there is no back-off now.
+    /// The error that caused the back-off, with the time that is left of it. `None` if there is no back-off now. `is_early`: the
+    /// current tokens have not expired.
     pub(crate) fn back_off_error(&self, is_early: bool, now: Now) -> Option<Error> {
         let back_off = self.back_off.as_ref()?;
         let until = if is_early { back_off.early_until } else { back_off.until };

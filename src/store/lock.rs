@@ -62,7 +62,7 @@ mod system {
 
     impl FileLock {
         /// Takes the lock on the file at `path`. `open` opens the file for writing and creates it if it is missing. Returns
-        /// `None` if another process or another store of this process holds the lock.
+        /// `None` if another process or another store of this process holds the lock, or if the file was replaced each time.
         pub(crate) fn acquire(path: &Path, open: impl Fn(&Path) -> io::Result<File>) -> io::Result<Option<FileLock>> {
             for _ in 0..ATTEMPTS {
                 if fs::metadata(path).is_ok_and(|found| is_locked_here(FileId::of(&found))) {
@@ -81,6 +81,7 @@ mod system {
                 if !register(id, &descriptor) {
                     return Ok(None);
                 }
+                // Not held yet. If the system refuses the lock, the drop closes the file and removes it from the list.
                 let lock = FileLock { id, process: std::process::id(), descriptor, released: AtomicBool::new(false) };
                 match lock.lock() {
                     Ok(()) => {}
@@ -111,7 +112,8 @@ mod system {
             if self.released.swap(true, Ordering::AcqRel) {
                 return;
             }
-            // The child may have its own lock on the same file. Closing the copy would release that lock.
+            // A child may have its own lock on the same file. Closing the copy would release that lock, so `register` hands the
+            // copy to that lock's entry instead.
             if self.belongs_to_this_process() || register(self.id, &self.descriptor) {
                 close_all(self.id);
             }

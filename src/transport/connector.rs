@@ -84,7 +84,7 @@ pub(super) struct ServerConnector {
     pub(super) cancellation: Cancellation,
     /// The owner of the connections.
     pub(super) process: Weak<Process>,
-    /// Each connection holds a clone.
+    /// Each connection holds a clone. So `process` knows whether one is open.
     pub(super) open: Arc<()>,
 }
 
@@ -139,8 +139,8 @@ impl fmt::Debug for ServerConnector {
     }
 }
 
-/// The deadline of a timeout of ureq's. `None`: there is no deadline. ureq does not shorten the timeout for the later
-/// steps of a connection.
+/// The deadline of a timeout of ureq's; `None`: there is no deadline. A connection needs it because ureq does not shorten
+/// the timeout after each step.
 fn deadline(timeout: NextTimeout) -> Option<Instant> {
     if timeout.after.is_not_happening() { None } else { Instant::now().checked_add(*timeout.after) }
 }

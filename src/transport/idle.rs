@@ -1,8 +1,8 @@
-//! Closes idle connections that no call has used for a while. The server has closed most of them by then.
+//! Closes connections that no call has used for a while, before the server does.
 //!
-//! ureq closes them at the next call, which may be hours away. Until then they would stay in CLOSE_WAIT. The system
-//! closes no connection after a time, so this takes a thread: the [`Reaper`], one for all clients of a process. It runs
-//! only while connections are open, and `threads` counts it.
+//! ureq closes them only at the next call, which may be hours away. Once the server has closed them, they would stay in
+//! CLOSE_WAIT until then. This takes a thread: the [`Reaper`], one for all clients of a process. It runs only while
+//! connections are open, and `threads` counts it.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
@@ -22,7 +22,6 @@ struct Reaper {
 
 #[derive(Default)]
 struct State {
-    /// The thread is running.
     is_running: bool,
     watched: Vec<Weak<Process>>,
 }
@@ -32,8 +31,8 @@ fn interval(max_idle_age: Duration) -> Duration {
     max_idle_age / 5
 }
 
-/// How old an idle connection may be when a call uses it again. It is then younger than `max_idle_age` at the next
-/// check.
+/// How long a connection may be idle: then no call uses it again, and the next check closes it. That check comes at most
+/// one interval later, so no connection is idle for longer than `max_idle_age`.
 pub(super) fn max_reuse_age(max_idle_age: Duration) -> Duration {
     max_idle_age - interval(max_idle_age)
 }

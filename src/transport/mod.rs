@@ -2,8 +2,8 @@
 //! connections.
 //!
 //! `client` uses it. It handles pooled connections, the deadline of one attempt, proxies, TLS, and the child of a fork.
-//! What a response means is the matter of `response`, and retries are that of `client`. Only one request is sent again
-//! here: one whose pooled connection turns out to be stale.
+//! It does not decide what a response means (`response` does), and it does not retry (`client` does). It sends a request
+//! again in one case only: if the pooled connection turns out to be stale.
 
 mod buffers;
 mod connection;
@@ -42,15 +42,15 @@ pub(crate) use http::{Method, Request, Response};
 /// ureq accepts no URL over 64 KiB, and neither does any server.
 const MAX_URL_LEN: usize = 60 * 1024;
 
-/// The way to one server.
+/// Sends requests to one server.
 pub(crate) struct Transport {
     /// The base URL, and whether a proxy is used, for messages.
     server: String,
     connect_timeout: Duration,
     settings: Settings,
-    /// The process that made this, and its part.
+    /// The ID of the process that made this transport, and the connections of that process.
     owner: (u32, Arc<Process>),
-    /// The part of a forked child.
+    /// The connections of a forked child.
     child: PerProcess<Arc<Process>>,
 }
 
@@ -101,9 +101,9 @@ impl Transport {
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
         // The pooled connection was stale: the server had closed it, or was closing it as the request came. Some
-        // servers send 408 before they close, which is about the idle time (RFC 9110, section 15.5.9). Nothing was done
-        // for the request, so this is no retry. A request that must not arrive twice is never sent on a pooled
-        // connection.
+        // servers send 408 before they close an idle connection (RFC 9110, section 15.5.9). The server did nothing for
+        // this request, so sending it again does not count as a retry. A request that must not arrive twice is never
+        // sent on a pooled connection.
         let is_stale = match &result {
             Err(AttemptError::Http(error)) => !first.response_begun && error::is_connection_lost(error),
             Ok(response) => response.http_status == 408,
@@ -144,7 +144,7 @@ impl Transport {
         self.process().cancel();
     }
 
-    /// Sends the request once; with `new_connection`, on no pooled connection.
+    /// Sends the request; if `new_connection`, never on a pooled connection.
     fn attempt(
         &self,
         agent: &Agent,
@@ -161,8 +161,8 @@ impl Transport {
         if left.is_zero() {
             return Err(AttemptError::TimedOut);
         }
-        let authorization =
-            http::sensitive(request.authorization).ok_or_else(|| invalid("access_token", "no header can carry it"))?;
+        let authorization = http::sensitive(request.authorization)
+            .ok_or_else(|| invalid("access_token", "it has a character that is not allowed in an HTTP header"))?;
         let max_reuse_age =
             if new_connection { Duration::ZERO } else { idle::max_reuse_age(self.settings.max_idle_age) };
         let connect_timeout = self.connect_timeout.min(left);
@@ -193,7 +193,7 @@ impl Transport {
         })
     }
 
-    /// The part of this process. All its threads get the same one, so that one cancel ends all calls.
+    /// The connections of this process. All its threads get the same ones, so that one cancel ends all calls.
     fn process(&self) -> Arc<Process> {
         let (id, owner) = &self.owner;
         if *id == process_id() {

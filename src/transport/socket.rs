@@ -1,4 +1,4 @@
-//! A TCP socket whose reads and writes end at a deadline.
+//! [`Socket`]: a TCP socket whose reads and writes end at a deadline, or soon after the call is interrupted.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -18,7 +18,7 @@ pub(super) struct Socket {
     deadline: Option<Instant>,
     /// ureq's timeout that set the deadline. ureq expects it in the error after the deadline.
     reason: ureq::Timeout,
-    /// The timeouts that the system has for this socket.
+    /// The socket options SO_RCVTIMEO and SO_SNDTIMEO, as they are set now.
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
@@ -72,8 +72,8 @@ impl Drop for Socket {
     }
 }
 
-/// Runs one read or write until it is done or the deadline passes. `current` is the timeout that the system has for it,
-/// which `set` changes.
+/// Runs one read or write until it is done, the deadline passes or the call is interrupted. `current` is the timeout
+/// that the socket has for it now (see [`Socket::read_timeout`]); `set` changes it.
 fn until_deadline(
     deadline: Option<Instant>,
     reason: ureq::Timeout,

@@ -145,7 +145,7 @@ impl Health {
         self.0.logged_in
     }
 
-    /// The number of the present tokens. It differs after each change.
+    /// A number that identifies the present tokens. It differs after each change.
     #[getter]
     fn generation(&self) -> u64 {
         self.0.generation

@@ -48,7 +48,7 @@ enum Socket {
     Closed {
         _bound: TcpSocket,
     },
-    /// Listening. The sandbox' own connections fill the queue.
+    /// Listening. The sandbox's own connections fill the queue.
     Full {
         _listener: TcpListener,
         _queued: Vec<TcpStream>,

@@ -66,7 +66,7 @@ impl Leader {
     }
 
     pub(super) fn saved_login(&mut self, result: Result<(), StoreError>, record: Record, now: Now) -> Action {
-        let state = State { replaced: None, ..self.state.replaced_by(record, &self.identity, now) };
+        let state = State { previous_access_token: None, ..self.state.replaced_by(record, &self.identity, now) };
         match result {
             Ok(()) => {
                 log::info!(target: TARGET, "session: logged in, generation {}", state.generation);
@@ -110,7 +110,7 @@ impl Leader {
     pub(super) fn revoked(&mut self, result: Result<(), Error>, now: Now, random: u64) -> Action {
         match result {
             Ok(()) => self.clear(Outcome::LoggedOut(LoggedOut::Confirmed)),
-            Err(error) if error.status() == Status::TokenRejected && !self.refreshed => {
+            Err(error) if error.status() == Status::TokenRejected && !self.refreshed_for_logout => {
                 self.refresh(Reason::LogOut, now)
             }
             Err(error) => {

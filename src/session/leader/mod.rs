@@ -38,7 +38,7 @@ pub(crate) struct Leader {
     /// The largest generation known, for a login or its end.
     generation: u64,
     /// A logout has already refreshed the tokens once.
-    refreshed: bool,
+    refreshed_for_logout: bool,
     /// The store had newer tokens than those to be saved.
     overtaken: bool,
 }
@@ -46,7 +46,16 @@ pub(crate) struct Leader {
 impl Leader {
     pub(crate) fn new(job: Job, identity: Arc<Identity>, limits: Limits, state: Arc<State>) -> Leader {
         let generation = state.generation;
-        Leader { job, identity, limits, state, stage: Stage::Begun, generation, refreshed: false, overtaken: false }
+        Leader {
+            job,
+            identity,
+            limits,
+            state,
+            stage: Stage::Begun,
+            generation,
+            refreshed_for_logout: false,
+            overtaken: false,
+        }
     }
 
     /// The snapshot to publish after each step. It contains new tokens only after they were stored.
@@ -97,7 +106,7 @@ impl Leader {
             (stage, _) => {
                 debug_assert!(false, "unexpected event in stage {stage:?}");
                 let what = "a bug in libcmauth: an event without an action";
-                Action::Finish(Err(Error::new(Status::Internal, what, "report this line")))
+                Action::Finish(Err(Error::new(Status::Internal, what, "report this message")))
             }
         }
     }
@@ -142,7 +151,9 @@ impl Leader {
                 self.stage = Stage::Locking { lock_deadline };
                 return Action::Wait(LOCK_POLL / 2 + (random % (LOCK_POLL / 2).unsigned_abs()) as i64);
             }
-            Ok(false) => Error::new(Status::Store, "another holder has the store's lock", "try again later"),
+            Ok(false) => {
+                Error::new(Status::Store, "another process or session holds the store's lock", "try again later")
+            }
             Err(failure) => self.store_error(&failure, "be locked"),
         };
         self.store_failed(&error, now, random);
@@ -338,5 +349,5 @@ fn not_logged_in() -> Error {
 }
 
 fn not_enough_time() -> Error {
-    Error::new(Status::Timeout, "too little time is left in the call to finish a refresh", "try again")
+    Error::new(Status::Timeout, "too little of the timeout is left to finish the call", "try again")
 }

@@ -25,7 +25,7 @@ impl Leader {
                 // The access token has expired and cannot be refreshed, so there is nothing left to end.
                 return self.clear(Outcome::LoggedOut(LoggedOut::AlreadyGone));
             }
-            let what = "the access token has expired and there is no refresh token";
+            let what = "the access token must be refreshed, but there is no refresh token";
             return self.unlock(Err(Error::new(Status::LoginRequired, what, "log in again")));
         };
         let scope = current.tokens().scope().map(str::to_owned);
@@ -37,7 +37,7 @@ impl Leader {
         if now.boot > self.limits.latest_request_start() {
             return self.unlock(Err(not_enough_time()));
         }
-        self.refreshed |= reason == Reason::LogOut;
+        self.refreshed_for_logout |= reason == Reason::LogOut;
         self.stage = Stage::Refreshing { reason, begun: now };
         Action::Refresh { refresh_token, scope }
     }

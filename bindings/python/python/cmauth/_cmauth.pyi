@@ -308,7 +308,7 @@ class Health:
         """Whether there are tokens, as far as this process knows."""
     @property
     def generation(self) -> int:
-        """The number of the present tokens. It differs after each change."""
+        """A number that identifies the present tokens. It differs after each change."""
     @property
     def expires_at(self) -> int | None:
         """When the access token expires, in Unix seconds. `None`: never, or nobody is logged in."""
