@@ -49,8 +49,9 @@
  * - A call that can fail returns a `cm_status`: 0 (`CM_STATUS_OK`) for success, otherwise the kind of the failure.
  * - Its last parameter, `error`, receives an error with the details: see `cm_error_message`. You may
  *   pass NULL for this parameter.
- * - A call first sets its result and `*error` to NULL. It does not free the handles that these variables
- *   held before. So do not receive new tokens in the variable that holds the old ones.
+ * - A call first sets the variables for its results (the result handle and `*error`) to NULL. It does not free a
+ *   handle that such a variable held before. So do not use the variable that holds the old tokens to receive the new
+ *   ones.
  * - The `cm_config` functions report no failures. `cm_client_new` reports the first bad value that you passed to
  *   them.
  * - A call that sends a request, or waits, can return `CM_STATUS_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`,
@@ -66,7 +67,7 @@
  * - A function that reads from a handle returns NULL or 0 if the handle is NULL. A function that returns nothing
  *   does nothing if its handle is NULL.
  * - A function that makes a config or a store returns NULL only because of a bug in the library. You need not
- *   check for it: if you pass it on, `cm_client_new` or `cm_session_open` fails.
+ *   check for this NULL: if you pass it to `cm_client_new` or `cm_session_open`, that function fails.
  *
  * Threads
  * - Any thread may call any function. Do not call functions in a signal handler.
@@ -75,9 +76,10 @@
  *   while such a function runs, no other thread may use the handle.
  * - The library has threads of its own, at most 64 in a process. They look up host names, make connections, close a
  *   connection at most 15 s after its last use, and refresh the tokens of sessions that have a memory or file store.
- *   If all of them are busy, a new connection waits until one is free, at most for the connect timeout, and a session
- *   refreshes on the thread that called it.
- * - After `fork`, parent and child may both use the handles. Each of them must free its own copies.
+ *   If all threads of the library are busy, a new connection waits for a free thread, at most for the connect
+ *   timeout. A session then refreshes on the thread that called the session.
+ * - After `fork`, the parent and the child each have a copy of every handle. Both may use their copies, and each must
+ *   free its own.
  *
  * Callbacks
  * - The library calls a callback on one of your threads, while that thread is in a function of the library. Only
