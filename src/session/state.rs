@@ -115,8 +115,10 @@ impl CurrentTokens {
         let boot = |after: i64| if age < 0 { i64::MIN } else { estimate.saturating_add(after) };
         let moment = |at: i64| Moment { boot: boot(at.saturating_sub(record.obtained_at)), wall: at };
         let expires_at = record.tokens.expires_at().map(|at| moment(at.saturating_mul(1000)));
+        // Without a refresh token there is nothing to do before the tokens expire.
+        let refresh_at = record.refresh_at.filter(|_| record.tokens.refresh_token().is_some());
         CurrentTokens {
-            refresh_at: record.refresh_at.map(moment),
+            refresh_at: refresh_at.map(moment),
             expires_at,
             known_since,
             obtained_estimate,

@@ -41,6 +41,16 @@ fn tokens_are_ready_until_their_refresh_and_usable_until_they_expire() {
 }
 
 #[test]
+fn tokens_without_a_refresh_token_are_ready_until_they_expire() {
+    let mut record = record(Some(100), 0);
+    record.tokens = Tokens::new(Secret::new("a:1"), None, "bearer".to_owned(), None, record.tokens.expires_at());
+    let state = State::from_record(record, &identity("this"), NOW);
+    assert!(state.ready(later(99, 0)).is_some());
+    assert!(state.ready(later(100, 0)).is_none() && state.unexpired_tokens(later(100, 0)).is_none());
+    assert!(state.next_refresh(later(0, 0)).is_none());
+}
+
+#[test]
 fn setting_the_wall_clock_back_prolongs_no_token_even_after_a_restart() {
     let before = State::from_record(record(Some(6), 0), &identity("this"), NOW);
     for seconds in 0..20 {
