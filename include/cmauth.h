@@ -1,8 +1,8 @@
 /*
  * libcmauth: the CameraManager login for C and C++.
  *
- * The library sends a user to the login page of Eagle Eye Networks CameraManager, exchanges the returned code for
- * tokens, refreshes the tokens, and logs out. It follows the vendor's guide "OAuth login panel + refresh token",
+ * The library makes the URL of the login page of Eagle Eye Networks CameraManager, which your program opens in a
+ * browser. It exchanges the code of the redirect for tokens, refreshes the tokens, and logs the user out. It follows the vendor's guide "OAuth login panel + refresh token",
  * https://developer.cameramanager.com/docs/oauth-login-panel-refresh-token ("the guide" below).
  *
  *     #include <cmauth.h>
@@ -37,8 +37,8 @@
  * Ownership
  * - A handle is a pointer to an opaque type, such as `cm_client`. You own each handle that the library gives you.
  *   Free it with the `_free` function of its type. Freeing NULL does nothing.
- * - The library never takes ownership of a handle that you pass. You may free handles in any order, because each keeps
- *   what it needs of the others.
+ * - The library never takes ownership of a handle that you pass. You may free handles in any order: a handle
+ *   stays usable after you free the handles that it was made from.
  * - Free a handle only when no call uses it. Do not use it afterwards.
  * - Strings that you pass are UTF-8 and end with NUL. The library copies them.
  * - Strings that you get belong to the handle that gave them. They are valid until you free that handle. Do not
@@ -57,7 +57,7 @@
  * - A call that sends a request, or waits, can return `CM_STATUS_NETWORK`, `_TLS`, `_TIMEOUT`, `_SERVER`,
  *   `_PROTOCOL` or `_CANCELLED`. Every call can return `CM_STATUS_INVALID_ARGUMENT`, and `CM_STATUS_INTERNAL` for
  *   a bug in the library.
- * - Later versions add statuses and advice. Treat a status that you do not know as a failure, and an advice that you
+ * - Later versions can add statuses and advice. Treat a status that you do not know as a failure, and an advice that you
  *   do not know as `CM_ADVICE_REPORT`.
  *
  * NULL

@@ -46,9 +46,9 @@ fn heading(kind: Kind) -> (&'static str, &'static str) {
         Kind::Listener => ("No connection", "The server cannot be reached. Nothing was sent."),
         Kind::Connection => (
             "A connection that ends at once",
-            "With https, the handshake fails and nothing was sent. With http, the request may have been sent.",
+            "With https, the handshake fails and no HTTP request was sent. With http, the request may have been sent.",
         ),
-        Kind::Handshake => ("The TLS handshake", "Nothing was sent."),
+        Kind::Handshake => ("The TLS handshake", "No HTTP request was sent."),
         Kind::Response => (
             "A broken response",
             "The server has served the request, but its response is lost, malformed or unusual. After an exchange, the \
