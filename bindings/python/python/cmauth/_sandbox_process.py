@@ -62,7 +62,11 @@ class SandboxProcess:
         self.control_url = control_file.read_text(encoding="utf-8").strip()
 
     def visit(self, url: str, user: str = "demo:demo", *, deny: bool = False) -> str:
-        """Logs `user` in at a login page. Returns the URL to which the browser is redirected."""
+        """Logs a user in at a login page. Returns the URL to which the browser is redirected.
+
+        user: the name and the password, with a colon between them.
+        deny: the user denies the access.
+        """
         command = [self.program, "user", "--user", user]
         command += ["--ca-file", self.ca_file] if self.ca_file else []
         command += ["--deny"] if deny else []

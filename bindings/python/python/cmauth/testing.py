@@ -20,14 +20,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cmauth
 from cmauth._sandbox_process import CLIENT_ID, CLIENT_SECRET, SandboxProcess, without_proxy
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 __all__ = ["CLIENT_ID", "CLIENT_SECRET", "Sandbox"]
 
@@ -39,7 +35,7 @@ def _planned(name: str, times: int, for_ever: bool) -> dict[str, object]:
     return {"fault": name} if times == 1 else {"fault": name, "times": times}
 
 
-class Sandbox:
+class Sandbox(SandboxProcess):
     """A running mock server, with TLS, on 127.0.0.1. It ends with its `with` block or the tests.
 
     url: its base URL.
@@ -53,22 +49,12 @@ class Sandbox:
             raise FileNotFoundError(
                 "cmauth-sandbox is not on the PATH; in the source of libcmauth, run: pip install ./sandbox"
             )
-        self._process = SandboxProcess(found, *options)
-        self.url = self._process.url
-        self.ca_file = self._process.ca_file
+        super().__init__(found, *options)
 
     def client(self, client_secret: str | None = CLIENT_SECRET, **options: Any) -> cmauth.Client:
         """A client with the API key of the sandbox. `options` are those of `cmauth.Client`."""
         options = {"base_url": self.url, "ca_file": self.ca_file, "proxy": "", **options}
         return cmauth.Client(CLIENT_ID, client_secret, **options)
-
-    def visit(self, url: str, user: str = "demo:demo", *, deny: bool = False) -> str:
-        """Logs a user in at a login page. Returns the URL to which the browser is redirected.
-
-        user: the name and the password, with a colon between them.
-        deny: the user denies the access.
-        """
-        return self._process.visit(url, user, deny=deny)
 
     def log_in(self, client: cmauth.Client, user: str = "demo:demo") -> cmauth.Tokens:
         """Logs a user in and returns the tokens."""
@@ -77,7 +63,7 @@ class Sandbox:
 
     def make_code(self, redirect_uri: str = "https://example.com", scope: str = "write") -> str:
         """An authorization code without a login. It grants `scope`, whatever a client asks for."""
-        made: dict[str, str] = self._process.control("POST", "codes", {"redirect_uri": redirect_uri, "scope": scope})
+        made: dict[str, str] = self.control("POST", "codes", {"redirect_uri": redirect_uri, "scope": scope})
         return made["code"]
 
     def come_back(self, url: str, *, deny: bool = False) -> str:
@@ -96,36 +82,21 @@ class Sandbox:
 
         `fault_names()` lists the faults. docs/errors.md says what each of them does.
         """
-        self._process.control("POST", "faults", [_planned(name, times, for_ever) for name in names])
+        self.control("POST", "faults", [_planned(name, times, for_ever) for name in names])
 
     def fault_names(self) -> list[str]:
         """The names of all faults."""
-        known: Any = self._process.control("GET", "faults")
+        known: Any = self.control("GET", "faults")
         return [fault["fault"] for fault in known["faults"]]
 
     def advance(self, seconds: int) -> None:
         """Moves the server's clock forward. After 43200 s, access tokens have expired."""
-        self._process.control("POST", "clock", {"advance": seconds})
+        self.control("POST", "clock", {"advance": seconds})
 
     def requests(self) -> list[dict[str, Any]]:
         """The requests so far: `method`, `target`, `headers` and `body` of each."""
-        received: list[dict[str, Any]] = self._process.control("GET", "requests")
+        received: list[dict[str, Any]] = self.control("GET", "requests")
         return received
-
-    def close(self) -> None:
-        """Ends it."""
-        self._process.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Sandbox({getattr(self, 'url', 'not started')!r})"
