@@ -3,6 +3,7 @@
 //! The C library and the Python package are built on the public API and on these items:
 //! - [`catch_panic`] keeps a panic from crossing into another language.
 //! - [`interruptible`] lets an interpreter interrupt a blocking call, for example with Ctrl-C.
+//! - [`set_cancel_scope`] is [`Cancel::scope`](crate::Cancel::scope) for a language without closures.
 //! - [`invalid_argument`] and [`reject_setting`] report values that only a binding sees: NULL, bad UTF-8, a negative
 //!   time.
 //! - [`already_logged_out`] is the error for a binding that reports
@@ -13,7 +14,7 @@
 
 use std::fmt;
 
-pub use crate::cancel::interruptible;
+pub use crate::cancel::{interruptible, set_cancel_scope};
 pub use crate::panic::catch_panic;
 
 use crate::config::Config;

@@ -1,9 +1,9 @@
-//! Cancellation: the switch that ends all calls of a client, and the check that ends one call alone.
+//! Cancellation: one flag, [`Cancel`], which ends the calls of a thread, of a login or of a client.
 //!
-//! - [`Cancellation`] is the switch. A call waits through it, so that the wait ends once the switch is set. Reads and
-//!   writes of a socket do not wait through it: `transport` shuts the sockets down.
-//! - [`interruptible`] runs a call with an interruption check, for example for Ctrl-C in an interpreter. Every wait in
-//!   that call runs the check at least every [`CHECK_INTERVAL`], on the same thread. Other calls of the client go on.
+//! - [`Cancel::scope`] and [`interruptible`] apply to the calls of one thread. Every wait of such a call looks at the flag, or
+//!   runs the check, at least every [`CHECK_INTERVAL`].
+//! - [`Cancellation`] is the flag of a client, together with the threads that wait in its calls: they are woken at once. Reads
+//!   and writes of a socket do not wait through it: `transport` shuts the sockets down.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -14,13 +14,91 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Status};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
+/// Ends calls from outside, for example when a user presses Cancel: those that a thread makes in its [`scope`](Self::scope).
+/// Clones are the same.
+///
+/// ```
+/// # let client = cmauth::Client::new(cmauth::Config::new("id", "secret").set_base_url("http://127.0.0.1:1"))?;
+/// let cancel = cmauth::Cancel::new();
+/// let button = cancel.clone();
+/// std::thread::spawn(move || button.cancel()).join().unwrap();
+/// let error = cancel.scope(|| client.refresh("r")).unwrap_err();
+/// assert_eq!(error.status(), cmauth::Status::Cancelled);
+/// # Ok::<(), cmauth::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Makes one that is not cancelled.
+    pub fn new() -> Cancel {
+        Cancel::default()
+    }
+
+    /// Ends the calls in its scopes within 100 ms, with [`Cancelled`](Status::Cancelled); later ones end at once. It stays
+    /// cancelled: make a new one for the next call.
+    ///
+    /// This is one atomic store, so a signal handler may call it.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Runs `call`. The calls of this library that it makes on this thread end when this is cancelled. In an inner scope, the
+    /// outer one counts as well.
+    pub fn scope<T>(&self, call: impl FnOnce() -> T) -> T {
+        /// Restores the outer scope, also after a panic.
+        struct Outer(Option<Rc<Scope>>);
+        impl Drop for Outer {
+            fn drop(&mut self) {
+                SCOPE.set(self.0.take());
+            }
+        }
+        let outer = Outer(SCOPE.take());
+        SCOPE.set(Some(Rc::new(Scope { cancel: self.clone(), outer: outer.0.clone() })));
+        call()
+    }
+}
+
+/// Sets the scope of this thread, in place of [`Cancel::scope`], and returns the [`Cancel`] that was set before. `None` ends the
+/// scope.
+///
+/// For bindings to a language in which a scope is not a function.
+pub fn set_cancel_scope(cancel: Option<Cancel>) -> Option<Cancel> {
+    let outer = SCOPE.replace(cancel.map(|cancel| Rc::new(Scope { cancel, outer: None })));
+    outer.map(|outer| outer.cancel.clone())
+}
+
+struct Scope {
+    cancel: Cancel,
+    outer: Option<Rc<Scope>>,
+}
+
+/// Whether the scope of this thread is cancelled.
+pub(crate) fn is_scope_cancelled() -> bool {
+    SCOPE.with_borrow(|scope| {
+        let mut scope = scope.as_ref();
+        while let Some(inner) = scope {
+            if inner.cancel.is_cancelled() {
+                return true;
+            }
+            scope = inner.outer.as_ref();
+        }
+        false
+    })
+}
+
 /// Ends all calls of a client in one process. Clones are the same switch.
 #[derive(Clone, Default)]
 pub(crate) struct Cancellation(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    cancelled: AtomicBool,
+    cancel: Cancel,
     /// Held while a waiter checks its condition: a notification between the check and the wait would be lost.
     checking: Mutex<()>,
     changed: Condvar,
@@ -38,7 +116,7 @@ pub(crate) enum Wait<T> {
 }
 
 impl<T> Wait<T> {
-    /// `None` after the deadline; the error of a cancelled call if it was cancelled.
+    /// `None` after the deadline; an error if the call was cancelled.
     pub(crate) fn into_result(self) -> Result<Option<T>, Error> {
         match self {
             Wait::Ready(value) => Ok(Some(value)),
@@ -51,13 +129,13 @@ impl<T> Wait<T> {
 impl Cancellation {
     /// Sets the switch. Waits in progress end, and later ones end at once.
     pub(crate) fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::Release);
+        self.0.cancel.cancel();
         self.notify_waiters();
     }
 
     /// Whether the switch is set.
     pub(crate) fn is_cancelled(&self) -> bool {
-        self.0.cancelled.load(Ordering::Acquire)
+        self.0.cancel.is_cancelled()
     }
 
     /// Whether the call on this thread must end: the switch is set, or the call was interrupted.
@@ -160,11 +238,8 @@ impl Waiters {
 
 /// The error of a cancelled call.
 pub(crate) fn cancelled() -> Error {
-    Error::new(
-        Status::Cancelled,
-        "the call was cancelled",
-        "repeat it if that was not intended; a cancelled client stays cancelled, so make a new one",
-    )
+    let remedy = "if that was not intended, call it again; after a cancel of the client, make a new client first";
+    Error::new(Status::Cancelled, "the call was cancelled", remedy)
 }
 
 /// The longest time between two interruption checks of a waiting call.
@@ -173,6 +248,7 @@ pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 type Check = Rc<dyn Fn() -> bool>;
 
 thread_local! {
+    static SCOPE: RefCell<Option<Rc<Scope>>> = const { RefCell::new(None) };
     static CHECK: RefCell<Option<Check>> = const { RefCell::new(None) };
 }
 
@@ -205,15 +281,16 @@ pub fn interruptible<T>(is_interrupted: impl Fn() -> bool + 'static, call: impl 
     call()
 }
 
-/// Runs this thread's interruption check: whether the call must end.
+/// Whether the call of this thread must end: its scope is cancelled, or its interruption check says so.
 pub(crate) fn is_interrupted() -> bool {
     let check = CHECK.with_borrow(Clone::clone);
-    check.is_some_and(|check| check())
+    is_scope_cancelled() || check.is_some_and(|check| check())
 }
 
 /// How long a wait on this thread may last until the next interruption check; `None`: the thread has no check.
 pub(crate) fn check_interval() -> Option<Duration> {
-    CHECK.with_borrow(|check| check.as_ref().map(|_| CHECK_INTERVAL))
+    let has_check = CHECK.with_borrow(Option::is_some) || SCOPE.with_borrow(Option::is_some);
+    has_check.then_some(CHECK_INTERVAL)
 }
 
 #[cfg(test)]
@@ -249,6 +326,27 @@ mod tests {
         receiver.recv().unwrap();
         cancellation.cancel();
         assert_eq!(waiter.join().unwrap(), Wait::Cancelled);
+    }
+
+    #[test]
+    fn a_scope_ends_the_calls_of_its_thread_only_and_an_outer_scope_counts_too() {
+        let (outer, inner) = (Cancel::new(), Cancel::new());
+        outer.scope(|| {
+            assert!(!is_interrupted() && check_interval().is_some());
+            inner.scope(|| {
+                assert!(!is_interrupted());
+                outer.cancel();
+                assert!(is_interrupted());
+            });
+            thread::scope(|scope| scope.spawn(|| assert!(!is_interrupted())).join().unwrap());
+            assert!(is_interrupted());
+        });
+        assert!(!is_interrupted() && check_interval().is_none());
+        inner.cancel();
+        assert!(set_cancel_scope(Some(inner)).is_none());
+        assert!(is_interrupted());
+        assert!(set_cancel_scope(None).is_some_and(|before| before.is_cancelled()));
+        assert!(!is_interrupted());
     }
 
     #[test]

@@ -77,6 +77,7 @@ mod transport;
 mod url;
 mod wipe;
 
+pub use cancel::Cancel;
 pub use client::Client;
 pub use config::{Config, DEFAULT_BASE_URL};
 pub use error::{Advice, Error, Status};

@@ -12,11 +12,10 @@ mod page;
 use std::fmt;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::cancel::interruptible;
+use crate::cancel::Cancel;
 use crate::client::Client;
 use crate::error::{Error, Status};
 use crate::logging::TARGET;
@@ -61,7 +60,7 @@ pub struct Loopback {
     /// Locked by the thread that waits. `None` after the login is finished and the port closed.
     listener: Mutex<Option<TcpListener>>,
     message: Mutex<Option<String>>,
-    cancelled: Arc<AtomicBool>,
+    cancel: Cancel,
 }
 
 impl Loopback {
@@ -85,7 +84,7 @@ impl Loopback {
             port,
             listener: Mutex::new(Some(listener)),
             message: Mutex::new(None),
-            cancelled: Arc::default(),
+            cancel: Cancel::new(),
         })
     }
 
@@ -120,8 +119,10 @@ impl Loopback {
         let Some(listener) = &*guard else {
             return Err(Error::invalid_argument("login", "it is already finished; begin a new one"));
         };
-        let cancelled = self.cancelled.clone();
-        let result = interruptible(move || cancelled.load(Ordering::Acquire), || self.serve(listener, timeout));
+        let result = self.cancel.scope(|| self.serve(listener, timeout)).map_err(|error| {
+            let by_cancel = error.status() == Status::Cancelled && self.cancel.is_cancelled();
+            if by_cancel { Error::new(Status::Cancelled, "the login was cancelled", "begin a new one") } else { error }
+        });
         if !self.login.is_open() {
             *guard = None;
         }
@@ -133,7 +134,7 @@ impl Loopback {
 
     /// Cancels [`wait`](Self::wait) from another thread, within 100 ms. Later calls of `wait` fail at once.
     pub fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Release);
+        self.cancel.cancel();
     }
 
     fn serve(&self, listener: &TcpListener, timeout: Duration) -> Result<Tokens, Error> {
