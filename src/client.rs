@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::cancel::Cancellation;
+use crate::cancel::{self, Cancellation};
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::error::{Advice, Error, Status};
@@ -174,10 +174,22 @@ impl Client {
         })
     }
 
-    /// Ends the calls in progress on this client and its clones within 100 ms, with [`Cancelled`](Status::Cancelled).
-    /// Later calls fail at once. This is for a program that must stop: a cancelled client stays cancelled.
+    /// Ends the calls in progress on this client and its clones, logins and sessions within 100 ms, with
+    /// [`Cancelled`](Status::Cancelled). Later calls fail at once. This is for a program that must stop: a cancelled client
+    /// stays cancelled. To end one call only, use a [`Cancel`](crate::Cancel).
     pub fn cancel(&self) {
         self.0.transport.cancel();
+    }
+
+    /// Whether a call on this thread must fail at once: the client or the scope of the thread is cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.transport.is_cancelled() || cancel::is_scope_cancelled()
+    }
+
+    /// # Errors
+    /// [`Cancelled`](Status::Cancelled): see [`is_cancelled`](Self::is_cancelled).
+    pub(crate) fn check_cancelled(&self) -> Result<(), Error> {
+        if self.is_cancelled() { Err(cancel::cancelled()) } else { Ok(()) }
     }
 
     fn token_request(

@@ -84,8 +84,8 @@ pub use error::{Advice, Error, Status};
 pub use login::Login;
 pub use loopback::Loopback;
 pub use secret::Secret;
-pub use session::{Health, LoggedOut, Session};
-pub use store::{FileStore, MemoryStore, Store, StoreError};
+pub use session::{Answer, Change, Health, LoggedOut, Session};
+pub use store::{FileStore, MemoryStore, Store, StoreError, store_time_left};
 pub use tokens::Tokens;
 
 /// The version of this library: `"0.1.0"`.

@@ -1,8 +1,8 @@
 //! Permits for the threads of this library: how many a process may have.
 //!
 //! A process has at most [`MAX_THREADS`] threads of this library at once, those of all clients together. One of them
-//! closes idle connections. The others need a permit: they look names up, connect, or refresh a session. A call that
-//! needs a thread waits for a permit until its deadline.
+//! closes idle connections, and one keeps sessions fresh. The others need a permit: they look names up, connect, or
+//! refresh a session. A call that needs a thread waits for a permit until its deadline.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,8 +34,8 @@ struct State {
 impl Threads {
     pub(crate) fn of_this_process() -> Threads {
         static THREADS: PerProcess<Threads> = PerProcess::new();
-        // The thread that closes idle connections has no permit.
-        Threads::clone(&THREADS.get_or_make(|_| Threads::at_most(MAX_THREADS - 1)))
+        // The thread that closes idle connections and the one that keeps sessions fresh have no permit.
+        Threads::clone(&THREADS.get_or_make(|_| Threads::at_most(MAX_THREADS - 2)))
     }
 
     pub(crate) fn at_most(max: usize) -> Threads {

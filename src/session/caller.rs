@@ -122,7 +122,7 @@ impl Caller {
     }
 
     fn is_satisfied_by(&self, tokens: &Tokens) -> bool {
-        !matches!(&self.want, Want::ReplacementFor(rejected) if rejected.access_token() == tokens.access_token())
+        !matches!(&self.want, Want::ReplacementFor(rejected) if rejected == tokens.access_token())
     }
 
     /// Unexpired tokens that the caller can use instead of newer ones.

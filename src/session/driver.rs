@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Inner;
 use super::action::{Action, Event, Job, Limits, Outcome};
 use super::caller::{Caller, FlightInfo, Purpose, Step};
 use super::leader::Leader;
 use super::single_flight::{Flight, Leadership};
 use super::state::{State, Want};
+use super::timed_store::TimedStore;
+use super::{Inner, keeper};
 use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::panic::catch_panic;
@@ -127,6 +128,7 @@ impl Inner {
         let left = deadline.saturating_duration_since(Instant::now());
         let limits = Limits { deadline: Now::read().boot.saturating_add(ms(left)), reserve: ms(timeout / 4) };
         let mut leader = Leader::new(job, self.identity.clone(), limits, self.state.load_full());
+        let store = TimedStore::new(&*self.store, timeout, deadline);
         let mut lock = None;
         let mut event = Event::Begin;
         loop {
@@ -134,17 +136,17 @@ impl Inner {
             self.publish(leader.state());
             event = match action {
                 Action::Lock => {
-                    let result = self.store.try_lock(hold);
-                    lock = matches!(result, Ok(true)).then(|| UnlockGuard(&*self.store));
+                    let result = store.call("try_lock", |store| store.try_lock(hold));
+                    lock = matches!(result, Ok(true)).then(|| UnlockGuard(&store));
                     Event::Locked(result)
                 }
                 Action::Wait(ms) => {
                     Event::Waited(self.client.cancellation().sleep(Duration::from_millis(ms.max(0).unsigned_abs())))
                 }
-                Action::Load => Event::Loaded(self.store.load()),
-                Action::ReadGeneration => Event::GenerationRead(self.store.generation()),
-                Action::Save(record) => Event::Saved(self.save(&record)),
-                Action::Clear(generation) => Event::Cleared(self.store.clear(generation)),
+                Action::Load => Event::Loaded(store.call("load", |store| store.load())),
+                Action::ReadGeneration => Event::GenerationRead(store.call("generation", |store| store.generation())),
+                Action::Save(record) => Event::Saved(store.call("save", |store| save(store, &record))),
+                Action::Clear(generation) => Event::Cleared(store.call("clear", |store| store.clear(generation))),
                 Action::Refresh { refresh_token, scope } => {
                     let tokens = self.client.refresh_until(refresh_token.expose(), scope.as_deref(), deadline);
                     Event::Refreshed(tokens)
@@ -158,17 +160,10 @@ impl Inner {
                 }
                 Action::Finish(result) => {
                     drop(lock);
-                    return result;
+                    return result.map_err(|error| store.blame(error));
                 }
             };
         }
-    }
-
-    /// A panic in the store's `save` must not lose tokens that the server has issued, so it counts as a refused save.
-    fn save(&self, record: &Record) -> Result<(), StoreError> {
-        let save = || self.store.save(&record.to_text(), record.generation);
-        let saved = panic::catch_unwind(AssertUnwindSafe(save));
-        saved.unwrap_or_else(|_| Err(StoreError::Failed("it panicked".to_owned())))
     }
 
     /// Publishes a snapshot. Only the leader of the flight calls this.
@@ -180,20 +175,30 @@ impl Inner {
         self.state.store(state.clone());
         if before.differs_from(state) {
             self.changes.fetch_add(1, Ordering::Release);
+            if self.is_kept() {
+                keeper::notify();
+            }
         }
     }
 }
 
+/// Saves a record. A panic in the store's `save` must not lose tokens that the server has issued, so it counts as a refused save.
+fn save(store: &dyn Store, record: &Record) -> Result<(), StoreError> {
+    let saved = panic::catch_unwind(AssertUnwindSafe(|| store.save(&record.to_text(), record.generation)));
+    saved.unwrap_or_else(|_| Err(StoreError::Failed("its save panicked".to_owned())))
+}
+
 /// Releases the store's lock when dropped, also after a panic.
-struct UnlockGuard<'a>(&'a dyn Store);
+struct UnlockGuard<'a>(&'a TimedStore<'a>);
 
 impl Drop for UnlockGuard<'_> {
     fn drop(&mut self) {
+        let unlock = || self.0.call("unlock", |store| store.unlock());
         if thread::panicking() {
             // The store has panicked before, and a mutex of its own may be poisoned. A second panic would end the process.
-            let _ = panic::catch_unwind(AssertUnwindSafe(|| self.0.unlock()));
+            let _ = panic::catch_unwind(AssertUnwindSafe(unlock));
         } else {
-            self.0.unlock();
+            unlock();
         }
     }
 }

@@ -7,6 +7,7 @@
 //! - `leader`: decides the steps of that work. It is a state machine without threads, clocks and I/O.
 //! - `driver`: carries out the steps: it calls the store and the server, waits, and publishes the new snapshot.
 //! - `action`, `new_tokens`: the types that `leader` and `driver` exchange, and the record of tokens just issued.
+//! - `keeper`: the thread that asks a session for tokens in time, if the program wants that.
 //! - `policy`: when to refresh, and how long to back off.
 //!
 //! No mutex guards a session, because a child of a fork could inherit it locked. The leader replaces the whole snapshot.
@@ -14,23 +15,28 @@
 mod action;
 mod caller;
 mod driver;
+mod keeper;
 mod leader;
 mod new_tokens;
 mod policy;
 mod single_flight;
 mod state;
+mod timed_store;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use crate::client::Client;
 use crate::clock::{self, CachedClock, Now};
-use crate::error::Error;
-use crate::store::Store;
+use crate::error::{Advice, Error, Status};
+use crate::secret::Secret;
 use crate::store::record::Owner;
+use crate::store::{self, Store};
+use crate::sync::process_id;
 use crate::tokens::Tokens;
 use action::{Job, Outcome};
 use leader::read_record;
@@ -75,9 +81,34 @@ struct Inner {
     /// count them: if the store refuses the tokens of one refresh, the next refresh can give its tokens the same generation.
     changes: AtomicU64,
     reported_changes: AtomicU64,
+    /// The process whose keeper keeps the tokens fresh, or 0.
+    kept_by: AtomicU32,
 }
 
-type Callback = Box<dyn Fn(u64) + Send + Sync>;
+type Callback = Box<dyn Fn(Change, u64) + Send + Sync>;
+
+/// What the last change of a session was. See [`Session::on_change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// The session has other tokens: by a login, by a refresh, or from the store.
+    Tokens,
+    /// A [`logout`](Session::logout) or [`forget`](Session::forget) of this session ended the login.
+    EndedHere,
+    /// The server rejected the refresh token.
+    EndedByServer,
+    /// Another session, process or machine removed the tokens from the store.
+    EndedElsewhere,
+}
+
+/// What a use of tokens resulted in. See [`Session::with_tokens`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer<T> {
+    /// Any result, also a failure for another reason than the tokens.
+    Done(T),
+    /// The API answered 401.
+    Rejected,
+}
 
 /// State of a session, as this process knows it. Contains no secret.
 #[derive(Clone, Debug)]
@@ -98,6 +129,8 @@ pub struct Health {
     pub last_error: Option<Error>,
     /// Whether the store has these tokens. If it does not, the session tries again to save them.
     pub saved: bool,
+    /// Whether a thread of this process keeps the tokens fresh: see [`Session::keep_fresh`].
+    pub kept_fresh: bool,
 }
 
 impl Session {
@@ -123,8 +156,10 @@ impl Session {
             owner: Owner { client_id: client.config().client_id.clone(), base_url: client.base_url().to_owned() },
             boot_id: clock::boot_id().map(str::to_owned),
         });
+        client.check_cancelled()?;
         let now = Now::read();
-        let text = store.load().map_err(|failure| failure.to_error("be read", &[]))?;
+        let deadline = Instant::now() + client.timeout();
+        let text = store::with_deadline(deadline, || store.load()).map_err(|error| error.to_error("be read", &[]))?;
         let state = match read_record(text.as_ref(), &identity) {
             Ok(Some(record)) => State::from_record(record, &identity, now),
             Ok(None) => State::logged_out(0, now),
@@ -136,6 +171,7 @@ impl Session {
             identity,
             changes: AtomicU64::new(0),
             reported_changes: AtomicU64::new(0),
+            kept_by: AtomicU32::new(0),
             state: ArcSwap::from_pointee(state),
             clock: CachedClock::new(),
             flights: SingleFlight::default(),
@@ -165,6 +201,8 @@ impl Session {
     /// [`LoginRequired`](crate::Status::LoginRequired): no user is logged in, or the server ended the login.
     /// [`Store`](crate::Status::Store): the store could not be locked or read. Otherwise as for
     /// [`Client::refresh`](crate::Client::refresh).
+    ///
+    /// [`Cancelled`](crate::Status::Cancelled): the client was cancelled, also if there are valid tokens.
     pub fn tokens(&self) -> Result<Tokens, Error> {
         match self.tokens_at_hand() {
             Some(tokens) => Ok(tokens),
@@ -173,7 +211,7 @@ impl Session {
     }
 
     /// Returns the tokens if they are valid now and no work is due. Never blocks. For event loops: if this returns `None`, call
-    /// [`tokens`](Self::tokens) on another thread.
+    /// [`tokens`](Self::tokens) on another thread, which refreshes them or returns the error.
     pub fn tokens_at_hand(&self) -> Option<Tokens> {
         self.with_tokens_at_hand(Tokens::clone)
     }
@@ -181,6 +219,9 @@ impl Session {
     /// [`tokens_at_hand`](Self::tokens_at_hand) without a clone. Threads that call this at once write no shared memory.
     pub(crate) fn with_tokens_at_hand<T>(&self, read: impl FnOnce(&Tokens) -> T) -> Option<T> {
         let inner = &*self.0;
+        if inner.client.is_cancelled() {
+            return None;
+        }
         let state = inner.state.load();
         // A flight in the background may have ended since the last call.
         if inner.changes.load(Ordering::Relaxed) != inner.reported_changes.load(Ordering::Relaxed) {
@@ -201,7 +242,56 @@ impl Session {
     /// [`TokenRejected`](crate::Status::TokenRejected), advice retry: the tokens are too young;
     /// [`retry_after`](Error::retry_after) says when they are old enough.
     pub fn rejected(&self, rejected: &Tokens) -> Result<Tokens, Error> {
-        self.provide(&Want::ReplacementFor(rejected.clone()))
+        self.provide(&Want::ReplacementFor(rejected.access_token().clone()))
+    }
+
+    /// [`rejected`](Self::rejected) for a caller that has only the access token, such as a middleware of an HTTP library.
+    ///
+    /// # Errors
+    /// As for [`rejected`](Self::rejected).
+    pub fn rejected_token(&self, access_token: &str) -> Result<Tokens, Error> {
+        self.provide(&Want::ReplacementFor(Secret::new(access_token)))
+    }
+
+    /// Calls `use_tokens` with [`tokens`](Self::tokens). If it returns [`Rejected`](Answer::Rejected), because the API answered
+    /// 401, calls it once more, with the tokens of [`rejected`](Self::rejected). Returns what `use_tokens` returned.
+    ///
+    /// ```no_run
+    /// # fn get(_: &cmauth::Tokens) -> (u16, String) { unimplemented!() }
+    /// # fn cameras(session: &cmauth::Session) -> Result<String, cmauth::Error> {
+    /// use cmauth::Answer;
+    /// session.with_tokens(|tokens| match get(tokens) {
+    ///     (401, _) => Answer::Rejected,
+    ///     (_, body) => Answer::Done(body),
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`rejected`](Self::rejected). [`TokenRejected`](crate::Status::TokenRejected), advice retry: the API rejected both.
+    pub fn with_tokens<T>(&self, mut use_tokens: impl FnMut(&Tokens) -> Answer<T>) -> Result<T, Error> {
+        let first = self.tokens()?;
+        if let Answer::Done(result) = use_tokens(&first) {
+            return Ok(result);
+        }
+        match use_tokens(&self.rejected(&first)?) {
+            Answer::Done(result) => Ok(result),
+            Answer::Rejected => {
+                let what = "the API rejected the tokens, and then the tokens that replaced them";
+                let remedy = "try again later; if it happens again, check whether the API belongs to this server";
+                Err(Error::new(Status::TokenRejected, what, remedy).with_advice(Advice::Retry, remedy))
+            }
+        }
+    }
+
+    /// How long [`tokens`](Self::tokens) has nothing to do but to return the tokens at hand: until the refresh, the end of a
+    /// back-off, or the expiry of tokens that cannot be refreshed. `None`: nothing will be due, because the tokens do not expire
+    /// or nobody is logged in. For event loops. Calls neither the store nor the server.
+    ///
+    /// Ask again after each call of the session: another call, or another process, can change it.
+    pub fn next_action(&self) -> Option<Duration> {
+        let left = self.0.state.load().next_action(Now::read())?;
+        Some(Duration::from_millis(left.unsigned_abs()))
     }
 
     /// Ends the login at the server, for all processes that share it, and in the store (step 6 of the guide). If the access
@@ -228,25 +318,46 @@ impl Session {
     }
 
     fn provide(&self, want: &Want) -> Result<Tokens, Error> {
+        self.0.client.check_cancelled()?;
         let result = self.0.provide(want);
         self.0.notify_change();
         result
     }
 
     fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
+        self.0.client.check_cancelled()?;
         let result = self.0.run_exclusive(job);
         self.0.notify_change();
         result
     }
 
-    /// Sets the function that is called with the generation after each change of the tokens: other tokens, or none after the
-    /// end of the login. The cause can be this process or another one. The function runs on the thread that noticed the change,
-    /// without any lock, so it may call the session. If two calls run at once, their order has no meaning:
+    /// Sets the function that is called after each change of the tokens, with the kind of the change and the generation. If
+    /// several changes were not reported yet, it is called once, with the last one. The function runs on the thread that noticed
+    /// the change, without any lock, so it may call the session. If two calls run at once, their order has no meaning:
     /// [`tokens`](Self::tokens) returns the current tokens. Replaces the function that was set before.
     ///
     /// If the function owns a clone of this session, the session is never freed. Set another function to end that.
-    pub fn on_change(&self, callback: impl Fn(u64) + Send + Sync + 'static) {
+    pub fn on_change(&self, callback: impl Fn(Change, u64) + Send + Sync + 'static) {
         self.0.on_change.store(Some(Arc::new(Box::new(callback))));
+    }
+
+    /// Whether a thread of the library refreshes the tokens in time, without a call of the program. It is off at first. The
+    /// thread is one for all sessions of a process, and ends when no session needs it. It calls [`tokens`](Self::tokens), so it
+    /// retries by the back-off of the session, and calls the function of [`on_change`](Self::on_change). It also calls a store
+    /// that does not allow calls from the background. The child of a fork has no such thread: turn it on there again.
+    ///
+    /// Turning it off, or freeing the last clone of the session, does not wait for a call in progress.
+    /// [`Health::kept_fresh`] says whether it is on; it stays off if the system cannot create a thread, and it goes off when the
+    /// client is cancelled.
+    pub fn keep_fresh(&self, on: bool) {
+        if on {
+            self.0.kept_by.store(process_id(), Ordering::Release);
+            if !keeper::keep(&self.0) {
+                self.0.kept_by.store(0, Ordering::Release);
+            }
+        } else if self.0.kept_by.swap(0, Ordering::AcqRel) != 0 {
+            keeper::release(Arc::as_ptr(&self.0));
+        }
     }
 
     /// State of the session, as this process knows it. Calls neither the store nor the server.
@@ -261,18 +372,34 @@ impl Session {
             failures: state.failures(),
             last_error: state.last_error.clone(),
             saved: !state.unsaved,
+            kept_fresh: self.0.is_kept(),
         }
     }
 }
 
 impl Inner {
+    fn is_kept(&self) -> bool {
+        // The ID is asked for only if it is needed: that is a system call.
+        let kept_by = self.kept_by.load(Ordering::Acquire);
+        kept_by != 0 && kept_by == process_id()
+    }
+
     /// Reports a change to the callback, if it was not reported yet, on the calling thread.
     fn notify_change(&self) {
         let changes = self.changes.load(Ordering::Acquire);
         if self.reported_changes.fetch_max(changes, Ordering::AcqRel) < changes
             && let Some(callback) = self.on_change.load_full()
         {
-            callback(self.state.load().generation);
+            let state = self.state.load_full();
+            callback(state.change(), state.generation);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.is_kept() {
+            keeper::notify();
         }
     }
 }

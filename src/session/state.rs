@@ -6,7 +6,7 @@ mod tests;
 
 use std::time::Duration;
 
-use super::policy;
+use super::{Change, policy};
 use crate::clock::{Moment, Now};
 use crate::error::{Advice, Error, Status};
 use crate::secret::Secret;
@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// `None`: no user is logged in.
     pub(crate) current: Option<CurrentTokens>,
+    /// Who ended the login. Without a meaning if a user is logged in.
+    pub(crate) ended: Change,
     /// Until this time the tokens are returned without any work.
     pub(crate) ready_until: Option<Moment>,
     /// The access token that the current one replaced in this process. A 401 for it causes no refresh.
@@ -85,8 +87,8 @@ pub(crate) struct BackOff {
 pub(crate) enum Want {
     /// Tokens that are valid now.
     Valid,
-    /// Tokens other than these, which the API rejected.
-    ReplacementFor(Tokens),
+    /// Tokens with another access token than this one, which the API rejected.
+    ReplacementFor(Secret),
 }
 
 /// What a caller gets from the snapshot alone.
@@ -165,6 +167,7 @@ impl State {
         State {
             generation,
             current: None,
+            ended: Change::EndedElsewhere,
             ready_until: None,
             previous_access_token: None,
             unsaved: false,
@@ -266,9 +269,9 @@ impl State {
                 }
             }
             Want::ReplacementFor(rejected) => {
-                if !current.has_same_token(rejected) {
+                if current.tokens().access_token() != rejected {
                     // If this process replaced the rejected tokens, the current ones are newer. Otherwise the store must tell.
-                    let is_old = self.previous_access_token.as_ref() == Some(rejected.access_token());
+                    let is_old = self.previous_access_token.as_ref() == Some(rejected);
                     return match self.unexpired_tokens(now) {
                         Some(tokens) if is_old => LocalResult::Tokens(tokens.clone()),
                         _ => LocalResult::NeedsFlight,
@@ -376,6 +379,26 @@ impl State {
         let early = time(current.refresh_at?).max(by_wall(early.max(self.store_retry_at)));
         let needed = time(current.expires_at.unwrap_or(Moment::NEVER)).max(by_wall(needed));
         Some(early.min(needed).div_euclid(1000))
+    }
+
+    /// How long in milliseconds a call for tokens has nothing to do. `None`: nothing will be due.
+    pub(crate) fn next_action(&self, now: Now) -> Option<i64> {
+        let current = self.current.as_ref()?;
+        if current.is_expired(now) {
+            // Without a refresh token, only a login helps.
+            current.tokens().refresh_token()?;
+            let until = self.back_off.as_ref().map_or(i64::MIN, |back_off| back_off.until).max(self.store_retry_at);
+            return Some(until.saturating_sub(now.boot).max(0));
+        }
+        let until = self.ready_until.filter(|until| *until != Moment::NEVER)?;
+        // The clock that comes first counts.
+        let left = until.boot.saturating_sub(now.boot).min(until.wall.saturating_sub(now.wall));
+        Some(left.max(0))
+    }
+
+    /// What the change was that led to this snapshot.
+    pub(crate) fn change(&self) -> Change {
+        if self.current.is_some() { Change::Tokens } else { self.ended }
     }
 
     /// Failures since the last success.

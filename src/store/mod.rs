@@ -8,9 +8,10 @@ mod lock;
 pub(crate) mod record;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
@@ -26,7 +27,8 @@ pub use file::FileStore;
 /// session. The lock is the only protection between sessions that share a store, in one process, on one machine or on several.
 /// A store must not call the session that uses it.
 ///
-/// The timeout of a session's call does not end a call of the store, so a store on a network needs its own timeouts.
+/// The timeout of a session's call does not end a call of the store, and neither does a cancel. So a store on a network needs
+/// its own timeouts: [`store_time_left`] says how long a call of the store may take.
 ///
 /// If the lock can expire (a lease, for example in Redis), its holder may run on after the end of the lease, for example after
 /// the machine slept. Such a store keeps the generation with the record. It returns [`StoreError::Newer`] for a `save` or
@@ -64,6 +66,33 @@ pub trait Store: Send + Sync {
     fn allows_background(&self) -> bool {
         false
     }
+}
+
+thread_local! {
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The least time that [`store_time_left`] returns. New tokens must be saved even if the time of the call is over.
+const MIN_TIME_LEFT: Duration = Duration::from_secs(1);
+
+/// For a method of a [`Store`]: how long it may take, until the session's call that called it reaches its timeout. At least one
+/// second, because a session saves new tokens even after that. `None` if no session calls a store on this thread.
+pub fn store_time_left() -> Option<Duration> {
+    let left = DEADLINE.get()?.saturating_duration_since(Instant::now());
+    Some(left.max(MIN_TIME_LEFT))
+}
+
+/// Calls a store for a call of a session that ends at `deadline`.
+pub(crate) fn with_deadline<T>(deadline: Instant, call: impl FnOnce() -> T) -> T {
+    /// Restores the outer deadline, also after a panic.
+    struct Outer(Option<Instant>);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            DEADLINE.set(self.0);
+        }
+    }
+    let _outer = Outer(DEADLINE.replace(Some(deadline)));
+    call()
 }
 
 /// Why a call of a store failed.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 
-use crate::cancel::{Cancellation, cancelled};
+use crate::cancel::{Cancel, Cancellation, cancelled};
 use crate::config::Config;
 use crate::error::Error;
 use crate::logging::TARGET;
@@ -48,6 +48,8 @@ pub(crate) struct Transport {
     server: String,
     connect_timeout: Duration,
     settings: Settings,
+    /// Set by a cancel in this process, or in its parent before the fork.
+    cancel: Cancel,
     /// The ID of the process that made this transport, and the connections of that process.
     owner: (u32, Arc<Process>),
     /// The connections of a forked child.
@@ -79,6 +81,7 @@ impl Transport {
             server: format!("{}{proxy}", config.base_url),
             connect_timeout: config.connect_timeout,
             settings,
+            cancel: Cancel::new(),
             owner,
             child: PerProcess::new(),
         })
@@ -141,7 +144,13 @@ impl Transport {
 
     /// Ends the calls in progress and all later ones with [`Status::Cancelled`](crate::Status::Cancelled).
     pub(crate) fn cancel(&self) {
+        self.cancel.cancel();
         self.process().cancel();
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called. Costs one load of an atomic.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 
     /// Sends the request; if `new_connection`, never on a pooled connection.

@@ -43,8 +43,8 @@ fn only_a_rejected_refresh_token_ends_the_login_and_clears_the_store() {
     session.start(&tokens).unwrap();
     let changes = Arc::new(Mutex::new(Vec::new()));
     session.on_change({
-        let (changes, session) = (changes.clone(), session.clone());
-        move |generation| changes.lock().unwrap().push((generation, session.health().logged_in))
+        let changes = changes.clone();
+        move |change, generation| changes.lock().unwrap().push((change, generation))
     });
     let generation = session.health().generation;
 
@@ -57,14 +57,12 @@ fn only_a_rejected_refresh_token_ends_the_login_and_clears_the_store() {
     until("the end of the login", || session.rejected(&tokens).unwrap_err().status() == Status::LoginRequired);
     assert_eq!(store.load().unwrap(), None);
     assert_eq!(session.tokens().unwrap_err().status(), Status::LoginRequired);
-    assert_eq!(*changes.lock().unwrap(), [(generation + 1, false)]);
+    assert_eq!(*changes.lock().unwrap(), [(Change::EndedByServer, generation + 1)]);
 
     // A new login.
     session.start(&log_in(&sandbox, &client)).unwrap();
-    // The callback owns a clone of the session, so the session would never be freed.
-    session.on_change(|_| {});
     let changes = changes.lock().unwrap();
-    assert!(changes.len() == 2 && changes[1].0 > generation + 1 && changes[1].1, "{changes:?}");
+    assert!(changes.len() == 2 && changes[1].0 == Change::Tokens && changes[1].1 > generation + 1, "{changes:?}");
 }
 
 #[test]
@@ -125,7 +123,7 @@ fn the_callback_runs_without_locks_and_its_generation_grows() {
     let last = Arc::new(AtomicU64::new(session.health().generation));
     session.on_change({
         let (last, session) = (last.clone(), session.clone());
-        move |generation| {
+        move |_, generation| {
             assert!(generation > last.swap(generation, Ordering::SeqCst));
             // The callback may call the session.
             session.tokens().unwrap();
@@ -134,7 +132,33 @@ fn the_callback_runs_without_locks_and_its_generation_grows() {
     let new = session.rejected(&old).unwrap();
     assert_eq!(last.load(Ordering::SeqCst), session.health().generation);
     assert_eq!(session.tokens().unwrap(), new);
-    session.on_change(|_| {});
+    session.on_change(|_, _| {});
+}
+
+#[test]
+fn the_callback_says_who_ended_the_login() {
+    let sandbox = sandbox();
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let client = client(&sandbox, |_| {});
+    let [one, two] = [(), ()].map(|()| Session::open_shared(&client, store.clone()).unwrap());
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    for (name, session) in [("one", &one), ("two", &two)] {
+        let changes = changes.clone();
+        session.on_change(move |change, _| changes.lock().unwrap().push((name, change)));
+    }
+    let take = || std::mem::take(&mut *changes.lock().unwrap());
+    one.start(&log_in(&sandbox, &client)).unwrap();
+    two.tokens().unwrap();
+    assert_eq!(take(), [("one", Change::Tokens), ("two", Change::Tokens)]);
+    one.logout().unwrap();
+    assert_eq!(take(), [("one", Change::EndedHere)]);
+    // It is noticed when the store is read.
+    let rejected = two.tokens().unwrap();
+    two.rejected(&rejected).unwrap_err();
+    assert_eq!(take(), [("two", Change::EndedElsewhere)]);
+    two.start(&log_in(&sandbox, &client)).unwrap();
+    two.forget().unwrap();
+    assert_eq!(take(), [("two", Change::Tokens), ("two", Change::EndedHere)]);
 }
 
 /// If the store refuses the first of two refreshes of the same tokens, both have the same generation.
@@ -147,7 +171,7 @@ fn a_change_is_reported_even_if_the_generation_stays_the_same() {
     a.start(&first).unwrap();
     let changes = Arc::new(AtomicU32::new(0));
     let counted = changes.clone();
-    a.on_change(move |_| {
+    a.on_change(move |_, _| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     store.refuse_saves.store(true, Ordering::SeqCst);

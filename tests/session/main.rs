@@ -1,5 +1,6 @@
 //! Tests of a session against the sandbox: it returns valid tokens, refreshes once for all callers, and loses no login.
 
+mod keeper;
 mod logins;
 mod panics;
 mod refreshes;
@@ -13,8 +14,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cmauth::bindings::interruptible;
 use cmauth::{
-    Advice, Client, Config, Error, FileStore, LoggedOut, MemoryStore, Secret, Session, Status, Store, StoreError,
-    Tokens,
+    Advice, Answer, Cancel, Change, Client, Config, Error, FileStore, LoggedOut, MemoryStore, Secret, Session, Status,
+    Store, StoreError, Tokens,
 };
 use cmauth_sandbox::{Fault, Options, Sandbox};
 

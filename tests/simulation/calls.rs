@@ -299,7 +299,7 @@ impl World {
             self.cycle_ended(process, caller, Ok(accepted));
             return Ok(());
         }
-        self.call(process, caller, Want::ReplacementFor(tokens.clone()))
+        self.call(process, caller, Want::ReplacementFor(tokens.access_token().clone()))
     }
 
     pub(super) fn cycle_ended(&mut self, process: usize, caller: usize, result: Result<bool, Error>) {

@@ -6,6 +6,7 @@ use super::{Leader, Reason, Stage, not_enough_time};
 use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::logging::TARGET;
+use crate::session::Change;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::new_tokens::NewTokens;
 use crate::session::state::{CurrentTokens, State};
@@ -103,7 +104,7 @@ impl Leader {
             }
         };
         log::info!(target: TARGET, "session: logged out");
-        self.state = Arc::new(State { generation, ..self.state.logged_out_elsewhere(now) });
+        self.state = Arc::new(State { generation, ended: Change::EndedHere, ..self.state.logged_out_elsewhere(now) });
         self.unlock(result)
     }
 

@@ -278,7 +278,7 @@ impl Leader {
             Job::Provide(want) => {
                 let reason = match want {
                     _ if is_expired => Reason::Expired,
-                    Want::ReplacementFor(rejected) if current.has_same_token(rejected) => Reason::Rejected,
+                    Want::ReplacementFor(rejected) if current.tokens().access_token() == rejected => Reason::Rejected,
                     Want::Valid if current.needs_refresh(now) => Reason::Due,
                     _ => return self.unlock(Ok(Outcome::Tokens(current.tokens().clone()))),
                 };

@@ -7,6 +7,7 @@ use crate::clock::Now;
 use crate::error::{Error, Status};
 use crate::logging::TARGET;
 use crate::secret::Secret;
+use crate::session::Change;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::new_tokens::NewTokens;
 use crate::session::policy;
@@ -189,7 +190,9 @@ impl Leader {
         log::info!(target: TARGET, "session: the server has ended the login");
         let State { unlocked_at, refreshed_at, .. } = *self.state;
         let last_error = Some(error.clone());
-        self.state = Arc::new(State { last_error, unlocked_at, refreshed_at, ..State::logged_out(generation, now) });
+        let ended = Change::EndedByServer;
+        self.state =
+            Arc::new(State { ended, last_error, unlocked_at, refreshed_at, ..State::logged_out(generation, now) });
         match self.job {
             Job::LogOut => self.unlock(Ok(Outcome::LoggedOut(LoggedOut::AlreadyGone))),
             _ => self.unlock(Err(error)),

@@ -86,7 +86,7 @@ fn during_the_back_off_the_same_error_comes_at_once_with_the_remaining_time() {
     let state = State { store_read_at: later(10, 0).boot, ..state.after_failure(&error, later(10, 0), 7) };
     let LocalResult::Failed(shown) = state.resolve_locally(&Want::Valid, later(10, 0)) else { panic!() };
     assert_eq!(shown.retry_after(), Some(Duration::from_secs(120)));
-    let replacement = Want::ReplacementFor(tokens("a:1", None));
+    let replacement = Want::ReplacementFor(Secret::new("a:1"));
     let LocalResult::Failed(shown) = state.resolve_locally(&replacement, later(10, 0)) else { panic!() };
     assert_eq!(shown.retry_after(), Some(Duration::from_secs(120)));
     assert!(state.refusal(&Want::Valid, later(129, 0)).is_some());
@@ -94,6 +94,36 @@ fn during_the_back_off_the_same_error_comes_at_once_with_the_remaining_time() {
     // Other tokens do not end the back-off.
     let theirs = state.replaced_by(record(Some(6), 0), &identity("this"), later(20, 0));
     assert!(theirs.refusal(&Want::Valid, later(129, 0)).is_some());
+}
+
+#[test]
+fn the_next_action_is_the_refresh_the_end_of_a_back_off_or_the_expiry() {
+    let of = |lifetime| State::from_record(record(lifetime, 0), &identity("this"), NOW);
+    // Due at 80 % of the lifetime.
+    assert_eq!(of(Some(100)).next_action(later(10, 0)), Some(70_000));
+    assert_eq!(of(Some(100)).next_action(later(85, 0)), Some(0));
+    assert_eq!(of(Some(100)).next_action(later(200, 0)), Some(0));
+    // The clock that comes first counts.
+    assert_eq!(of(Some(100)).next_action(later(10, 60)), Some(10_000));
+    assert_eq!(of(None).next_action(NOW), None);
+    assert_eq!(State::logged_out(1, NOW).next_action(NOW), None);
+
+    let error = Error::new(Status::Server, "x", "y").with_retry_after(Some(Duration::from_secs(120)));
+    let failed = of(Some(100)).after_failure(&error, later(90, 0), 7);
+    // The expiry comes before the end of the back-off.
+    assert_eq!(failed.next_action(later(90, 0)), Some(10_000));
+    assert_eq!(failed.next_action(later(110, 0)), Some(100_000));
+    let failed = of(Some(100)).after_store_failure(&error, later(110, 0), 7);
+    assert!(
+        failed.next_action(later(110, 0)).is_some_and(|left| left > 0),
+        "a keeper must not ask a failing store all the time"
+    );
+
+    let mut alone = record(Some(100), 0);
+    alone.tokens = Tokens::new(Secret::new("a:1"), None, "bearer".to_owned(), None, alone.tokens.expires_at());
+    let alone = State::from_record(alone, &identity("this"), NOW);
+    assert_eq!(alone.next_action(later(10, 0)), Some(90_000));
+    assert_eq!(alone.next_action(later(101, 0)), None);
 }
 
 #[test]
@@ -117,7 +147,7 @@ fn the_next_refresh_respects_retry_after() {
 #[test]
 fn young_rejected_tokens_are_not_refreshed_and_replaced_ones_are_resolved_at_once() {
     let state = State::from_record(record(Some(43_200), 2), &identity("this"), NOW);
-    let rejected = Want::ReplacementFor(tokens("a:1", None));
+    let rejected = Want::ReplacementFor(Secret::new("a:1"));
     let refusal = state.refusal(&rejected, later(10, 0)).unwrap();
     assert_eq!((refusal.status(), refusal.advice()), (Status::TokenRejected, Advice::Retry));
     assert_eq!(refusal.retry_after(), Some(Duration::from_secs(20)));
@@ -131,5 +161,5 @@ fn young_rejected_tokens_are_not_refreshed_and_replaced_ones_are_resolved_at_onc
     let next = state.replaced_by(next, &identity("this"), NOW);
     assert!(matches!(next.resolve_locally(&rejected, NOW), LocalResult::Tokens(_)));
     // If the rejected tokens are unknown, only the store can tell whether they are newer.
-    assert!(matches!(next.resolve_locally(&Want::ReplacementFor(tokens("a:3", None)), NOW), LocalResult::NeedsFlight));
+    assert!(matches!(next.resolve_locally(&Want::ReplacementFor(Secret::new("a:3")), NOW), LocalResult::NeedsFlight));
 }

@@ -71,7 +71,7 @@ impl Checks {
             && let Some(current) = current
         {
             // 8: a late 401 costs no refresh.
-            let rejected = rejected.access_token().expose();
+            let rejected = rejected.expose();
             let ours = current.tokens().access_token().expose();
             if ours != rejected && !is_expired {
                 return violated("8 a late 401 costs no refresh", format!("{ours} already replaced {rejected}"));
