@@ -157,7 +157,7 @@ mod tests {
             r#"{{"cmauth":1,"generation":1,"obtained_at":{obtained_at},"refresh_at":{refresh_at},"tokens":"{tokens}"}}"#
         );
         let store = MemoryStore::new();
-        store.save(&Secret::from(record), 1).unwrap();
+        store.save(&Secret::new(record), 1).unwrap();
         let session = Session::open(&client, store).unwrap();
         session.keep_fresh(true);
         let begun = Instant::now();
