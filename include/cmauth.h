@@ -186,7 +186,7 @@ typedef enum {
      */
     CM_STATUS_INTERNAL = 14,
     /**
-     * `cm_client_cancel` or `cm_login_cancel` was called.
+     * `cm_client_cancel`, `cm_login_cancel` or `cm_cancel_now` was called.
      */
     CM_STATUS_CANCELLED = 15,
 } cm_status;
@@ -272,6 +272,36 @@ typedef enum {
 } cm_store_result;
 
 /**
+ * What a `cm_tokens_callback` returns. Any other number counts as `CM_ANSWER_DONE`.
+ */
+enum cm_answer
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Any result, also a failure for another reason than the tokens.
+     */
+    CM_ANSWER_DONE = 0,
+    /**
+     * The API answered 401.
+     */
+    CM_ANSWER_REJECTED = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum cm_answer cm_answer;
+#else
+typedef int32_t cm_answer;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * Ends calls from outside: those that a thread makes in the scope of this handle.
+ */
+typedef struct cm_cancel cm_cancel;
+
+/**
  * Sends requests to the server for one API key. It never changes.
  */
 typedef struct cm_client cm_client;
@@ -319,6 +349,12 @@ typedef struct cm_store_reply cm_store_reply;
 typedef struct cm_tokens cm_tokens;
 
 /**
+ * Uses tokens for a request to the API, and returns a `cm_answer`. `tokens` are valid until the callback returns: do not free
+ * them. See `cm_session_with_tokens`.
+ */
+typedef int32_t (*cm_tokens_callback)(void *context, const cm_tokens *tokens);
+
+/**
  * Called when a session has other tokens, or none any more. See `cm_session_on_change`.
  *
  * `generation` is a different number after each change, in most cases a larger one. If two calls happen at the
@@ -340,8 +376,8 @@ typedef void (*cm_session_callback)(void *context, uint64_t generation);
  *
  * The session calls these functions, except `destroy`, on the threads that call the session. It makes one call at
  * a time. Sessions that share a store can call it from several threads at the same time. A callback may only call
- * the `cm_store_reply_...` functions, not the session. The timeout of a call does not interrupt a callback: set
- * timeouts of your own for a network.
+ * the `cm_store_reply_...` functions, not the session. Neither the timeout of a call nor a cancel
+ * ends a callback: its time is its own. `cm_store_time_left_ms` says how long it may take.
  */
 typedef struct {
     /**
@@ -547,10 +583,14 @@ void cm_client_free(cm_client *client);
 
 /**
  * Cancels this client, for a program that must stop. Calls in progress return `CM_STATUS_CANCELLED` within 100 ms.
- * Later calls that would send a request or wait return it at once. This includes the calls of the client's logins
- * and sessions.
+ * Later calls return it at once, also if they would not have to wait: `while (cm_session_tokens(...) == 0)` ends. This
+ * includes the calls of the client's logins and sessions, and `cm_session_open`. To end one call only, see
+ * `cm_cancel_new`.
  *
- * There are two exceptions. A call that waits for a SOCKS proxy to accept its connection ends with the connect
+ * These calls send nothing and do not wait, so they work on a cancelled client: `cm_login_new`, `_listen` and
+ * `_from_json`, `cm_session_health`, and all functions that only read from a handle.
+ *
+ * Two calls in progress end later. A call that waits for a SOCKS proxy to accept its connection ends with the connect
  * timeout. A call that is in a callback of a custom store continues until the callback returns.
  *
  * A cancelled client stays cancelled: make a new one to continue. Free the cancelled client when its calls have
@@ -608,6 +648,49 @@ CM_MUST_USE
 cm_status cm_logout(const cm_client *client,
                     const char *access_token,
                     cm_error **error);
+
+/*
+ * Cancel. You need it to end one call and not the whole client, for example when a user presses Cancel in a dialog.
+ * Set it for the thread that makes the call. Any thread, or a signal handler, can then end the call.
+ */
+
+/**
+ * Makes a handle that is not cancelled.
+ *
+ * @return the handle
+ */
+CM_MUST_USE cm_cancel *cm_cancel_new(void);
+
+/**
+ * Frees a cancel handle, which may still be the scope of a thread. Make sure that no other thread and no signal handler calls
+ * `cm_cancel_now` at the same time or later.
+ */
+void cm_cancel_free(cm_cancel *cancel);
+
+/**
+ * Ends the calls in the scope of this handle. They return `CM_STATUS_CANCELLED` within 100 ms, with the exceptions that
+ * `cm_client_cancel` has. Later calls in its scope return it at once. The client and its other calls go on.
+ *
+ * The handle stays cancelled: make a new one for the next call. It does not depend on a client, so you may call this
+ * after the client was freed.
+ *
+ * A signal handler may call this function, and no other: it is one atomic store.
+ */
+void cm_cancel_now(const cm_cancel *cancel);
+
+/**
+ * Makes the calls of the calling thread end when this handle is cancelled, until the next call of this function on the same
+ * thread. The calls of callbacks on this thread count as well. A refresh that a thread of the library makes for other
+ * callers goes on.
+ *
+ *     cm_cancel_scope(cancel);
+ *     status = cm_session_logout(session, &error);
+ *     cm_cancel_scope(NULL);
+ *
+ * @param cancel  the handle; NULL: ends the scope
+ * @return the handle that was set before on this thread, to restore it; NULL if there was none, or if it was freed
+ */
+const cm_cancel *cm_cancel_scope(const cm_cancel *cancel);
 
 /*
  * Login. You need one each time a user logs in.
@@ -902,6 +985,37 @@ cm_status cm_session_rejected(const cm_session *session,
                               cm_error **error);
 
 /**
+ * The same as `cm_session_rejected`, for a program that has only the access token, such as a middleware of an HTTP library.
+ * Can block until the timeout of the client.
+ *
+ * @param access_token  the rejected access token
+ * @param tokens        receives the tokens
+ * @return as `cm_session_rejected`
+ */
+CM_MUST_USE
+cm_status cm_session_rejected_token(const cm_session *session,
+                                    const char *access_token,
+                                    cm_tokens **tokens,
+                                    cm_error **error);
+
+/**
+ * Calls your function with the tokens of `cm_session_tokens`. If it returns `CM_ANSWER_REJECTED`, calls it once more, with the
+ * tokens of `cm_session_rejected`. Use it for a request to the API. Can block until the timeout of the client, before each
+ * call of your function.
+ *
+ * @param callback  the function, which this call calls before it returns
+ * @param context   passed to the callback; may be NULL
+ * @retval CM_STATUS_OK              the callback returned `CM_ANSWER_DONE`
+ * @retval CM_STATUS_TOKEN_REJECTED  the API rejected both (advice retry)
+ * @return otherwise as `cm_session_rejected`
+ */
+CM_MUST_USE
+cm_status cm_session_with_tokens(const cm_session *session,
+                                 cm_tokens_callback callback,
+                                 void *context,
+                                 cm_error **error);
+
+/**
  * Ends the login at the server, in the store and in this session, and thereby for all who share it. An expired
  * access token is refreshed first: with an expired token, the server would not end the refresh token.
  *
@@ -939,6 +1053,35 @@ cm_status cm_session_forget(const cm_session *session,
 void cm_session_on_change(const cm_session *session,
                           cm_session_callback callback,
                           void *context);
+
+/**
+ * How long `cm_session_tokens` has nothing to do but to give the tokens at hand. An event loop can wait for this time, and then
+ * call `cm_session_tokens` on another thread. Reads no store and sends nothing.
+ *
+ * The next action is the refresh, the end of a back-off, or the expiry of tokens that cannot be refreshed. A call of the
+ * session, or another process, can change it, so ask again after each call and at least once a day.
+ *
+ * @return milliseconds, at most 86400000 (a day); 0: now; -1: nothing will be due, because the tokens never expire or nobody
+ *         is logged in
+ */
+CM_MUST_USE
+int64_t cm_session_next_action_ms(const cm_session *session);
+
+/**
+ * Refreshes the tokens in time without a call of your program, and calls the callback of `cm_session_on_change`. It is off at
+ * first. Use it in a program that holds streams open for hours and must have the next tokens before the old ones expire.
+ *
+ * One thread of the library does this for all sessions of the process. It runs while a session needs it, retries by the
+ * back-off of the session, and is not inherited by the child of a fork: turn it on there again. The thread calls your
+ * callbacks: that of `cm_session_on_change` and, for a store of your own, those of the store.
+ *
+ * Turning it off, and freeing the session, return at once: a call of the thread may still be in progress then.
+ * `cm_health_kept_fresh` says whether it is on.
+ *
+ * @param on  1: on; 0: off
+ */
+void cm_session_keep_fresh(const cm_session *session,
+                           int32_t on);
 
 /**
  * Gives the state of the session as this process knows it. It reads no store and sends nothing. It has no `error`
@@ -1005,6 +1148,15 @@ const cm_error *cm_health_last_error(const cm_health *health);
 CM_MUST_USE
 int cm_health_saved(const cm_health *health);
 
+/**
+ * Whether a thread of this process keeps the tokens fresh: see `cm_session_keep_fresh`. It stays off if the system cannot create
+ * a thread, and goes off when the client is cancelled.
+ *
+ * @return 1 or 0
+ */
+CM_MUST_USE
+int32_t cm_health_kept_fresh(const cm_health *health);
+
 /*
  * Store. You need one to open a session: it keeps the tokens when your program ends.
  * Use `cm_store_file`. If several machines share a user, or you need a keyring or database, use `cm_store_custom`.
@@ -1048,6 +1200,16 @@ CM_MUST_USE cm_store *cm_store_custom(const cm_store_callbacks *callbacks, void 
  * Frees a store. Sessions that use it can still do so.
  */
 void cm_store_free(cm_store *store);
+
+/**
+ * How long the callback that runs on this thread may still take, until the call of the session reaches its timeout. Neither the
+ * timeout nor a cancel ends a callback, so use this time as the limit of your own requests.
+ *
+ * @return milliseconds, at least 1000, because new tokens are saved even after the timeout; -1: no callback of a store runs on
+ *         this thread
+ */
+CM_MUST_USE
+int64_t cm_store_time_left_ms(void);
 
 /**
  * Passes the record to the session. Call it in `load`.

@@ -44,10 +44,14 @@ pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
 }
 
 /// Cancels this client, for a program that must stop. Calls in progress return `CM_STATUS_CANCELLED` within 100 ms.
-/// Later calls that would send a request or wait return it at once. This includes the calls of the client's logins
-/// and sessions.
+/// Later calls return it at once, also if they would not have to wait: `while (cm_session_tokens(...) == 0)` ends. This
+/// includes the calls of the client's logins and sessions, and `cm_session_open`. To end one call only, see
+/// `cm_cancel_new`.
 ///
-/// There are two exceptions. A call that waits for a SOCKS proxy to accept its connection ends with the connect
+/// These calls send nothing and do not wait, so they work on a cancelled client: `cm_login_new`, `_listen` and
+/// `_from_json`, `cm_session_health`, and all functions that only read from a handle.
+///
+/// Two calls in progress end later. A call that waits for a SOCKS proxy to accept its connection ends with the connect
 /// timeout. A call that is in a callback of a custom store continues until the callback returns.
 ///
 /// A cancelled client stays cancelled: make a new one to continue. Free the cancelled client when its calls have

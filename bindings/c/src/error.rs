@@ -44,7 +44,7 @@ pub enum cm_status {
     Store = 13,
     /// There is a bug in the library.
     Internal = 14,
-    /// `cm_client_cancel` or `cm_login_cancel` was called.
+    /// `cm_client_cancel`, `cm_login_cancel` or `cm_cancel_now` was called.
     Cancelled = 15,
 }
 

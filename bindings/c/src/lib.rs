@@ -105,6 +105,7 @@ mod call;
 mod guard;
 mod text;
 
+pub mod cancel;
 pub mod client;
 pub mod config;
 pub mod error;

@@ -3,9 +3,9 @@
 
 use std::ptr::null;
 
-use cmauth::bindings::{already_logged_out, with_tokens_at_hand};
-use cmauth::{Health, LoggedOut, Session};
-use libc::{c_int, c_void};
+use cmauth::bindings::{already_logged_out, invalid_argument, with_tokens_at_hand};
+use cmauth::{Answer, Health, LoggedOut, Session};
+use libc::{c_char, c_int, c_void};
 
 use crate::call;
 use crate::client::cm_client;
@@ -23,6 +23,20 @@ pub struct cm_health {
     health: Health,
     last_error: Option<cm_error>,
 }
+
+/// What a `cm_tokens_callback` returns. Any other number counts as `CM_ANSWER_DONE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum cm_answer {
+    /// Any result, also a failure for another reason than the tokens.
+    Done = 0,
+    /// The API answered 401.
+    Rejected = 1,
+}
+
+/// Uses tokens for a request to the API, and returns a `cm_answer`. `tokens` are valid until the callback returns: do not free
+/// them. See `cm_session_with_tokens`.
+pub type cm_tokens_callback = Option<unsafe extern "C" fn(context: *mut c_void, tokens: *const cm_tokens) -> i32>;
 
 /// Called when a session has other tokens, or none any more. See `cm_session_on_change`.
 ///
@@ -158,6 +172,63 @@ pub unsafe extern "C" fn cm_session_rejected(
     }
 }
 
+/// The same as `cm_session_rejected`, for a program that has only the access token, such as a middleware of an HTTP library.
+/// Can block until the timeout of the client.
+///
+/// @param access_token  the rejected access token
+/// @param tokens        receives the tokens
+/// @return as `cm_session_rejected`
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_rejected_token(
+    session: *const cm_session,
+    access_token: *const c_char,
+    tokens: *mut *mut cm_tokens,
+    error: *mut *mut cm_error,
+) -> cm_status {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        call::with_result("tokens", tokens, error, || {
+            let session = guard::handle("session", session)?;
+            let access_token = guard::text("access_token", access_token)?;
+            Ok(cm_tokens::new(&session.0.rejected_token(access_token)?))
+        })
+    }
+}
+
+/// Calls your function with the tokens of `cm_session_tokens`. If it returns `CM_ANSWER_REJECTED`, calls it once more, with the
+/// tokens of `cm_session_rejected`. Use it for a request to the API. Can block until the timeout of the client, before each
+/// call of your function.
+///
+/// @param callback  the function, which this call calls before it returns
+/// @param context   passed to the callback; may be NULL
+/// @retval CM_STATUS_OK              the callback returned `CM_ANSWER_DONE`
+/// @retval CM_STATUS_TOKEN_REJECTED  the API rejected both (advice retry)
+/// @return otherwise as `cm_session_rejected`
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_with_tokens(
+    session: *const cm_session,
+    callback: cm_tokens_callback,
+    context: *mut c_void,
+    error: *mut *mut cm_error,
+) -> cm_status {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        call::without_result(error, || {
+            let session = guard::handle("session", session)?;
+            let callback = callback.ok_or_else(|| invalid_argument("callback", "it is NULL"))?;
+            session.0.with_tokens(|tokens| {
+                let tokens = cm_tokens::new(tokens);
+                match callback(context, &raw const *tokens) {
+                    answer if answer == cm_answer::Rejected as i32 => Answer::Rejected,
+                    _ => Answer::Done(()),
+                }
+            })
+        })
+    }
+}
+
 /// Ends the login at the server, in the store and in this session, and thereby for all who share it. An expired
 /// access token is refreshed first: with an expired token, the server would not end the refresh token.
 ///
@@ -220,13 +291,51 @@ pub unsafe extern "C" fn cm_session_on_change(
     unsafe {
         guard::get(session, (), |session| {
             let listener = callback.map(|callback| Listener(callback, context));
-            session.0.on_change(move |generation| {
+            session.0.on_change(move |_, generation| {
                 if let Some(listener) = &listener {
                     listener.notify(generation);
                 }
             });
         });
     }
+}
+
+/// How long `cm_session_tokens` has nothing to do but to give the tokens at hand. An event loop can wait for this time, and then
+/// call `cm_session_tokens` on another thread. Reads no store and sends nothing.
+///
+/// The next action is the refresh, the end of a back-off, or the expiry of tokens that cannot be refreshed. A call of the
+/// session, or another process, can change it, so ask again after each call and at least once a day.
+///
+/// @return milliseconds, at most 86400000 (a day); 0: now; -1: nothing will be due, because the tokens never expire or nobody
+///         is logged in
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_next_action_ms(session: *const cm_session) -> i64 {
+    const DAY: i64 = 86_400_000;
+    // SAFETY: the handle follows the header's rules.
+    unsafe {
+        guard::get(session, -1, |session| match session.0.next_action() {
+            Some(time) => i64::try_from(time.as_millis()).map_or(DAY, |time| time.min(DAY)),
+            None => -1,
+        })
+    }
+}
+
+/// Refreshes the tokens in time without a call of your program, and calls the callback of `cm_session_on_change`. It is off at
+/// first. Use it in a program that holds streams open for hours and must have the next tokens before the old ones expire.
+///
+/// One thread of the library does this for all sessions of the process. It runs while a session needs it, retries by the
+/// back-off of the session, and is not inherited by the child of a fork: turn it on there again. The thread calls your
+/// callbacks: that of `cm_session_on_change` and, for a store of your own, those of the store.
+///
+/// Turning it off, and freeing the session, return at once: a call of the thread may still be in progress then.
+/// `cm_health_kept_fresh` says whether it is on.
+///
+/// @param on  1: on; 0: off
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_keep_fresh(session: *const cm_session, on: i32) {
+    // SAFETY: the handle follows the header's rules.
+    unsafe { guard::get(session, (), |session| session.0.keep_fresh(on != 0)) }
 }
 
 /// Gives the state of the session as this process knows it. It reads no store and sends nothing. It has no `error`
@@ -319,4 +428,15 @@ pub unsafe extern "C" fn cm_health_last_error(health: *const cm_health) -> *cons
 pub unsafe extern "C" fn cm_health_saved(health: *const cm_health) -> c_int {
     // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.saved.into()) }
+}
+
+/// Whether a thread of this process keeps the tokens fresh: see `cm_session_keep_fresh`. It stays off if the system cannot create
+/// a thread, and goes off when the client is cancelled.
+///
+/// @return 1 or 0
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_health_kept_fresh(health: *const cm_health) -> i32 {
+    // SAFETY: the handle follows the header's rules.
+    unsafe { guard::get(health, 0, |health| health.health.kept_fresh.into()) }
 }

@@ -52,8 +52,8 @@ pub struct cm_store_reply {
 ///
 /// The session calls these functions, except `destroy`, on the threads that call the session. It makes one call at
 /// a time. Sessions that share a store can call it from several threads at the same time. A callback may only call
-/// the `cm_store_reply_…` functions, not the session. The timeout of a call does not interrupt a callback: set
-/// timeouts of your own for a network.
+/// the `cm_store_reply_…` functions, not the session. Neither the timeout of a call nor a cancel
+/// ends a callback: its time is its own. `cm_store_time_left_ms` says how long it may take.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct cm_store_callbacks {
@@ -195,6 +195,20 @@ fn first_missing(table: &cm_store_callbacks) -> Option<&'static str> {
 pub unsafe extern "C" fn cm_store_free(store: *mut cm_store) {
     // SAFETY: the handle follows the header's rules.
     unsafe { guard::free(store) }
+}
+
+/// How long the callback that runs on this thread may still take, until the call of the session reaches its timeout. Neither the
+/// timeout nor a cancel ends a callback, so use this time as the limit of your own requests.
+///
+/// @return milliseconds, at least 1000, because new tokens are saved even after the timeout; -1: no callback of a store runs on
+///         this thread
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn cm_store_time_left_ms() -> i64 {
+    guard::value(-1, || match cmauth::store_time_left() {
+        Some(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
+        None => -1,
+    })
 }
 
 /// Passes the record to the session. Call it in `load`.

@@ -71,6 +71,11 @@ fn signals_neither_break_calls_nor_end_the_process() {
 }
 
 #[test]
+fn a_cancel_ends_the_calls_of_its_thread_or_client_and_no_others() {
+    run_both_links("cancel.c");
+}
+
+#[test]
 fn the_log_has_a_line_for_every_event_and_no_secret() {
     run_both_links("log.c");
 }
@@ -82,7 +87,7 @@ fn no_secret_is_left_in_memory_after_the_handles_are_freed() {
 
 #[test]
 fn nothing_leaks_and_no_memory_is_misused() {
-    for source in ["end_to_end.c", "threads.c", "session.c", "stores.c", "listen.c", "every_member.cpp"] {
+    for source in ["end_to_end.c", "threads.c", "session.c", "stores.c", "listen.c", "cancel.c", "every_member.cpp"] {
         let name = format!("{}-valgrind", source.replace('.', "-"));
         let built = compile(&program(source), Link::Shared, &name);
         if let Some(command) = common::valgrind(&built) {

@@ -110,7 +110,7 @@ impl Session {
     /// differs after each change. Two concurrent calls can come in any order. `None` removes the
     /// callback.
     fn on_change(&self, callback: Option<Py<PyAny>>) {
-        self.0.on_change(move |generation| {
+        self.0.on_change(move |_, generation| {
             let Some(callback) = &callback else { return };
             Python::attach(|py| {
                 if let Err(error) = callback.bind(py).call1((generation,))
