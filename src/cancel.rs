@@ -5,7 +5,7 @@
 //! - [`Cancellation`] is the flag of a client, together with the threads that wait in its calls: they are woken at once. Reads
 //!   and writes of a socket do not wait through it: `transport` shuts the sockets down.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -55,11 +55,11 @@ impl Cancel {
         struct Outer(Option<Rc<Scope>>);
         impl Drop for Outer {
             fn drop(&mut self) {
-                SCOPE.set(self.0.take());
+                replace_scope(self.0.take());
             }
         }
-        let outer = Outer(SCOPE.take());
-        SCOPE.set(Some(Rc::new(Scope { cancel: self.clone(), outer: outer.0.clone() })));
+        let outer = Outer(replace_scope(None));
+        replace_scope(Some(Rc::new(Scope { cancel: self.clone(), outer: outer.0.clone() })));
         call()
     }
 }
@@ -69,7 +69,7 @@ impl Cancel {
 ///
 /// For bindings to a language in which a scope is not a function.
 pub fn set_cancel_scope(cancel: Option<Cancel>) -> Option<Cancel> {
-    let outer = SCOPE.replace(cancel.map(|cancel| Rc::new(Scope { cancel, outer: None })));
+    let outer = replace_scope(cancel.map(|cancel| Rc::new(Scope { cancel, outer: None })));
     outer.map(|outer| outer.cancel.clone())
 }
 
@@ -78,8 +78,18 @@ struct Scope {
     outer: Option<Rc<Scope>>,
 }
 
+fn replace_scope(scope: Option<Rc<Scope>>) -> Option<Rc<Scope>> {
+    HAS_SCOPE.set(scope.is_some());
+    SCOPE.replace(scope)
+}
+
 /// Whether the scope of this thread is cancelled.
+#[inline]
 pub(crate) fn is_scope_cancelled() -> bool {
+    HAS_SCOPE.get() && is_any_scope_cancelled()
+}
+
+fn is_any_scope_cancelled() -> bool {
     SCOPE.with_borrow(|scope| {
         let mut scope = scope.as_ref();
         while let Some(inner) = scope {
@@ -248,6 +258,8 @@ pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 type Check = Rc<dyn Fn() -> bool>;
 
 thread_local! {
+    /// Whether there is a scope. Unlike `SCOPE` it has no destructor, so that the fast path of a session reads it quickly.
+    static HAS_SCOPE: Cell<bool> = const { Cell::new(false) };
     static SCOPE: RefCell<Option<Rc<Scope>>> = const { RefCell::new(None) };
     static CHECK: RefCell<Option<Check>> = const { RefCell::new(None) };
 }
@@ -289,13 +301,12 @@ pub(crate) fn is_interrupted() -> bool {
 
 /// How long a wait on this thread may last until the next interruption check; `None`: the thread has no check.
 pub(crate) fn check_interval() -> Option<Duration> {
-    let has_check = CHECK.with_borrow(Option::is_some) || SCOPE.with_borrow(Option::is_some);
+    let has_check = HAS_SCOPE.get() || CHECK.with_borrow(Option::is_some);
     has_check.then_some(CHECK_INTERVAL)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::thread;
 
     use super::*;
