@@ -23,7 +23,7 @@ fn child() {
     for i in 0.. {
         assert!(store.try_lock(Duration::from_secs(1)).unwrap());
         store.save(&Secret::new(text(i)), i).unwrap();
-        store.unlock();
+        store.unlock().unwrap();
     }
 }
 
@@ -58,7 +58,7 @@ fn a_killed_process_leaves_a_whole_record_and_no_lock() {
             let (i, _) = record.expose().split_once(':').unwrap();
             assert_eq!(record.expose(), text(i.parse().unwrap()), "the record is incomplete");
         }
-        store.unlock();
+        store.unlock().unwrap();
     }
     println!("{kills} kills, {leftovers} during a save");
     assert!(leftovers > 0, "no kill happened during a save");

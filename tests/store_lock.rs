@@ -21,7 +21,7 @@ fn count(store: &FileStore) {
     }
     let before = store.load().unwrap().map_or(0, |record| record.expose().parse::<u64>().unwrap());
     store.save(&Secret::new((before + 1).to_string()), 0).unwrap();
-    store.unlock();
+    store.unlock().unwrap();
 }
 
 /// Not a test: the main function of the processes that the test below starts.

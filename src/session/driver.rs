@@ -11,11 +11,12 @@ use super::action::{Action, Event, Job, Limits, Outcome};
 use super::caller::{Caller, FlightInfo, Purpose, Step};
 use super::leader::Leader;
 use super::single_flight::{Flight, Leadership};
-use super::state::{State, Want};
+use super::state::{CurrentTokens, State, Want};
 use super::timed_store::TimedStore;
 use super::{Inner, keeper};
 use crate::clock::Now;
 use crate::error::{Error, Status};
+use crate::logging::TARGET;
 use crate::panic::catch_panic;
 use crate::random::random_bits;
 use crate::store::record::Record;
@@ -137,7 +138,7 @@ impl Inner {
             event = match action {
                 Action::Lock => {
                     let result = store.call("try_lock", |store| store.try_lock(hold));
-                    lock = matches!(result, Ok(true)).then(|| UnlockGuard(&store));
+                    lock = matches!(result, Ok(true)).then(|| UnlockGuard { inner: self, store: &store });
                     Event::Locked(result)
                 }
                 Action::Wait(ms) => {
@@ -189,11 +190,20 @@ fn save(store: &dyn Store, record: &Record) -> Result<(), StoreError> {
 }
 
 /// Releases the store's lock when dropped, also after a panic.
-struct UnlockGuard<'a>(&'a TimedStore<'a>);
+struct UnlockGuard<'a> {
+    inner: &'a Inner,
+    store: &'a TimedStore<'a>,
+}
 
 impl Drop for UnlockGuard<'_> {
     fn drop(&mut self) {
-        let unlock = || self.0.call("unlock", |store| store.unlock());
+        let unlock = || {
+            if let Err(failure) = self.store.call("unlock", |store| store.unlock()) {
+                let state = self.inner.state.load();
+                let secrets = state.current.as_ref().map(CurrentTokens::secrets).unwrap_or_default();
+                log::warn!(target: TARGET, "session: {}", failure.to_error("be unlocked", &secrets));
+            }
+        };
         if thread::panicking() {
             // The store has panicked before, and a mutex of its own may be poisoned. A second panic would end the process.
             let _ = panic::catch_unwind(AssertUnwindSafe(unlock));

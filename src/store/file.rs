@@ -166,10 +166,11 @@ impl Store for FileStore {
         }
     }
 
-    fn unlock(&self) {
+    fn unlock(&self) -> Result<(), StoreError> {
         if let Some(lock) = self.lock.swap(None) {
             lock.release();
         }
+        Ok(())
     }
 
     fn allows_background(&self) -> bool {
@@ -240,12 +241,12 @@ pub(super) mod tests {
         assert!(!other.try_lock(HOLD).unwrap());
         store.save(&Secret::new("a"), 1).unwrap();
         store.save(&Secret::new("b"), 2).unwrap();
-        store.unlock();
+        store.unlock().unwrap();
         assert!(other.try_lock(HOLD).unwrap());
         assert_eq!(other.load().unwrap(), Some(Secret::new("b")));
         other.clear(3).unwrap();
         other.clear(4).unwrap();
-        other.unlock();
+        other.unlock().unwrap();
         assert_eq!(store.load().unwrap(), None);
     }
 
@@ -323,7 +324,7 @@ pub(super) mod tests {
         assert!(link.try_lock(HOLD).unwrap());
         assert!(!store.try_lock(HOLD).unwrap());
         link.save(&Secret::new("a"), 1).unwrap();
-        link.unlock();
+        link.unlock().unwrap();
         assert!(store.try_lock(HOLD).unwrap());
         assert!(!link.try_lock(HOLD).unwrap());
         assert_eq!((store.load().unwrap(), link.load().unwrap()), (Some(Secret::new("a")), Some(Secret::new("a"))));

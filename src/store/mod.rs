@@ -49,11 +49,12 @@ pub trait Store: Send + Sync {
     /// at least for `hold`, or end with its process.
     fn try_lock(&self, hold: Duration) -> Result<bool, StoreError>;
 
-    /// Releases the lock. Called only after a `try_lock` that returned `true`, from the same thread.
+    /// Releases the lock. Called only after a `try_lock` that returned `true`, from the same thread. A failure is logged as a
+    /// warning; the call of the session goes on.
     ///
     /// The lock may have expired meanwhile, and another session that uses this same store object may have it now. So a store
     /// whose lock can expire must release only the lock that this thread acquired.
-    fn unlock(&self);
+    fn unlock(&self) -> Result<(), StoreError>;
 
     /// Returns the generation of the last `save` or `clear`, or 0 if the store does not track generations. A `clear` must not
     /// reset it. A new login gets a larger generation, so that the store accepts it. Called with the lock held.
@@ -170,8 +171,9 @@ impl Store for MemoryStore {
         Ok(owner != id && self.owner.compare_exchange(owner, id, Ordering::AcqRel, Ordering::Relaxed).is_ok())
     }
 
-    fn unlock(&self) {
+    fn unlock(&self) -> Result<(), StoreError> {
         self.owner.store(0, Ordering::Release);
+        Ok(())
     }
 
     fn allows_background(&self) -> bool {
@@ -203,7 +205,7 @@ mod tests {
         assert_eq!(store.load().unwrap(), Some(Secret::new("b")));
         store.clear(3).unwrap();
         assert_eq!(store.load().unwrap(), None);
-        store.unlock();
+        store.unlock().unwrap();
         assert!(store.try_lock(HOLD).unwrap());
     }
 

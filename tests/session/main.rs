@@ -158,8 +158,8 @@ impl Store for ScriptedStore {
         Ok(true)
     }
 
-    fn unlock(&self) {
+    fn unlock(&self) -> Result<(), StoreError> {
         self.locked.fetch_sub(1, Ordering::SeqCst);
-        self.memory.unlock();
+        self.memory.unlock()
     }
 }

@@ -44,9 +44,10 @@ impl Store for PanickingStore {
         self.memory.try_lock(hold)
     }
 
-    fn unlock(&self) {
-        self.memory.unlock();
+    fn unlock(&self) -> Result<(), StoreError> {
+        self.memory.unlock()?;
         assert!(!self.panic_in_unlock.load(Ordering::SeqCst), "the test requests a panic");
+        Ok(())
     }
 }
 

@@ -156,8 +156,8 @@ fn a_session_whose_lock_expired_takes_over_the_newer_record() {
         fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
             self.0.try_lock(hold)
         }
-        fn unlock(&self) {
-            self.0.unlock();
+        fn unlock(&self) -> Result<(), StoreError> {
+            self.0.unlock()
         }
     }
     let theirs = Tokens::from_json(r#"{"access_token":"theirs:1","refresh_token":"r:1","expires_at":99999999999}"#);
@@ -186,8 +186,8 @@ fn the_largest_generation_causes_no_failure() {
         fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
             self.0.try_lock(hold)
         }
-        fn unlock(&self) {
-            self.0.unlock();
+        fn unlock(&self) -> Result<(), StoreError> {
+            self.0.unlock()
         }
         fn generation(&self) -> Result<u64, StoreError> {
             Ok(u64::MAX)

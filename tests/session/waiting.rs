@@ -200,8 +200,8 @@ impl Store for SlowStore {
         self.memory.try_lock(hold)
     }
 
-    fn unlock(&self) {
-        self.memory.unlock();
+    fn unlock(&self) -> Result<(), StoreError> {
+        self.memory.unlock()
     }
 }
 

@@ -330,11 +330,12 @@ impl Store for Custom {
         self.run("try_lock", call).map(|(locked, _)| locked)
     }
 
-    fn unlock(&self) {
+    fn unlock(&self) -> Result<(), StoreError> {
         if let Some(unlock) = self.table.unlock {
             // SAFETY: see above.
             unsafe { unlock(self.context.context) }
         }
+        Ok(())
     }
 
     fn generation(&self) -> Result<u64, StoreError> {

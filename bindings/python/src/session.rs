@@ -274,15 +274,11 @@ impl Store for PythonStore {
         })
     }
 
-    fn unlock(&self) {
+    fn unlock(&self) -> Result<(), StoreError> {
         Python::attach(|py| {
-            let store = self.0.bind(py);
-            if let Err(error) = store.call_method0(intern!(py, "unlock"))
-                && !errors::keep_interrupt(py, &error)
-            {
-                error.write_unraisable(py, Some(store));
-            }
-        });
+            let unlocked = self.0.bind(py).call_method0(intern!(py, "unlock"));
+            unlocked.map(drop).map_err(|error| failed(py, &error))
+        })
     }
 
     fn generation(&self) -> Result<u64, StoreError> {
