@@ -17,7 +17,7 @@ use crate::cancel::{self, Cancellation};
 use crate::clock::unix_now;
 use crate::config::Config;
 use crate::error::{Advice, Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::random::jitter;
 use crate::response::{self, Call};
 use crate::text::{check_text, fits_header};
@@ -237,6 +237,15 @@ impl Client {
         &self,
         call: &str,
         deadline: Instant,
+        attempt: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.logged(|| self.retry(call, deadline, attempt))
+    }
+
+    fn retry<T>(
+        &self,
+        call: &str,
+        deadline: Instant,
         mut attempt: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
         let config = &self.0.config;
@@ -244,7 +253,7 @@ impl Client {
         loop {
             let error = match attempt() {
                 Ok(value) => {
-                    log::info!(target: TARGET, "{call}: done");
+                    logging::info!("{call}: done");
                     return Ok(value);
                 }
                 Err(error) => error,
@@ -255,16 +264,21 @@ impl Client {
             let pause = error.retry_after().unwrap_or_else(|| back_off(retries));
             // If the deadline comes before the next attempt, this error says more than a timeout.
             if !may_retry || pause >= deadline.saturating_duration_since(Instant::now()) {
-                log::error!(target: TARGET, "{call}: {}: {error}", error.status().name());
+                logging::error!("{call}: {}: {error}", error.status().name());
                 return Err(error);
             }
-            log::warn!(target: TARGET, "{call}: {error}; retry in {} ms", pause.as_millis());
+            logging::warning!("{call}: {error}; retry in {} ms", pause.as_millis());
             if let Err(cancelled) = self.cancellation().sleep(pause) {
-                log::error!(target: TARGET, "{call}: {}: {cancelled}", cancelled.status().name());
+                logging::error!("{call}: {}: {cancelled}", cancelled.status().name());
                 return Err(cancelled);
             }
             retries += 1;
         }
+    }
+
+    /// Runs a call whose lines go to the log of this client.
+    pub(crate) fn logged<T>(&self, call: impl FnOnce() -> T) -> T {
+        logging::scope(self.0.config.log.as_ref(), call)
     }
 
     fn deadline(&self) -> Instant {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::logging::Logger;
 use crate::proxy;
 use crate::secret::Secret;
 use crate::text::{EMPTY, check_text};
@@ -48,6 +49,8 @@ pub struct Config {
     pub(crate) user_agent: String,
     pub(crate) max_retries: u32,
     pub(crate) params_in_body: bool,
+    /// `None`: the `log` crate.
+    pub(crate) log: Option<Logger>,
     first_error: Option<Error>,
 }
 
@@ -79,6 +82,7 @@ impl Config {
             user_agent: concat!("libcmauth/", env!("CARGO_PKG_VERSION")).to_owned(),
             max_retries: 2,
             params_in_body: false,
+            log: None,
             first_error: None,
         };
         if let Err(problem) = check_text(&config.client_id) {
@@ -102,6 +106,26 @@ impl Config {
         let mut config = Config::new(client_id, "none");
         config.client_secret = Secret::new("");
         config
+    }
+
+    /// The log of this client. Without one, its lines go to the `log` crate, with the target `cmauth`. A client that has one
+    /// shares no line with other clients of the process. Clones of this config share it.
+    ///
+    /// `log` is called for each line up to `level`, on any thread that makes a call of the client and on the threads of the
+    /// library; several can call it at the same time. [`LevelFilter::Trace`](log::LevelFilter::Trace) counts as `Debug`. No line
+    /// contains a secret.
+    ///
+    /// ```
+    /// let mut config = cmauth::Config::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
+    /// config.set_log(log::LevelFilter::Info, |level, line| eprintln!("recorder 7: {level} {line}"));
+    /// ```
+    pub fn set_log(
+        &mut self,
+        level: log::LevelFilter,
+        log: impl Fn(log::Level, &str) + Send + Sync + 'static,
+    ) -> &mut Self {
+        self.log = Some(Logger::new(level, log));
+        self
     }
 
     /// The base URL of the server. Default: [`DEFAULT_BASE_URL`]. It must be https://. For tests, http:// is allowed

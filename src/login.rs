@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::error::{Advice, Error, Status};
 use crate::json;
-use crate::logging::TARGET;
+use crate::logging;
 use crate::response::is_oauth_code;
 use crate::secret::{Secret, redact};
 use crate::tokens::Tokens;
@@ -223,7 +223,7 @@ impl Login {
                 format!("the redirect does not belong to this login: its state {how}"),
                 "log in again: open the new login page, and pass the whole URL that the browser is redirected to",
             );
-            log::warn!(target: TARGET, "login: {}: {error}", error.status().name());
+            self.client.logged(|| logging::warning!("login: {}: {error}", error.status().name()));
             return Err(error);
         }
         if let Some(error) = error.filter(|error| !error.is_empty()) {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use crate::cancel::Cancel;
 use crate::client::Client;
 use crate::error::{Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::login::Login;
 use crate::tokens::Tokens;
 use connection::{Connection, Head, connection_to_close};
@@ -113,6 +113,10 @@ impl Loopback {
     /// [`cancel`](Self::cancel) or [`Client::cancel`] was called. [`InvalidArgument`](Status::InvalidArgument): another thread
     /// waits, or the login is already finished. Otherwise as for [`Login::finish`].
     pub fn wait(&self, timeout: Duration) -> Result<Tokens, Error> {
+        self.client.logged(|| self.wait_logged(timeout))
+    }
+
+    fn wait_logged(&self, timeout: Duration) -> Result<Tokens, Error> {
         let Ok(mut guard) = self.listener.try_lock() else {
             return Err(Error::invalid_argument("login", "another thread waits for it"));
         };
@@ -127,7 +131,7 @@ impl Loopback {
             *guard = None;
         }
         if let Err(error) = &result {
-            log::warn!(target: TARGET, "login: {}: {error}", error.status().name());
+            logging::warning!("login: {}: {error}", error.status().name());
         }
         result
     }
@@ -138,7 +142,7 @@ impl Loopback {
     }
 
     fn serve(&self, listener: &TcpListener, timeout: Duration) -> Result<Tokens, Error> {
-        log::info!(target: TARGET, "login: waiting for the browser on port {}", self.port);
+        logging::info!("login: waiting for the browser on port {}", self.port);
         let begun = Instant::now();
         let mut connections = Vec::new();
         loop {
@@ -189,7 +193,7 @@ impl Loopback {
             Head::Complete => {
                 let result = self.handle_request(connection);
                 if result.is_none() {
-                    log::info!(target: TARGET, "login: received a request that is not the redirect; still waiting");
+                    logging::info!("login: received a request that is not the redirect; still waiting");
                 }
                 return result;
             }

@@ -16,7 +16,7 @@ use super::timed_store::TimedStore;
 use super::{Inner, keeper};
 use crate::clock::Now;
 use crate::error::{Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::panic::catch_panic;
 use crate::random::random_bits;
 use crate::store::record::Record;
@@ -83,7 +83,7 @@ impl Inner {
             let _permit = permit;
             let Some(leadership) = take(&slot_in_thread) else { return };
             let deadline = Instant::now() + inner.client.timeout();
-            let _ = catch_panic(|| inner.lead(leadership, &want, deadline));
+            let _ = catch_panic(|| inner.client.logged(|| inner.lead(leadership, &want, deadline)));
         };
         match thread::Builder::new().name("cmauth-refresh".to_owned()).spawn(work) {
             Ok(_) => Ok(flight),
@@ -201,7 +201,7 @@ impl Drop for UnlockGuard<'_> {
             if let Err(failure) = self.store.call("unlock", |store| store.unlock()) {
                 let state = self.inner.state.load();
                 let secrets = state.current.as_ref().map(CurrentTokens::secrets).unwrap_or_default();
-                log::warn!(target: TARGET, "session: {}", failure.to_error("be unlocked", &secrets));
+                logging::warning!("session: {}", failure.to_error("be unlocked", &secrets));
             }
         };
         if thread::panicking() {

@@ -319,14 +319,14 @@ impl Session {
 
     fn provide(&self, want: &Want) -> Result<Tokens, Error> {
         self.0.client.check_cancelled()?;
-        let result = self.0.provide(want);
+        let result = self.0.client.logged(|| self.0.provide(want));
         self.0.notify_change();
         result
     }
 
     fn run_exclusive(&self, job: Job) -> Result<Outcome, Error> {
         self.0.client.check_cancelled()?;
-        let result = self.0.run_exclusive(job);
+        let result = self.0.client.logged(|| self.0.run_exclusive(job));
         self.0.notify_change();
         result
     }

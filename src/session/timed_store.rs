@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::store::{Store, with_deadline};
 
 pub(super) struct TimedStore<'a> {
@@ -29,7 +29,7 @@ impl<'a> TimedStore<'a> {
             self.slowest.set(Some((took, name)));
         }
         if took > self.timeout {
-            log::warn!(target: TARGET, "session: {}", self.slow(took, name));
+            logging::warning!("session: {}", self.slow(took, name));
         }
         result
     }

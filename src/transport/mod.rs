@@ -29,7 +29,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use crate::cancel::{Cancel, Cancellation, cancelled};
 use crate::config::Config;
 use crate::error::Error;
-use crate::logging::TARGET;
+use crate::logging;
 use crate::per_process::PerProcess;
 use crate::sync::process_id;
 use http::ReadError;
@@ -99,7 +99,7 @@ impl Transport {
         let (method, url) = (request.method.name(), request.url.split('?').next().unwrap_or_default());
         let begun = Instant::now();
         let _outer = Progress::keep_outer();
-        log::debug!(target: TARGET, "{method} {url}");
+        logging::debug!("{method} {url}");
         Progress::begin(request.max_len());
         let mut result = self.attempt(&process.agent, request, deadline, request.once);
         let first = Progress::get();
@@ -113,7 +113,7 @@ impl Transport {
             Err(_) => false,
         };
         if is_stale && !first.new_connection && !request.once && !process.cancellation.ends_this_call() {
-            log::debug!(target: TARGET, "{method} {url}: the pooled connection was stale; sent on a new one");
+            logging::debug!("{method} {url}: the pooled connection was stale; sent on a new one");
             Progress::begin(request.max_len());
             result = self
                 .attempt(&process.agent, request, deadline, true)
@@ -121,8 +121,8 @@ impl Transport {
         }
         let took = begun.elapsed().as_millis();
         match &result {
-            Ok(response) => log::debug!(target: TARGET, "{method} {url}: HTTP {} in {took} ms", response.http_status),
-            Err(_) => log::debug!(target: TARGET, "{method} {url}: no response in {took} ms"),
+            Ok(response) => logging::debug!("{method} {url}: HTTP {} in {took} ms", response.http_status),
+            Err(_) => logging::debug!("{method} {url}: no response in {took} ms"),
         }
         result.map_err(|failure| {
             let error = match failure {

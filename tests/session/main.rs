@@ -1,6 +1,7 @@
 //! Tests of a session against the sandbox: it returns valid tokens, refreshes once for all callers, and loses no login.
 
 mod keeper;
+mod logging;
 mod logins;
 mod panics;
 mod refreshes;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Leader, Reason, Stage, not_enough_time};
 use crate::clock::Now;
 use crate::error::{Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::session::Change;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::new_tokens::NewTokens;
@@ -70,7 +70,7 @@ impl Leader {
         let state = State { previous_access_token: None, ..self.state.replaced_by(record, &self.identity, now) };
         match result {
             Ok(()) => {
-                log::info!(target: TARGET, "session: logged in, generation {}", state.generation);
+                logging::info!("session: logged in, generation {}", state.generation);
                 self.state = Arc::new(state);
                 self.unlock(Ok(Outcome::Started))
             }
@@ -103,7 +103,7 @@ impl Leader {
                 return self.unlock(Err(error));
             }
         };
-        log::info!(target: TARGET, "session: logged out");
+        logging::info!("session: logged out");
         self.state = Arc::new(State { generation, ended: Change::EndedHere, ..self.state.logged_out_elsewhere(now) });
         self.unlock(result)
     }

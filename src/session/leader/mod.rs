@@ -17,7 +17,7 @@ use super::policy;
 use super::state::{CurrentTokens, Identity, LocalResult, State, Want};
 use crate::clock::Now;
 use crate::error::{Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::secret::Secret;
 use crate::store::StoreError;
 use crate::store::record::Record;
@@ -188,7 +188,7 @@ impl Leader {
                 return Some(self.read_generation(Some(record.into()), false));
             }
             (None, Some(_)) => {
-                log::info!(target: TARGET, "session: another process ended the login");
+                logging::info!("session: another process ended the login");
                 state.logged_out_elsewhere(now)
             }
             // Within a login the larger generation is newer. If the generations are equal, the stored record is newer: its
@@ -205,7 +205,7 @@ impl Leader {
                 state.after_store_success(now)
             }
             (Some(stored), _) => {
-                log::info!(target: TARGET, "session: took over generation {} from the store", stored.generation);
+                logging::info!("session: took over generation {} from the store", stored.generation);
                 state.replaced_by(stored, &self.identity, now)
             }
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Leader, Reason, Stage, not_enough_time, not_logged_in};
 use crate::clock::Now;
 use crate::error::{Error, Status};
-use crate::logging::TARGET;
+use crate::logging;
 use crate::secret::Secret;
 use crate::session::Change;
 use crate::session::action::{Action, Job, LoggedOut, Outcome};
@@ -80,7 +80,7 @@ impl Leader {
         let fresh = self.with_fetched(*record.clone(), now);
         match result {
             Ok(()) => {
-                log::info!(target: TARGET, "session: refreshed, generation {}", record.generation);
+                logging::info!("session: refreshed, generation {}", record.generation);
                 self.state = Arc::new(fresh);
             }
             Err(StoreError::Newer) if !is_retry => {
@@ -99,7 +99,7 @@ impl Leader {
 
     /// The refresh ended the old tokens, so the new ones are returned although the store does not have them. They are saved later.
     pub(super) fn keep_unsaved(&mut self, record: Record, error: &Error, now: Now, random: u64) -> Action {
-        log::error!(target: TARGET, "session: {}: {error}", error.status().name());
+        logging::error!("session: {}: {error}", error.status().name());
         let tokens = record.tokens.clone();
         let store_failures = self.state.store_failures;
         let unsaved = State { unsaved: true, store_failures, ..self.with_fetched(record, now) };
@@ -180,14 +180,14 @@ impl Leader {
                 self.stage = Stage::LoadingNewer { refused: None, from_refresh: false };
                 return Action::Load;
             }
-            Err(failure) => log::warn!(target: TARGET, "session: {}", self.store_error(&failure, "be cleared")),
+            Err(failure) => logging::warning!("session: {}", self.store_error(&failure, "be cleared")),
             Ok(()) => {}
         }
         self.login_ended(error, generation, now)
     }
 
     fn login_ended(&mut self, error: Error, generation: u64, now: Now) -> Action {
-        log::info!(target: TARGET, "session: the server has ended the login");
+        logging::info!("session: the server has ended the login");
         let State { unlocked_at, refreshed_at, .. } = *self.state;
         let last_error = Some(error.clone());
         let ended = Change::EndedByServer;
@@ -207,7 +207,7 @@ impl Leader {
     pub(super) fn resaved(&mut self, result: Result<(), StoreError>, record: Record, now: Now, random: u64) -> Action {
         match result {
             Ok(()) => {
-                log::info!(target: TARGET, "session: saved, generation {}", record.generation);
+                logging::info!("session: saved, generation {}", record.generation);
                 // It may have been saved with a larger generation.
                 let generation = record.generation;
                 let current = self.state.current.clone().map(|current| CurrentTokens { record, ..current });
