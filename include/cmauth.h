@@ -121,9 +121,15 @@
 #define CM_VERSION_PATCH 0
 
 /**
+ * What a function that gives a number returns if there is no such number.
+ */
+#define CM_NONE -1
+
+/**
  * Result of a call. 0 is success. The numbers never change and are never used again for another meaning.
  */
-typedef enum {
+typedef int32_t cm_status;
+enum {
     /**
      * The call succeeded.
      */
@@ -189,12 +195,37 @@ typedef enum {
      * `cm_client_cancel`, `cm_login_cancel` or `cm_cancel_now` was called.
      */
     CM_STATUS_CANCELLED = 15,
-} cm_status;
+};
+
+/**
+ * What the last change of a session was. Later versions can add values: treat one that you do not know as a reason to call
+ * `cm_session_tokens`.
+ */
+typedef int32_t cm_change;
+enum {
+    /**
+     * The session has other tokens: by a login, by a refresh, or from the store.
+     */
+    CM_CHANGE_TOKENS = 1,
+    /**
+     * `cm_session_logout` or `cm_session_forget` of this session ended the login.
+     */
+    CM_CHANGE_ENDED_HERE = 2,
+    /**
+     * The server rejected the refresh token: send the user to the login page.
+     */
+    CM_CHANGE_ENDED_BY_SERVER = 3,
+    /**
+     * Another session, process or machine removed the tokens from the store.
+     */
+    CM_CHANGE_ENDED_ELSEWHERE = 4,
+};
 
 /**
  * What to do about a failure.
  */
-typedef enum {
+typedef int32_t cm_advice;
+enum {
     /**
      * Nothing: there is no error, or your program cancelled the call.
      */
@@ -220,12 +251,13 @@ typedef enum {
      * Report a bug in the library, with the message.
      */
     CM_ADVICE_REPORT = 5,
-} cm_advice;
+};
 
 /**
  * Which events are logged. Each level includes the previous ones.
  */
-typedef enum {
+typedef int32_t cm_log_level;
+enum {
     /**
      * None.
      */
@@ -236,7 +268,7 @@ typedef enum {
     CM_LOG_LEVEL_ERROR = 1,
     /**
      * Requests that are sent again, with the reason; waits for a browser that failed; redirects of another login; a
-     * store that could not be cleared.
+     * store that could not be cleared or unlocked, or that took longer than the timeout.
      */
     CM_LOG_LEVEL_WARN = 2,
     /**
@@ -247,12 +279,13 @@ typedef enum {
      * Every request and response.
      */
     CM_LOG_LEVEL_DEBUG = 4,
-} cm_log_level;
+};
 
 /**
  * What a store callback returns. Any other number counts as `CM_STORE_RESULT_FAILED`.
  */
-typedef enum {
+typedef int32_t cm_store_result;
+enum {
     /**
      * The callback succeeded.
      */
@@ -269,16 +302,13 @@ typedef enum {
      * From `save` and `clear`: the store has this generation or a larger one.
      */
     CM_STORE_RESULT_NEWER = 3,
-} cm_store_result;
+};
 
 /**
  * What a `cm_tokens_callback` returns. Any other number counts as `CM_ANSWER_DONE`.
  */
-enum cm_answer
-#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
-  : int32_t
-#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
- {
+typedef int32_t cm_answer;
+enum {
     /**
      * Any result, also a failure for another reason than the tokens.
      */
@@ -288,13 +318,6 @@ enum cm_answer
      */
     CM_ANSWER_REJECTED = 1,
 };
-#ifndef __cplusplus
-#if __STDC_VERSION__ >= 202311L
-typedef enum cm_answer cm_answer;
-#else
-typedef int32_t cm_answer;
-#endif // __STDC_VERSION__ >= 202311L
-#endif // __cplusplus
 
 /**
  * Ends calls from outside: those that a thread makes in the scope of this handle.
@@ -361,7 +384,13 @@ typedef int32_t (*cm_tokens_callback)(void *context, const cm_tokens *tokens);
  * same time, their order has no meaning: `cm_session_tokens` gives the current tokens. The callback may call
  * functions of the session.
  */
-typedef void (*cm_session_callback)(void *context, uint64_t generation);
+typedef void (*cm_change_callback)(void *context, cm_change change, int64_t generation);
+
+/**
+ * Frees the context of a callback. It is called exactly once, on any thread, when the library will not use the context again. It
+ * must not call the library.
+ */
+typedef void (*cm_destroy_callback)(void *context);
 
 /**
  * The functions of a store of your own. `cm_store_custom` copies this table. Only `destroy` may be NULL.
@@ -390,40 +419,41 @@ typedef struct {
      * store that tracks generations passes the generation to `cm_store_reply_set_generation`, even if there is no
      * record.
      */
-    int (*load)(void *context, cm_store_reply *reply);
+    int32_t (*load)(void *context, cm_store_reply *reply);
     /**
      * Saves `record` in place of the previous one. `record` ends with NUL and is valid until the callback returns.
      * A store that tracks generations saves `generation` too. It returns `CM_STORE_RESULT_NEWER` if it already has
      * this generation or a larger one, but `CM_STORE_RESULT_OK` if it has the same record with the same
      * generation.
      */
-    int (*save)(void *context, const char *record, uint64_t generation, cm_store_reply *reply);
+    int32_t (*save)(void *context, const char *record, int64_t generation, cm_store_reply *reply);
     /**
      * Removes the record. A store that tracks generations keeps this generation, and returns
      * `CM_STORE_RESULT_NEWER` as `save` does.
      */
-    int (*clear)(void *context, uint64_t generation, cm_store_reply *reply);
+    int32_t (*clear)(void *context, int64_t generation, cm_store_reply *reply);
     /**
      * Takes the lock if it is free, and returns `CM_STORE_RESULT_BUSY` if it is not. It does not wait. The lock
      * lasts for at least `hold_ms` milliseconds, or until its holder ends.
      */
-    int (*try_lock)(void *context, int64_t hold_ms, cm_store_reply *reply);
+    int32_t (*try_lock)(void *context, int64_t hold_ms, cm_store_reply *reply);
     /**
      * Releases the lock, on the thread that took it with `try_lock`. If the lock can expire, another session may
-     * hold it by now: release only the lock that this thread took.
+     * hold it by now: release only the lock that this thread took. A failure is logged as a warning.
      */
-    void (*unlock)(void *context);
+    int32_t (*unlock)(void *context, cm_store_reply *reply);
     /**
      * Frees `context`. It is called exactly once: when the store and the last session that uses it are freed. This
      * also holds if the table was rejected. It is not called if `size` is too small to contain it, or if
      * `cm_store_custom` returned NULL.
      */
-    void (*destroy)(void *context);
+    cm_destroy_callback destroy;
 } cm_store_callbacks;
 
 /**
  * Receives one line of the log, without a line end. `line` is valid until the callback returns. Several threads
- * can call it at the same time. It must not call the library.
+ * can call it at the same time, also threads of the library. It may call the library, but the lines of these calls are
+ * dropped.
  */
 typedef void (*cm_log_callback)(void *context, cm_log_level level, const char *line);
 
@@ -549,7 +579,7 @@ void cm_config_set_user_agent(cm_config *config, const char *product);
  * @param max_retries  0 (never) to 10
  */
 void cm_config_set_max_retries(cm_config *config,
-                               int max_retries);
+                               int32_t max_retries);
 
 /**
  * Sets where the parameters of a token request are sent.
@@ -558,7 +588,7 @@ void cm_config_set_max_retries(cm_config *config,
  *                 Servers and proxies often log the query, but not the body.
  */
 void cm_config_set_params_in_body(cm_config *config,
-                                  int in_body);
+                                  int32_t in_body);
 
 /*
  * Client. You need one for each API key; all threads of your program can share it.
@@ -724,7 +754,7 @@ cm_status cm_login_new(const cm_client *client,
  */
 CM_MUST_USE
 cm_status cm_login_listen(const cm_client *client,
-                          int port,
+                          int32_t port,
                           cm_login **login,
                           cm_error **error);
 
@@ -763,8 +793,8 @@ const char *cm_login_url(const cm_login *login);
  * @return 1 if the URL matches the redirect URI and its query has a code or an error; otherwise 0
  */
 CM_MUST_USE
-int cm_login_is_redirect(const cm_login *login,
-                         const char *url);
+int32_t cm_login_is_redirect(const cm_login *login,
+                             const char *url);
 
 /**
  * Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide).
@@ -840,11 +870,17 @@ const char *cm_login_to_json(const cm_login *login);
 void cm_tokens_free(cm_tokens *tokens);
 
 /**
- * The access token, for "Authorization: Bearer ...". Those of CameraManager look like "<UUID>:<zone>", but do not
- * rely on it.
+ * The access token. Those of CameraManager look like "<UUID>:<zone>", but do not rely on it. `cm_tokens_authorization`
+ * gives the header for a request.
  */
 CM_MUST_USE
 const char *cm_tokens_access_token(const cm_tokens *tokens);
+
+/**
+ * The value of the header `Authorization` for a request to the API: "Bearer " and the access token (RFC 6750, section 2.1).
+ */
+CM_MUST_USE
+const char *cm_tokens_authorization(const cm_tokens *tokens);
 
 /**
  * The refresh token, for `cm_refresh`. It works until the user logs out.
@@ -868,14 +904,14 @@ CM_MUST_USE const char *cm_tokens_scope(const cm_tokens *tokens);
 /**
  * When the access token expires. Its lifetime counts from before the request was sent.
  *
- * @return Unix seconds; `INT64_MAX`: never
+ * @return Unix seconds, at most 253402300799 (the year 9999); `CM_NONE`: never
  */
 CM_MUST_USE int64_t cm_tokens_expires_at(const cm_tokens *tokens);
 
 /**
  * How long the access token is still valid, by the clock of this machine.
  *
- * @return seconds, at least 0; `INT64_MAX`: it never expires
+ * @return seconds, from 0 to 2147483647 (68 years); `CM_NONE`: it never expires
  */
 CM_MUST_USE int64_t cm_tokens_expires_in(const cm_tokens *tokens);
 
@@ -963,6 +999,16 @@ cm_status cm_session_tokens(const cm_session *session,
                             cm_error **error);
 
 /**
+ * Gives the tokens if they are valid now and no work is due. Never waits, but calls the callback of `cm_session_on_change` if
+ * a change was not reported yet. For event loops.
+ *
+ * @return the tokens, which you own; NULL if there is work to do, nobody is logged in or the client is cancelled: call
+ *         `cm_session_tokens` on another thread
+ */
+CM_MUST_USE
+cm_tokens *cm_session_tokens_at_hand(const cm_session *session);
+
+/**
  * Gives other tokens, after the API answered 401 to `rejected`: newer ones if there are any, otherwise refreshed
  * ones. There is one refresh for all callers. Do not call it after a 403, because other tokens would get a 403
  * too.
@@ -1041,18 +1087,24 @@ cm_status cm_session_forget(const cm_session *session,
 
 /**
  * Sets the callback that is called after each change of the tokens, for example to reconnect streams with the new
- * tokens.
+ * tokens. If several changes were not reported yet, it is called once, with the last one.
  *
  * The callback runs on the thread that notices the change. This thread is in a call of the session and holds no
- * lock of the library. After a refresh in the background, the next call of the session calls the callback.
+ * lock of the library. After a refresh in the background, the next call of the session calls the callback, or the thread of
+ * `cm_session_keep_fresh` does.
+ *
+ * This function returns at once: a call of the previous callback may still be in progress then. Its `destroy` says when
+ * it has ended.
  *
  * @param callback  the function; NULL: none
- * @param context   passed to the callback; may be NULL. It must exist until the session is freed, even if you set
- *                  another callback, because a call of the old one may be in progress.
+ * @param context   passed to the callback; may be NULL
+ * @param destroy   frees the context, after another callback was set or the session was freed, and the last call has
+ *                  ended. If the session is NULL, it is called at once. May be NULL.
  */
 void cm_session_on_change(const cm_session *session,
-                          cm_session_callback callback,
-                          void *context);
+                          cm_change_callback callback,
+                          void *context,
+                          cm_destroy_callback destroy);
 
 /**
  * How long `cm_session_tokens` has nothing to do but to give the tokens at hand. An event loop can wait for this time, and then
@@ -1061,7 +1113,7 @@ void cm_session_on_change(const cm_session *session,
  * The next action is the refresh, the end of a back-off, or the expiry of tokens that cannot be refreshed. A call of the
  * session, or another process, can change it, so ask again after each call and at least once a day.
  *
- * @return milliseconds, at most 86400000 (a day); 0: now; -1: nothing will be due, because the tokens never expire or nobody
+ * @return milliseconds, at most 86400000 (a day); 0: now; `CM_NONE`: nothing will be due, because the tokens never expire or nobody
  *         is logged in
  */
 CM_MUST_USE
@@ -1103,33 +1155,33 @@ void cm_health_free(cm_health *health);
  *
  * @return 1 or 0
  */
-CM_MUST_USE int cm_health_logged_in(const cm_health *health);
+CM_MUST_USE int32_t cm_health_logged_in(const cm_health *health);
 
 /**
  * A number that identifies the current tokens. It is a different number after each change.
  *
- * @return the generation; 0 if this process has seen no login
+ * @return the generation, less than 2^53; `CM_NONE`: this process has seen no login
  */
-CM_MUST_USE uint64_t cm_health_generation(const cm_health *health);
+CM_MUST_USE int64_t cm_health_generation(const cm_health *health);
 
 /**
  * When the access token expires.
  *
- * @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
+ * @return Unix seconds; `CM_NONE`: never, or nobody is logged in
  */
 CM_MUST_USE int64_t cm_health_expires_at(const cm_health *health);
 
 /**
  * When the session will try to refresh the tokens.
  *
- * @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
+ * @return Unix seconds; `CM_NONE`: never, or nobody is logged in
  */
 CM_MUST_USE int64_t cm_health_next_refresh(const cm_health *health);
 
 /**
  * How many failures there were since the last success.
  */
-CM_MUST_USE uint32_t cm_health_failures(const cm_health *health);
+CM_MUST_USE int32_t cm_health_failures(const cm_health *health);
 
 /**
  * The last failure since the last success. After `cm_session_open`: what is wrong with the content of the store.
@@ -1146,7 +1198,7 @@ const cm_error *cm_health_last_error(const cm_health *health);
  * @return 1 or 0
  */
 CM_MUST_USE
-int cm_health_saved(const cm_health *health);
+int32_t cm_health_saved(const cm_health *health);
 
 /**
  * Whether a thread of this process keeps the tokens fresh: see `cm_session_keep_fresh`. It stays off if the system cannot create
@@ -1205,7 +1257,7 @@ void cm_store_free(cm_store *store);
  * How long the callback that runs on this thread may still take, until the call of the session reaches its timeout. Neither the
  * timeout nor a cancel ends a callback, so use this time as the limit of your own requests.
  *
- * @return milliseconds, at least 1000, because new tokens are saved even after the timeout; -1: no callback of a store runs on
+ * @return milliseconds, at least 1000, because new tokens are saved even after the timeout; `CM_NONE`: no callback of a store runs on
  *         this thread
  */
 CM_MUST_USE
@@ -1225,9 +1277,11 @@ void cm_store_reply_set_record(cm_store_reply *reply, const char *record);
  * machines differ.
  *
  * @param reply       the parameter of the callback
- * @param generation  the generation; 0: unknown, as without this call
+ * @param generation  the generation, from 1 to 2^53 - 1; 0 or `CM_NONE`: unknown, as without this call. Another number makes
+ *                    the call of the session fail with `CM_STATUS_STORE`.
  */
-void cm_store_reply_set_generation(cm_store_reply *reply, uint64_t generation);
+void cm_store_reply_set_generation(cm_store_reply *reply,
+                                   int64_t generation);
 
 /**
  * Passes the reason of a failure to the session. Call it in any callback that fails. The reason becomes part of
@@ -1271,9 +1325,9 @@ CM_MUST_USE const char *cm_error_message(const cm_error *error);
 /**
  * The HTTP status of the response.
  *
- * @return the HTTP status; 0 if there was no response
+ * @return the HTTP status; `CM_NONE`: there was no response
  */
-CM_MUST_USE int cm_error_http_status(const cm_error *error);
+CM_MUST_USE int32_t cm_error_http_status(const cm_error *error);
 
 /**
  * The OAuth error code in the response or the redirect, such as "invalid_grant" (RFC 6749, sections 4.1.2.1 and
@@ -1295,29 +1349,50 @@ const char *cm_error_oauth_description(const cm_error *error);
 /**
  * How long to wait before the next try: the server's Retry-After, or the rest of a session's back-off.
  *
- * @return seconds, rounded up; -1 if no time is known or the error is NULL
+ * @return seconds, rounded up, at most 86400 (a day); `CM_NONE`: no time is known
  */
 CM_MUST_USE int64_t cm_error_retry_after(const cm_error *error);
 
 /*
  * Log. You need it to see what the library does: your callback receives one line for each event.
- * The log is off until you call `cm_set_log`. No line contains a secret.
+ * The log is off until you call `cm_config_set_log` for a client, or `cm_set_log` for all. No line contains a secret.
  */
 
 /**
- * Sets the log callback of this process. When the call returns, the previous callback is no longer in use, so you
- * can free its context. Do not hold a lock that the callback takes. Do not call this function in the callback.
+ * Sets the log of a client: the lines of its calls, and of the calls of its logins and sessions, go to this callback and not
+ * to that of `cm_set_log`. So two plugins in one process do not take the log from each other.
  *
- * If a thread was logging a line at the time of a `fork`, the child can turn the log off but cannot set another
- * callback.
+ * A plugin that will be unloaded frees its handles, waits until `destroy` was called, and only then lets itself be unloaded: a
+ * thread of the library may be in the callback until then.
+ *
+ * @param level     a `cm_log_level`; for another number the nearest level counts
+ * @param callback  receives the lines; NULL: the client logs nothing
+ * @param context   passed to the callback; may be NULL
+ * @param destroy   frees the context, when the config and the clients that were made from it, with their logins and sessions,
+ *                  are freed and the last call has ended. If the config is NULL, it is called at once. May be NULL.
+ */
+void cm_config_set_log(cm_config *config,
+                       int32_t level,
+                       cm_log_callback callback,
+                       void *context,
+                       cm_destroy_callback destroy);
+
+/**
+ * Sets the log of the process: the default for all clients that have none of their own.
+ *
+ * This function returns at once, and you may call it inside a log callback. A call of the previous callback may still be in
+ * progress then. Its `destroy` says when it has ended.
  *
  * @param level     a `cm_log_level`; for another number the nearest level counts
  * @param callback  receives the lines; NULL turns the log off
  * @param context   passed to the callback; may be NULL
+ * @param destroy   frees the context, after the next call of this function, when the last call of the callback has ended. May be
+ *                  NULL.
  */
-void cm_set_log(int level,
+void cm_set_log(int32_t level,
                 cm_log_callback callback,
-                void *context);
+                void *context,
+                cm_destroy_callback destroy);
 
 /*
  * Version. You need it for bug reports and for your own log.
@@ -1337,7 +1412,7 @@ CM_MUST_USE const char *cm_version(void);
  * @param status  a `cm_status`, or any other number
  * @return "OK", "LOGIN_REQUIRED", ...; "UNKNOWN" for a number that is not a status; a constant string
  */
-CM_MUST_USE const char *cm_status_name(int status);
+CM_MUST_USE const char *cm_status_name(int32_t status);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,7 +1,7 @@
 /* Exchanges a code, refreshes and logs out without a session, saves tokens as JSON, and prints the details of an error.
  *
- * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the
- * sandbox.
+ * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a
+ * test server; without them, it is the real one.
  */
 
 #include <cmauth.h>
@@ -12,8 +12,8 @@
 /* Logs an error, and what the program should do about it. */
 static int give_up(cm_error *error) {
     fprintf(stderr, "%s: %s\n", cm_status_name(cm_error_status(error)), cm_error_message(error));
-    if (cm_error_http_status(error) != 0)
-        fprintf(stderr, "  HTTP %d\n", cm_error_http_status(error));
+    if (cm_error_http_status(error) != CM_NONE)
+        fprintf(stderr, "  HTTP %d\n", (int)cm_error_http_status(error));
     if (cm_error_oauth_error(error) != NULL)
         fprintf(stderr, "  OAuth error %s: %s\n", cm_error_oauth_error(error),
                 cm_error_oauth_description(error) ? cm_error_oauth_description(error) : "");
@@ -41,8 +41,10 @@ int main(void) {
     cm_tokens *tokens = NULL, *kept = NULL, *fresh = NULL;
     cm_login *login = NULL;
     cm_config *config = cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET"));
-    cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
-    cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
+    if (getenv("CMAUTH_BASE_URL"))
+        cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
+    if (getenv("CMAUTH_CA_FILE"))
+        cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
     cm_status status = cm_client_new(config, &client, &error);
     cm_config_free(config);
     if (status)
@@ -65,15 +67,18 @@ int main(void) {
     if (cm_login_finish(login, address, &tokens, &error))
         return give_up(error);
     cm_login_free(login);
-    printf("logged in: %s, scope %s, ends at %lld\n", cm_tokens_token_type(tokens),
-           cm_tokens_scope(tokens) ? cm_tokens_scope(tokens) : "unknown", (long long)cm_tokens_expires_at(tokens));
+    printf("logged in: %s, scope %s\n", cm_tokens_token_type(tokens),
+           cm_tokens_scope(tokens) ? cm_tokens_scope(tokens) : "unknown");
+    if (cm_tokens_expires_at(tokens) != CM_NONE)
+        printf("the access token ends at %lld\n", (long long)cm_tokens_expires_at(tokens));
 
     /* The program saves this JSON itself, and protects it like the tokens. */
     if (cm_tokens_from_json(cm_tokens_to_json(tokens), &kept, &error))
         return give_up(error);
     cm_tokens_free(tokens);
 
-    if (cm_tokens_expires_in(kept) < 50000 && cm_refresh(client, cm_tokens_refresh_token(kept), &fresh, &error))
+    int64_t left = cm_tokens_expires_in(kept); /* CM_NONE: it never ends. */
+    if (left != CM_NONE && left < 50000 && cm_refresh(client, cm_tokens_refresh_token(kept), &fresh, &error))
         return give_up(error);
     cm_tokens_free(kept);
     if (cm_logout(client, cm_tokens_access_token(fresh), &error))

@@ -2,8 +2,8 @@
  * workstation without the secret of the API key shows the login page, and a recorder with the secret finishes the
  * login.
  *
- * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the
- * sandbox.
+ * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a
+ * test server; without them, it is the real one.
  */
 
 #include <cmauth.h>
@@ -13,8 +13,10 @@
 static cm_client *client_from(cm_config *config) {
     cm_client *client = NULL;
     cm_error *error = NULL;
-    cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
-    cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
+    if (getenv("CMAUTH_BASE_URL"))
+        cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
+    if (getenv("CMAUTH_CA_FILE"))
+        cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
     if (cm_client_new(config, &client, &error))
         fprintf(stderr, "%s\n", cm_error_message(error));
     cm_error_free(error);

@@ -59,7 +59,7 @@ static int keyring_failed(cm_store_reply *reply, GError *error) {
     return result;
 }
 
-static int keyring_load(void *context, cm_store_reply *reply) {
+static int32_t keyring_load(void *context, cm_store_reply *reply) {
     struct keyring_store *store = context;
     GError *error = NULL;
     gchar *record =
@@ -71,7 +71,7 @@ static int keyring_load(void *context, cm_store_reply *reply) {
     return CM_STORE_RESULT_OK;
 }
 
-static int keyring_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+static int32_t keyring_save(void *context, const char *record, int64_t generation, cm_store_reply *reply) {
     struct keyring_store *store = context;
     GError *error = NULL;
     (void)generation;
@@ -80,7 +80,7 @@ static int keyring_save(void *context, const char *record, uint64_t generation, 
     return error ? keyring_failed(reply, error) : CM_STORE_RESULT_OK;
 }
 
-static int keyring_clear(void *context, uint64_t generation, cm_store_reply *reply) {
+static int32_t keyring_clear(void *context, int64_t generation, cm_store_reply *reply) {
     struct keyring_store *store = context;
     GError *error = NULL;
     (void)generation;
@@ -131,7 +131,7 @@ static void unlock_file(struct lock_file *file) {
     __atomic_store_n(&file->holder, 0, __ATOMIC_RELEASE);
 }
 
-static int keyring_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+static int32_t keyring_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
     struct keyring_store *store = context;
     (void)hold_ms;
     struct lock_file *file = open_lock_file(store->lock_file);
@@ -158,13 +158,15 @@ static int keyring_try_lock(void *context, int64_t hold_ms, cm_store_reply *repl
     return CM_STORE_RESULT_OK;
 }
 
-static void keyring_unlock(void *context) {
+static int32_t keyring_unlock(void *context, cm_store_reply *reply) {
     struct keyring_store *store = context;
     struct lock_file *file = store->held;
+    (void)reply;
     store->held = NULL;
     /* In a forked child this may be the lock of the parent: do not release it. */
     if (file != NULL && __atomic_load_n(&file->holder, __ATOMIC_ACQUIRE) == getpid())
         unlock_file(file);
+    return CM_STORE_RESULT_OK;
 }
 
 static void keyring_destroy(void *context) {

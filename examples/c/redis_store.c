@@ -72,7 +72,7 @@ static redisReply *command(struct redis_store *store, cm_store_reply *reply, int
     return NULL;
 }
 
-static int redis_load(void *context, cm_store_reply *reply) {
+static int32_t redis_load(void *context, cm_store_reply *reply) {
     struct redis_store *store = context;
     const char *argv[] = {"HMGET", store->key, "record", "generation"};
     pthread_mutex_lock(&store->guard);
@@ -85,15 +85,15 @@ static int redis_load(void *context, cm_store_reply *reply) {
     if (record->type == REDIS_REPLY_STRING && record->len > 0)
         cm_store_reply_set_record(reply, record->str);
     if (generation->type == REDIS_REPLY_STRING)
-        cm_store_reply_set_generation(reply, strtoull(generation->str, NULL, 10));
+        cm_store_reply_set_generation(reply, strtoll(generation->str, NULL, 10));
     freeReplyObject(answer);
     return CM_STORE_RESULT_OK;
 }
 
-static int redis_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+static int32_t redis_save(void *context, const char *record, int64_t generation, cm_store_reply *reply) {
     struct redis_store *store = context;
     char number[24];
-    snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
+    snprintf(number, sizeof number, "%lld", (long long)generation);
     const char *argv[] = {"EVAL", SAVE, "1", store->key, record, number};
     pthread_mutex_lock(&store->guard);
     redisReply *answer = command(store, reply, 6, argv);
@@ -105,7 +105,7 @@ static int redis_save(void *context, const char *record, uint64_t generation, cm
     return saved ? CM_STORE_RESULT_OK : CM_STORE_RESULT_NEWER;
 }
 
-static int redis_clear(void *context, uint64_t generation, cm_store_reply *reply) {
+static int32_t redis_clear(void *context, int64_t generation, cm_store_reply *reply) {
     return redis_save(context, "", generation, reply);
 }
 
@@ -122,7 +122,7 @@ static int make_token(char token[33]) {
     return got == sizeof random;
 }
 
-static int redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+static int32_t redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
     struct redis_store *store = context;
     struct taken *taken = malloc(sizeof *taken);
     if (taken == NULL || !make_token(taken->token)) {
@@ -149,21 +149,25 @@ static int redis_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply)
     return result;
 }
 
-static void redis_unlock(void *context) {
+static int32_t redis_unlock(void *context, cm_store_reply *reply) {
     struct redis_store *store = context;
     pthread_mutex_lock(&store->guard);
     struct taken **place = &store->taken;
     while (*place != NULL && !pthread_equal((*place)->thread, pthread_self()))
         place = &(*place)->next;
     struct taken *taken = *place;
+    int32_t result = CM_STORE_RESULT_OK;
     if (taken != NULL) {
         *place = taken->next;
         const char *argv[] = {"EVAL", UNLOCK, "1", store->lock_key, taken->token};
-        /* If this fails, the lock expires. */
-        freeReplyObject(command(store, NULL, 5, argv));
+        redisReply *answer = command(store, reply, 5, argv);
+        if (answer == NULL)
+            result = CM_STORE_RESULT_FAILED; /* The lock expires. */
+        freeReplyObject(answer);
         free(taken);
     }
     pthread_mutex_unlock(&store->guard);
+    return result;
 }
 
 static void redis_destroy(void *context) {

@@ -1,15 +1,16 @@
 /* A session of a recorder, with its tokens in a file and a callback for changes.
  *
  * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET, and the path of the file from CMAUTH_SESSION.
- * Without it, the session is in memory. CMAUTH_BASE_URL and CMAUTH_CA_FILE name the sandbox. */
+ * Without it, the session is in memory. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a test server; without them, it is the real one. */
 
 #include <cmauth.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static void reconnect_streams(void *context, uint64_t generation) {
+static void reconnect_streams(void *context, cm_change change, int64_t generation) {
     (void)context;
-    printf("the tokens have changed (%llu)\n", (unsigned long long)generation);
+    (void)generation;
+    printf(change == CM_CHANGE_TOKENS ? "there are other tokens\n" : "the login has ended\n");
 }
 
 static int give_up(cm_error *error) {
@@ -23,10 +24,10 @@ static void show_health(const cm_session *session) {
     cm_health *health = NULL;
     if (cm_session_health(session, &health))
         return;
-    printf("logged in: %d, generation %llu, ends %lld, next refresh %lld, saved: %d, failures: %u\n",
-           cm_health_logged_in(health), (unsigned long long)cm_health_generation(health),
-           (long long)cm_health_expires_at(health), (long long)cm_health_next_refresh(health), cm_health_saved(health),
-           (unsigned)cm_health_failures(health));
+    printf("logged in: %d, saved: %d, failures: %d\n", (int)cm_health_logged_in(health), (int)cm_health_saved(health),
+           (int)cm_health_failures(health));
+    if (cm_health_next_refresh(health) != CM_NONE)
+        printf("next refresh at %lld\n", (long long)cm_health_next_refresh(health));
     if (cm_health_last_error(health) != NULL)
         printf("last error: %s\n", cm_error_message(cm_health_last_error(health)));
     cm_health_free(health);
@@ -38,8 +39,10 @@ int main(void) {
     cm_tokens *tokens = NULL, *fresh = NULL;
     cm_error *error = NULL;
     cm_config *config = cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET"));
-    cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
-    cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
+    if (getenv("CMAUTH_BASE_URL"))
+        cm_config_set_base_url(config, getenv("CMAUTH_BASE_URL"));
+    if (getenv("CMAUTH_CA_FILE"))
+        cm_config_set_ca_file(config, getenv("CMAUTH_CA_FILE"));
     cm_status status = cm_client_new(config, &client, &error);
     cm_config_free(config);
     if (status)
@@ -52,7 +55,7 @@ int main(void) {
     cm_store_free(store); /* The session keeps it alive. */
     if (status)
         return give_up(error);
-    cm_session_on_change(session, reconnect_streams, NULL);
+    cm_session_on_change(session, reconnect_streams, NULL, NULL);
 
     /* Before each request to the API. If nobody is logged in, show the login page. */
     status = cm_session_tokens(session, &tokens, &error);

@@ -10,7 +10,7 @@ static void to_our_log(void *context, cm_log_level level, const char *line) {
 int main(void) {
     printf("libcmauth %s, compiled against %d.%d.%d\n", cm_version(), CM_VERSION_MAJOR, CM_VERSION_MINOR,
            CM_VERSION_PATCH);
-    cm_set_log(CM_LOG_LEVEL_INFO, to_our_log, stderr);
+    cm_set_log(CM_LOG_LEVEL_INFO, to_our_log, stderr, NULL);
 
     cm_config *config = cm_config_new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345");
     cm_config_set_base_url(config, "http://127.0.0.1:1"); /* A test server. Without this line: the real one. */
@@ -43,6 +43,6 @@ int main(void) {
     status = cm_refresh(client, "a refresh token", &tokens, NULL);
     printf("after cancel: %s\n", cm_status_name(status));
     cm_client_free(client);
-    cm_set_log(CM_LOG_LEVEL_OFF, NULL, NULL);
+    cm_set_log(CM_LOG_LEVEL_OFF, NULL, NULL, NULL);
     return status == CM_STATUS_CANCELLED ? 0 : 1;
 }

@@ -9,11 +9,11 @@ use crate::error::{cm_error, cm_status};
 ///
 /// # Safety
 /// `out` and `error` are NULL or point to a place for a pointer.
-pub(crate) unsafe fn with_result<T, B: Into<Box<T>>>(
+pub(crate) unsafe fn with_result<T>(
     name: &str,
     out: *mut *mut T,
     error: *mut *mut cm_error,
-    body: impl FnOnce() -> Result<B, Error>,
+    body: impl FnOnce() -> Result<*mut T, Error>,
 ) -> cm_status {
     // SAFETY: as this function's.
     unsafe {
@@ -22,8 +22,7 @@ pub(crate) unsafe fn with_result<T, B: Into<Box<T>>>(
             if out.is_null() {
                 return Err(invalid_argument(name, "the place for the result is NULL"));
             }
-            let made = body()?;
-            *out = Box::into_raw(made.into());
+            *out = body()?;
             Ok(())
         })
     }
@@ -88,7 +87,7 @@ mod tests {
     fn a_result_without_a_place_is_an_error_before_the_call_does_anything() {
         // SAFETY: NULL is allowed.
         let status = unsafe {
-            with_result::<u8, u8>("client", std::ptr::null_mut(), std::ptr::null_mut(), || panic!("the call ran"))
+            with_result::<u8>("client", std::ptr::null_mut(), std::ptr::null_mut(), || panic!("the call ran"))
         };
         assert_eq!(status, cm_status::InvalidArgument);
     }

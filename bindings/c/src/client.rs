@@ -8,10 +8,12 @@ use crate::call;
 use crate::config::cm_config;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
+use crate::handle::{self, Cell, handle};
 use crate::tokens::cm_tokens;
 
 /// Sends requests to the server for one API key. It never changes.
-pub struct cm_client(pub(crate) Client);
+pub struct cm_client(Cell<cm_client>);
+handle!(cm_client, Client);
 
 /// Makes a client from a copy of the settings. Reads the CA files and the certificates that the system trusts.
 /// Sends nothing.
@@ -31,7 +33,7 @@ pub unsafe extern "C" fn cm_client_new(
     unsafe {
         call::with_result("client", client, error, || {
             let config = guard::handle("config", config)?;
-            Ok(cm_client(Client::new(&config.0)?))
+            Ok(handle::make(Client::new(&config.0)?))
         })
     }
 }
@@ -40,7 +42,7 @@ pub unsafe extern "C" fn cm_client_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::free(client) }
+    unsafe { handle::free(client) }
 }
 
 /// Cancels this client, for a program that must stop. Calls in progress return `CM_STATUS_CANCELLED` within 100 ms.
@@ -59,7 +61,7 @@ pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_cancel(client: *const cm_client) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(client, (), |client| client.0.cancel()) }
+    unsafe { handle::get(client, (), Client::cancel) }
 }
 
 /// Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3).
@@ -86,10 +88,10 @@ pub unsafe extern "C" fn cm_exchange_code(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let client = guard::handle("client", client)?;
+            let client = handle::of("client", client)?;
             let code = guard::text("code", code)?;
             let redirect_uri = guard::text("redirect_uri", redirect_uri)?;
-            Ok(cm_tokens::new(&client.0.exchange_code(code, redirect_uri)?))
+            Ok(cm_tokens::make(&client.exchange_code(code, redirect_uri)?))
         })
     }
 }
@@ -114,9 +116,9 @@ pub unsafe extern "C" fn cm_refresh(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let client = guard::handle("client", client)?;
+            let client = handle::of("client", client)?;
             let refresh_token = guard::text("refresh_token", refresh_token)?;
-            Ok(cm_tokens::new(&client.0.refresh(refresh_token)?))
+            Ok(cm_tokens::make(&client.refresh(refresh_token)?))
         })
     }
 }
@@ -137,8 +139,8 @@ pub unsafe extern "C" fn cm_logout(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::without_result(error, || {
-            let client = guard::handle("client", client)?;
-            client.0.logout(guard::text("access_token", access_token)?)
+            let client = handle::of("client", client)?;
+            client.logout(guard::text("access_token", access_token)?)
         })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cmauth::Config;
 use cmauth::bindings::reject_setting;
-use libc::{c_char, c_int};
+use libc::c_char;
 
 use crate::guard;
 
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn cm_config_set_user_agent(config: *mut cm_config, produc
 ///
 /// @param max_retries  0 (never) to 10
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_config_set_max_retries(config: *mut cm_config, max_retries: c_int) {
+pub unsafe extern "C" fn cm_config_set_max_retries(config: *mut cm_config, max_retries: i32) {
     let set_retries = |config: &mut Config| match u32::try_from(max_retries) {
         Ok(max_retries) => _ = config.set_max_retries(max_retries),
         Err(_) => reject_setting(config, "max_retries", format_args!("{max_retries} is less than 0")),
@@ -188,7 +188,7 @@ pub unsafe extern "C" fn cm_config_set_max_retries(config: *mut cm_config, max_r
 /// @param in_body  0 (default): in the query, as the guide documents; 1: in a form body, as RFC 6749 specifies.
 ///                 Servers and proxies often log the query, but not the body.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_config_set_params_in_body(config: *mut cm_config, in_body: c_int) {
+pub unsafe extern "C" fn cm_config_set_params_in_body(config: *mut cm_config, in_body: i32) {
     let set_in_body = |config: &mut Config| match in_body {
         0 | 1 => _ = config.set_params_in_body(in_body == 1),
         _ => reject_setting(config, "params_in_body", format_args!("{in_body} is neither 0 nor 1")),

@@ -4,14 +4,15 @@
 use std::ptr::null;
 
 use cmauth::{Advice, Error, Status};
-use libc::{c_char, c_int};
+use libc::c_char;
 
 use crate::guard;
 use crate::text::{Text, or_null};
+use crate::version::CM_NONE;
 
 /// Result of a call. 0 is success. The numbers never change and are never used again for another meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(i32)]
 pub enum cm_status {
     /// The call succeeded.
     Ok = 0,
@@ -73,7 +74,7 @@ impl From<Status> for cm_status {
 
 /// What to do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(i32)]
 pub enum cm_advice {
     /// Nothing: there is no error, or your program cancelled the call.
     None = 0,
@@ -108,7 +109,7 @@ pub struct cm_error {
     status: cm_status,
     advice: cm_advice,
     message: Text,
-    http_status: c_int,
+    http_status: i32,
     oauth_error: Option<Text>,
     oauth_description: Option<Text>,
     retry_after: i64,
@@ -120,13 +121,13 @@ impl cm_error {
             status: error.status().into(),
             advice: error.advice().into(),
             message: Text::new(error.message()),
-            http_status: error.http_status().map_or(0, c_int::from),
+            http_status: error.http_status().map_or(CM_NONE as i32, i32::from),
             oauth_error: error.oauth_error().map(Text::new),
             oauth_description: error.oauth_description().map(Text::new),
             // Rounded up, because a session fails again during its back-off.
             retry_after: error
                 .retry_after()
-                .map_or(-1, |wait| i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)),
+                .map_or(CM_NONE, |wait| i64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(i64::MAX)),
         }
     }
 }
@@ -167,12 +168,12 @@ pub unsafe extern "C" fn cm_error_message(error: *const cm_error) -> *const c_ch
 
 /// The HTTP status of the response.
 ///
-/// @return the HTTP status; 0 if there was no response
+/// @return the HTTP status; `CM_NONE`: there was no response
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_error_http_status(error: *const cm_error) -> c_int {
+pub unsafe extern "C" fn cm_error_http_status(error: *const cm_error) -> i32 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(error, 0, |error| error.http_status) }
+    unsafe { guard::get(error, CM_NONE as i32, |error| error.http_status) }
 }
 
 /// The OAuth error code in the response or the redirect, such as "invalid_grant" (RFC 6749, sections 4.1.2.1 and
@@ -198,12 +199,12 @@ pub unsafe extern "C" fn cm_error_oauth_description(error: *const cm_error) -> *
 
 /// How long to wait before the next try: the server's Retry-After, or the rest of a session's back-off.
 ///
-/// @return seconds, rounded up; -1 if no time is known or the error is NULL
+/// @return seconds, rounded up, at most 86400 (a day); `CM_NONE`: no time is known
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_error_retry_after(error: *const cm_error) -> i64 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(error, -1, |error| error.retry_after) }
+    unsafe { guard::get(error, CM_NONE, |error| error.retry_after) }
 }
 
 #[cfg(test)]

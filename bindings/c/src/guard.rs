@@ -14,6 +14,11 @@ pub(crate) fn value<T>(default: T, body: impl FnOnce() -> T) -> T {
     catch_panic(body).unwrap_or(default)
 }
 
+/// Makes a handle that only one thread may use while it is freed. `handle` has the others.
+pub(crate) fn make<T>(value: T) -> *mut T {
+    Box::into_raw(Box::new(value))
+}
+
 /// Reads from a handle. Returns `if_null` if the handle is NULL or `read` panics.
 ///
 /// # Safety

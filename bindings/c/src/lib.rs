@@ -103,11 +103,13 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 
 mod call;
 mod guard;
+mod handle;
 mod text;
 
 pub mod cancel;
 pub mod client;
 pub mod config;
+pub mod context;
 pub mod error;
 pub mod log;
 pub mod login;

@@ -1,24 +1,28 @@
 //! Log. You need it to see what the library does: your callback receives one line for each event.
-//! The log is off until you call `cm_set_log`. No line contains a secret.
+//! The log is off until you call `cm_config_set_log` for a client, or `cm_set_log` for all. No line contains a secret.
 
-use std::sync::{Once, OnceLock, PoisonError, RwLock};
+use std::cell::Cell;
+use std::sync::{Arc, Once};
 
-use libc::{c_char, c_int, c_void};
-use log::{LevelFilter, Log, Metadata, Record};
+use arc_swap::ArcSwapOption;
+use libc::{c_char, c_void};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 
+use crate::config::cm_config;
+use crate::context::{Context, cm_destroy_callback};
 use crate::guard;
 use crate::text::Text;
 
 /// Which events are logged. Each level includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(i32)]
 pub enum cm_log_level {
     /// None.
     Off = 0,
     /// Requests that failed or were cancelled; new tokens that the store did not save.
     Error = 1,
     /// Requests that are sent again, with the reason; waits for a browser that failed; redirects of another login; a
-    /// store that could not be cleared.
+    /// store that could not be cleared or unlocked, or that took longer than the timeout.
     Warn = 2,
     /// Calls that succeeded; changes of a session; progress of a listening login.
     Info = 3,
@@ -27,93 +31,140 @@ pub enum cm_log_level {
 }
 
 /// Receives one line of the log, without a line end. `line` is valid until the callback returns. Several threads
-/// can call it at the same time. It must not call the library.
+/// can call it at the same time, also threads of the library. It may call the library, but the lines of these calls are
+/// dropped.
 pub type cm_log_callback = Option<unsafe extern "C" fn(context: *mut c_void, level: cm_log_level, line: *const c_char)>;
 
-#[derive(Clone, Copy)]
+/// A callback with its context.
 struct Sink {
     callback: unsafe extern "C" fn(*mut c_void, cm_log_level, *const c_char),
-    context: *mut c_void,
+    context: Context,
 }
 
-// SAFETY: the caller of cm_set_log promises that its callback takes calls from several threads.
-unsafe impl Send for Sink {}
-// SAFETY: as above.
-unsafe impl Sync for Sink {}
+thread_local! {
+    /// Whether a log callback runs on this thread.
+    static IS_LOGGING: Cell<bool> = const { Cell::new(false) };
+}
 
-/// The id of the process that called `cm_set_log` first.
-static OWNER: OnceLock<u32> = OnceLock::new();
+impl Sink {
+    fn write(&self, level: Level, line: &str) {
+        /// Ends the call, also after a panic.
+        struct End;
+        impl Drop for End {
+            fn drop(&mut self) {
+                IS_LOGGING.set(false);
+            }
+        }
+        // A callback that logs would call itself again and again.
+        if IS_LOGGING.replace(true) {
+            return;
+        }
+        let _end = End;
+        let level = match level {
+            Level::Error => cm_log_level::Error,
+            Level::Warn => cm_log_level::Warn,
+            Level::Info => cm_log_level::Info,
+            Level::Debug | Level::Trace => cm_log_level::Debug,
+        };
+        let line = Text::new(line);
+        // SAFETY: the caller promises a callback that may be called on any thread until `destroy` is called.
+        unsafe { (self.callback)(self.context.as_ptr(), level, line.as_ptr()) }
+    }
+}
 
-static SINK: RwLock<Option<Sink>> = RwLock::new(None);
+/// The default of the process. Nothing locks it: a forked child could inherit it locked.
+static DEFAULT: ArcSwapOption<Sink> = ArcSwapOption::const_empty();
 
-/// Sets the log callback of this process. When the call returns, the previous callback is no longer in use, so you
-/// can free its context. Do not hold a lock that the callback takes. Do not call this function in the callback.
+/// Sets the log of a client: the lines of its calls, and of the calls of its logins and sessions, go to this callback and not
+/// to that of `cm_set_log`. So two plugins in one process do not take the log from each other.
 ///
-/// If a thread was logging a line at the time of a `fork`, the child can turn the log off but cannot set another
-/// callback.
+/// A plugin that will be unloaded frees its handles, waits until `destroy` was called, and only then lets itself be unloaded: a
+/// thread of the library may be in the callback until then.
 ///
 /// @param level     a `cm_log_level`; for another number the nearest level counts
-/// @param callback  receives the lines; NULL turns the log off
+/// @param callback  receives the lines; NULL: the client logs nothing
 /// @param context   passed to the callback; may be NULL
+/// @param destroy   frees the context, when the config and the clients that were made from it, with their logins and sessions,
+///                  are freed and the last call has ended. If the config is NULL, it is called at once. May be NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_set_log(level: c_int, callback: cm_log_callback, context: *mut c_void) {
-    static LOGGER: Once = Once::new();
+pub unsafe extern "C" fn cm_config_set_log(
+    config: *mut cm_config,
+    level: i32,
+    callback: cm_log_callback,
+    context: *mut c_void,
+    destroy: cm_destroy_callback,
+) {
+    let context = Context::new(context, destroy);
     guard::value((), || {
-        LOGGER.call_once(|| {
-            // It fails only if a Rust program linked this library and set a logger before. That logger then gets the
-            // lines.
-            let _ = log::set_logger(&ToCallback);
-        });
-        let filter = match level {
-            _ if callback.is_none() => LevelFilter::Off,
-            ..=0 => LevelFilter::Off,
-            1 => LevelFilter::Error,
-            2 => LevelFilter::Warn,
-            3 => LevelFilter::Info,
-            // Never trace: at that level ureq logs URLs, which contain tokens.
-            4.. => LevelFilter::Debug,
-        };
-        // In a forked child the lock stays locked if a thread of the parent was logging a line.
-        let parent = *OWNER.get_or_init(std::process::id);
-        let sink = if parent == std::process::id() {
-            Some(SINK.write().unwrap_or_else(PoisonError::into_inner))
-        } else {
-            SINK.try_write().ok()
-        };
-        match sink {
-            Some(mut sink) => {
-                *sink = callback.map(|callback| Sink { callback, context });
-                log::set_max_level(filter);
+        // SAFETY: the handle follows the header's rules.
+        let Some(config) = (unsafe { config.as_mut() }) else { return };
+        match callback {
+            Some(callback) => {
+                let sink = Sink { callback, context };
+                config.0.set_log(filter(level), move |level, line| sink.write(level, line));
             }
-            None => log::set_max_level(LevelFilter::Off),
+            None => _ = config.0.set_log(LevelFilter::Off, |_, _| {}),
         }
     });
 }
 
-struct ToCallback;
+/// Sets the log of the process: the default for all clients that have none of their own.
+///
+/// This function returns at once, and you may call it inside a log callback. A call of the previous callback may still be in
+/// progress then. Its `destroy` says when it has ended.
+///
+/// @param level     a `cm_log_level`; for another number the nearest level counts
+/// @param callback  receives the lines; NULL turns the log off
+/// @param context   passed to the callback; may be NULL
+/// @param destroy   frees the context, after the next call of this function, when the last call of the callback has ended. May be
+///                  NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_set_log(
+    level: i32,
+    callback: cm_log_callback,
+    context: *mut c_void,
+    destroy: cm_destroy_callback,
+) {
+    static LOGGER: Once = Once::new();
+    let context = Context::new(context, destroy);
+    guard::value((), || {
+        LOGGER.call_once(|| {
+            // It fails only if a Rust program linked this library and set a logger before. That logger then gets the
+            // lines.
+            let _ = log::set_logger(&ToDefault);
+        });
+        let level = if callback.is_some() { filter(level) } else { LevelFilter::Off };
+        log::set_max_level(level);
+        // The previous one is dropped here, or by the thread whose call of it ends last.
+        DEFAULT.store(callback.map(|callback| Arc::new(Sink { callback, context })));
+    });
+}
 
-impl Log for ToCallback {
+/// Never trace: at that level ureq logs URLs, which contain tokens.
+fn filter(level: i32) -> LevelFilter {
+    match level {
+        ..=0 => LevelFilter::Off,
+        1 => LevelFilter::Error,
+        2 => LevelFilter::Warn,
+        3 => LevelFilter::Info,
+        4.. => LevelFilter::Debug,
+    }
+}
+
+struct ToDefault;
+
+impl Log for ToDefault {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // Only lines of cmauth: those of its dependencies may contain secrets.
         metadata.target() == "cmauth"
     }
 
     fn log(&self, record: &Record<'_>) {
-        if !self.enabled(record.metadata()) {
-            return;
-        }
-        let level = match record.level() {
-            log::Level::Error => cm_log_level::Error,
-            log::Level::Warn => cm_log_level::Warn,
-            log::Level::Info => cm_log_level::Info,
-            log::Level::Debug | log::Level::Trace => cm_log_level::Debug,
-        };
-        // Never wait: in a forked child the lock stays locked if a thread of the parent was in cm_set_log.
-        let Ok(sink) = SINK.try_read() else { return };
-        if let Some(sink) = *sink {
-            let line = Text::new(&record.args().to_string());
-            // SAFETY: the caller of cm_set_log promises a callback that may be called until another is set.
-            unsafe { (sink.callback)(sink.context, level, line.as_ptr()) }
+        if self.enabled(record.metadata())
+            // With a count of its own, so that no write of another thread waits for this callback.
+            && let Some(sink) = DEFAULT.load_full()
+        {
+            sink.write(record.level(), &record.args().to_string());
         }
     }
 

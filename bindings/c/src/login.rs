@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use cmauth::bindings::invalid_argument;
 use cmauth::{Error, Login, Loopback};
-use libc::{c_char, c_int};
+use libc::c_char;
 
 use crate::call;
 use crate::client::cm_client;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
+use crate::handle::{self, Cell, handle};
 use crate::text::Text;
 use crate::tokens::cm_tokens;
 
 /// One login of a user. It is finished when it has sent the first byte of an exchange. A failure before that, such
 /// as a wrong state, leaves it open: pass another redirect.
-pub struct cm_login {
+pub struct cm_login(Cell<cm_login>);
+handle!(cm_login, Value);
+
+pub(crate) struct Value {
     kind: Kind,
     url: Text,
     json: OnceLock<Text>,
@@ -29,11 +33,11 @@ enum Kind {
     Listening(Loopback),
 }
 
-impl cm_login {
-    fn new(kind: Kind) -> cm_login {
-        let mut login = cm_login { kind, url: Text::new(""), json: OnceLock::new() };
+impl Value {
+    fn make(kind: Kind) -> *mut cm_login {
+        let mut login = Value { kind, url: Text::new(""), json: OnceLock::new() };
         login.url = Text::new(login.login().url());
-        login
+        handle::make(login)
     }
 
     fn login(&self) -> &Login {
@@ -68,9 +72,9 @@ pub unsafe extern "C" fn cm_login_new(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("login", login, error, || {
-            let client = guard::handle("client", client)?;
-            let login = Login::new(&client.0, guard::text("redirect_uri", redirect_uri)?)?;
-            Ok(cm_login::new(Kind::Plain(login)))
+            let client = handle::of("client", client)?;
+            let login = Login::new(&client, guard::text("redirect_uri", redirect_uri)?)?;
+            Ok(Value::make(Kind::Plain(login)))
         })
     }
 }
@@ -88,16 +92,16 @@ pub unsafe extern "C" fn cm_login_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_listen(
     client: *const cm_client,
-    port: c_int,
+    port: i32,
     login: *mut *mut cm_login,
     error: *mut *mut cm_error,
 ) -> cm_status {
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("login", login, error, || {
-            let client = guard::handle("client", client)?;
+            let client = handle::of("client", client)?;
             let port = port.try_into().map_err(|_| invalid_argument("port", "not a number from 0 to 65535"))?;
-            Ok(cm_login::new(Kind::Listening(Loopback::listen(&client.0, port)?)))
+            Ok(Value::make(Kind::Listening(Loopback::listen(&client, port)?)))
         })
     }
 }
@@ -120,8 +124,8 @@ pub unsafe extern "C" fn cm_login_from_json(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("login", login, error, || {
-            let client = guard::handle("client", client)?;
-            Ok(cm_login::new(Kind::Plain(Login::from_json(&client.0, guard::text("json", json)?)?)))
+            let client = handle::of("client", client)?;
+            Ok(Value::make(Kind::Plain(Login::from_json(&client, guard::text("json", json)?)?)))
         })
     }
 }
@@ -130,7 +134,7 @@ pub unsafe extern "C" fn cm_login_from_json(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_free(login: *mut cm_login) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::free(login) }
+    unsafe { handle::free(login) }
 }
 
 /// The URL of the login page, for the user's browser. The browser must follow redirects. The URL contains the state
@@ -139,7 +143,7 @@ pub unsafe extern "C" fn cm_login_free(login: *mut cm_login) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_url(login: *const cm_login) -> *const c_char {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(login, null(), |login| login.url.as_ptr()) }
+    unsafe { handle::get(login, null(), |login| login.url.as_ptr()) }
 }
 
 /// Whether a URL is the redirect of this login, for a browser inside your product. When this returns 1, close the
@@ -149,10 +153,12 @@ pub unsafe extern "C" fn cm_login_url(login: *const cm_login) -> *const c_char {
 /// @return 1 if the URL matches the redirect URI and its query has a code or an error; otherwise 0
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_login_is_redirect(login: *const cm_login, url: *const c_char) -> c_int {
+pub unsafe extern "C" fn cm_login_is_redirect(login: *const cm_login, url: *const c_char) -> i32 {
     // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::get(login, 0, |login| guard::text_or_problem(url).is_ok_and(|url| login.login().is_redirect(url)).into())
+        handle::get(login, 0, |login| {
+            guard::text_or_problem(url).is_ok_and(|url| login.login().is_redirect(url)).into()
+        })
     }
 }
 
@@ -178,9 +184,9 @@ pub unsafe extern "C" fn cm_login_finish(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let login = guard::handle("login", login)?;
+            let login = handle::of("login", login)?;
             let redirected_url = guard::text("redirected_url", redirected_url)?;
-            Ok(cm_tokens::new(&login.login().finish(redirected_url)?))
+            Ok(cm_tokens::make(&login.login().finish(redirected_url)?))
         })
     }
 }
@@ -207,10 +213,11 @@ pub unsafe extern "C" fn cm_login_wait(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let loopback = guard::handle("login", login)?.loopback()?;
+            let loopback = handle::of("login", login)?;
+            let loopback = loopback.loopback()?;
             let timeout = u64::try_from(timeout_ms).ok().filter(|timeout| *timeout > 0);
             let timeout = timeout.ok_or_else(|| invalid_argument("timeout_ms", "not more than 0"))?;
-            Ok(cm_tokens::new(&loopback.wait(Duration::from_millis(timeout))?))
+            Ok(cm_tokens::make(&loopback.wait(Duration::from_millis(timeout))?))
         })
     }
 }
@@ -222,7 +229,7 @@ pub unsafe extern "C" fn cm_login_wait(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_login_cancel(login: *const cm_login) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(login, (), |login| _ = login.loopback().map(Loopback::cancel)) }
+    unsafe { handle::get(login, (), |login| _ = login.loopback().map(Loopback::cancel)) }
 }
 
 /// Sets the text that the browser shows after a successful `cm_login_wait`. Default: "You are logged in." and "You
@@ -234,7 +241,7 @@ pub unsafe extern "C" fn cm_login_cancel(login: *const cm_login) {
 pub unsafe extern "C" fn cm_login_set_message(login: *const cm_login, text: *const c_char) {
     // SAFETY: the parameters follow the header's rules.
     unsafe {
-        guard::get(login, (), |login| {
+        handle::get(login, (), |login| {
             if let (Ok(loopback), Ok(text)) = (login.loopback(), guard::text_or_problem(text)) {
                 loopback.set_message(text);
             }
@@ -249,7 +256,7 @@ pub unsafe extern "C" fn cm_login_set_message(login: *const cm_login, text: *con
 pub unsafe extern "C" fn cm_login_to_json(login: *const cm_login) -> *const c_char {
     // SAFETY: the handle follows the header's rules.
     unsafe {
-        guard::get(login, null(), |login| {
+        handle::get(login, null(), |login| {
             login.json.get_or_init(|| Text::new(login.login().to_json().expose())).as_ptr()
         })
     }

@@ -1,22 +1,26 @@
 //! Session. You need one if your program runs longer than an access token lives, or if several processes share a user.
 //! It refreshes the tokens, saves them in a store, and gives every caller tokens that are valid now.
 
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 use cmauth::bindings::{already_logged_out, invalid_argument, with_tokens_at_hand};
-use cmauth::{Answer, Health, LoggedOut, Session};
-use libc::{c_char, c_int, c_void};
+use cmauth::{Answer, Change, Health, LoggedOut, Session};
+use libc::{c_char, c_void};
 
 use crate::call;
 use crate::client::cm_client;
+use crate::context::{Context, cm_destroy_callback};
 use crate::error::{cm_error, cm_status};
 use crate::guard;
+use crate::handle::{self, Cell, handle};
 use crate::store::cm_store;
 use crate::tokens::cm_tokens;
+use crate::version::CM_NONE;
 
 /// One logged-in user. Sessions in several processes, or on several machines, share the user if they share the
 /// store.
-pub struct cm_session(Session);
+pub struct cm_session(Cell<cm_session>);
+handle!(cm_session, Session);
 
 /// The state of a session at one moment. It contains no secret.
 pub struct cm_health {
@@ -38,12 +42,27 @@ pub enum cm_answer {
 /// them. See `cm_session_with_tokens`.
 pub type cm_tokens_callback = Option<unsafe extern "C" fn(context: *mut c_void, tokens: *const cm_tokens) -> i32>;
 
+/// What the last change of a session was. Later versions can add values: treat one that you do not know as a reason to call
+/// `cm_session_tokens`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum cm_change {
+    /// The session has other tokens: by a login, by a refresh, or from the store.
+    Tokens = 1,
+    /// `cm_session_logout` or `cm_session_forget` of this session ended the login.
+    EndedHere = 2,
+    /// The server rejected the refresh token: send the user to the login page.
+    EndedByServer = 3,
+    /// Another session, process or machine removed the tokens from the store.
+    EndedElsewhere = 4,
+}
+
 /// Called when a session has other tokens, or none any more. See `cm_session_on_change`.
 ///
 /// `generation` is a different number after each change, in most cases a larger one. If two calls happen at the
 /// same time, their order has no meaning: `cm_session_tokens` gives the current tokens. The callback may call
 /// functions of the session.
-pub type cm_session_callback = Option<unsafe extern "C" fn(context: *mut c_void, generation: u64)>;
+pub type cm_change_callback = Option<unsafe extern "C" fn(context: *mut c_void, change: cm_change, generation: i64)>;
 
 /// Opens a session with the tokens that are in the store. If there are none, nobody is logged in until
 /// `cm_session_start`. Sends nothing.
@@ -67,9 +86,9 @@ pub unsafe extern "C" fn cm_session_open(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("session", session, error, || {
-            let client = guard::handle("client", client)?;
-            let store = guard::handle("store", store)?.store.clone()?;
-            Ok(cm_session(Session::open_shared(&client.0, store)?))
+            let client = handle::of("client", client)?;
+            let store = handle::of("store", store)?.store.clone()?;
+            Ok(handle::make(Session::open_shared(&client, store)?))
         })
     }
 }
@@ -78,7 +97,7 @@ pub unsafe extern "C" fn cm_session_open(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_free(session: *mut cm_session) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::free(session) }
+    unsafe { handle::free(session) }
 }
 
 /// Starts the session with the tokens of a login. When the call returns, they are in the store. If the call fails,
@@ -97,8 +116,8 @@ pub unsafe extern "C" fn cm_session_start(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::without_result(error, || {
-            let session = guard::handle("session", session)?;
-            session.0.start(&guard::handle("tokens", tokens)?.core())
+            let session = handle::of("session", session)?;
+            session.start(&guard::handle("tokens", tokens)?.core())
         })
     }
 }
@@ -131,12 +150,26 @@ pub unsafe extern "C" fn cm_session_tokens(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let session = &guard::handle("session", session)?.0;
-            match with_tokens_at_hand(session, cm_tokens::new) {
+            let session = handle::of("session", session)?;
+            match with_tokens_at_hand(&session, cm_tokens::make) {
                 Some(tokens) => Ok(tokens),
-                None => Ok(cm_tokens::new(&session.tokens()?)),
+                None => Ok(cm_tokens::make(&session.tokens()?)),
             }
         })
+    }
+}
+
+/// Gives the tokens if they are valid now and no work is due. Never waits, but calls the callback of `cm_session_on_change` if
+/// a change was not reported yet. For event loops.
+///
+/// @return the tokens, which you own; NULL if there is work to do, nobody is logged in or the client is cancelled: call
+///         `cm_session_tokens` on another thread
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_tokens_at_hand(session: *const cm_session) -> *mut cm_tokens {
+    // SAFETY: the handle follows the header's rules.
+    unsafe {
+        handle::get(session, null_mut(), |session| with_tokens_at_hand(session, cm_tokens::make).unwrap_or(null_mut()))
     }
 }
 
@@ -165,9 +198,9 @@ pub unsafe extern "C" fn cm_session_rejected(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let session = guard::handle("session", session)?;
+            let session = handle::of("session", session)?;
             let rejected = guard::handle("rejected", rejected)?;
-            Ok(cm_tokens::new(&session.0.rejected(&rejected.core())?))
+            Ok(cm_tokens::make(&session.rejected(&rejected.core())?))
         })
     }
 }
@@ -189,9 +222,9 @@ pub unsafe extern "C" fn cm_session_rejected_token(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            let session = guard::handle("session", session)?;
+            let session = handle::of("session", session)?;
             let access_token = guard::text("access_token", access_token)?;
-            Ok(cm_tokens::new(&session.0.rejected_token(access_token)?))
+            Ok(cm_tokens::make(&session.rejected_token(access_token)?))
         })
     }
 }
@@ -216,9 +249,9 @@ pub unsafe extern "C" fn cm_session_with_tokens(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::without_result(error, || {
-            let session = guard::handle("session", session)?;
+            let session = handle::of("session", session)?;
             let callback = callback.ok_or_else(|| invalid_argument("callback", "it is NULL"))?;
-            session.0.with_tokens(|tokens| {
+            session.with_tokens(|tokens| {
                 let tokens = cm_tokens::new(tokens);
                 match callback(context, &raw const *tokens) {
                     answer if answer == cm_answer::Rejected as i32 => Answer::Rejected,
@@ -242,7 +275,7 @@ pub unsafe extern "C" fn cm_session_with_tokens(
 pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
     // SAFETY: the parameters follow the header's rules.
     unsafe {
-        call::without_result(error, || match guard::handle("session", session)?.0.logout()? {
+        call::without_result(error, || match handle::of("session", session)?.logout()? {
             LoggedOut::Confirmed => Ok(()),
             LoggedOut::AlreadyGone => Err(already_logged_out()),
         })
@@ -257,47 +290,59 @@ pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *m
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_forget(session: *const cm_session, error: *mut *mut cm_error) -> cm_status {
     // SAFETY: the parameters follow the header's rules.
-    unsafe { call::without_result(error, || guard::handle("session", session)?.0.forget()) }
+    unsafe { call::without_result(error, || handle::of("session", session)?.forget()) }
 }
 
 /// Sets the callback that is called after each change of the tokens, for example to reconnect streams with the new
-/// tokens.
+/// tokens. If several changes were not reported yet, it is called once, with the last one.
 ///
 /// The callback runs on the thread that notices the change. This thread is in a call of the session and holds no
-/// lock of the library. After a refresh in the background, the next call of the session calls the callback.
+/// lock of the library. After a refresh in the background, the next call of the session calls the callback, or the thread of
+/// `cm_session_keep_fresh` does.
+///
+/// This function returns at once: a call of the previous callback may still be in progress then. Its `destroy` says when
+/// it has ended.
 ///
 /// @param callback  the function; NULL: none
-/// @param context   passed to the callback; may be NULL. It must exist until the session is freed, even if you set
-///                  another callback, because a call of the old one may be in progress.
+/// @param context   passed to the callback; may be NULL
+/// @param destroy   frees the context, after another callback was set or the session was freed, and the last call has
+///                  ended. If the session is NULL, it is called at once. May be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_on_change(
     session: *const cm_session,
-    callback: cm_session_callback,
+    callback: cm_change_callback,
     context: *mut c_void,
+    destroy: cm_destroy_callback,
 ) {
-    struct Listener(unsafe extern "C" fn(*mut c_void, u64), *mut c_void);
-    // SAFETY: the caller promises a callback that takes calls from any thread.
-    unsafe impl Send for Listener {}
-    // SAFETY: as above.
-    unsafe impl Sync for Listener {}
-    impl Listener {
-        fn notify(&self, generation: u64) {
-            // SAFETY: the caller promises a callback that may be called until the session is freed.
-            unsafe { (self.0)(self.1, generation) }
-        }
-    }
-
+    let context = Context::new(context, destroy);
     // SAFETY: the handle follows the header's rules.
     unsafe {
-        guard::get(session, (), |session| {
-            let listener = callback.map(|callback| Listener(callback, context));
-            session.0.on_change(move |_, generation| {
-                if let Some(listener) = &listener {
-                    listener.notify(generation);
+        guard::value((), || {
+            let Ok(session) = handle::of("session", session) else { return };
+            session.on_change(move |change, number| {
+                if let Some(callback) = callback {
+                    // SAFETY: the caller promises a callback that may be called on any thread until `destroy` is called.
+                    callback(context.as_ptr(), change.into(), generation(number));
                 }
             });
         });
     }
+}
+
+impl From<Change> for cm_change {
+    fn from(change: Change) -> cm_change {
+        match change {
+            Change::EndedHere => cm_change::EndedHere,
+            Change::EndedByServer => cm_change::EndedByServer,
+            Change::EndedElsewhere => cm_change::EndedElsewhere,
+            _ => cm_change::Tokens,
+        }
+    }
+}
+
+/// A generation for C: less than 2^53, or none.
+fn generation(generation: u64) -> i64 {
+    if generation == 0 { CM_NONE } else { i64::try_from(generation).unwrap_or(i64::MAX) }
 }
 
 /// How long `cm_session_tokens` has nothing to do but to give the tokens at hand. An event loop can wait for this time, and then
@@ -306,7 +351,7 @@ pub unsafe extern "C" fn cm_session_on_change(
 /// The next action is the refresh, the end of a back-off, or the expiry of tokens that cannot be refreshed. A call of the
 /// session, or another process, can change it, so ask again after each call and at least once a day.
 ///
-/// @return milliseconds, at most 86400000 (a day); 0: now; -1: nothing will be due, because the tokens never expire or nobody
+/// @return milliseconds, at most 86400000 (a day); 0: now; `CM_NONE`: nothing will be due, because the tokens never expire or nobody
 ///         is logged in
 #[must_use]
 #[unsafe(no_mangle)]
@@ -314,9 +359,9 @@ pub unsafe extern "C" fn cm_session_next_action_ms(session: *const cm_session) -
     const DAY: i64 = 86_400_000;
     // SAFETY: the handle follows the header's rules.
     unsafe {
-        guard::get(session, -1, |session| match session.0.next_action() {
+        handle::get(session, CM_NONE, |session| match session.next_action() {
             Some(time) => i64::try_from(time.as_millis()).map_or(DAY, |time| time.min(DAY)),
-            None => -1,
+            None => CM_NONE,
         })
     }
 }
@@ -335,7 +380,7 @@ pub unsafe extern "C" fn cm_session_next_action_ms(session: *const cm_session) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_session_keep_fresh(session: *const cm_session, on: i32) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(session, (), |session| session.0.keep_fresh(on != 0)) }
+    unsafe { handle::get(session, (), |session| session.keep_fresh(on != 0)) }
 }
 
 /// Gives the state of the session as this process knows it. It reads no store and sends nothing. It has no `error`
@@ -348,8 +393,8 @@ pub unsafe extern "C" fn cm_session_health(session: *const cm_session, health: *
     // SAFETY: the parameters follow the header's rules; no error is returned.
     unsafe {
         call::with_result("health", health, std::ptr::null_mut(), || {
-            let health = guard::handle("session", session)?.0.health();
-            Ok(cm_health { last_error: health.last_error.as_ref().map(cm_error::new), health })
+            let health = handle::of("session", session)?.health();
+            Ok(guard::make(cm_health { last_error: health.last_error.as_ref().map(cm_error::new), health }))
         })
     }
 }
@@ -366,47 +411,47 @@ pub unsafe extern "C" fn cm_health_free(health: *mut cm_health) {
 /// @return 1 or 0
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> c_int {
+pub unsafe extern "C" fn cm_health_logged_in(health: *const cm_health) -> i32 {
     // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.logged_in.into()) }
 }
 
 /// A number that identifies the current tokens. It is a different number after each change.
 ///
-/// @return the generation; 0 if this process has seen no login
+/// @return the generation, less than 2^53; `CM_NONE`: this process has seen no login
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_health_generation(health: *const cm_health) -> u64 {
+pub unsafe extern "C" fn cm_health_generation(health: *const cm_health) -> i64 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(health, 0, |health| health.health.generation) }
+    unsafe { guard::get(health, CM_NONE, |health| generation(health.health.generation)) }
 }
 
 /// When the access token expires.
 ///
-/// @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
+/// @return Unix seconds; `CM_NONE`: never, or nobody is logged in
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_expires_at(health: *const cm_health) -> i64 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(health, 0, |health| health.health.expires_at.unwrap_or(i64::MAX)) }
+    unsafe { guard::get(health, CM_NONE, |health| health.health.expires_at.unwrap_or(CM_NONE)) }
 }
 
 /// When the session will try to refresh the tokens.
 ///
-/// @return Unix seconds; `INT64_MAX`: never, or nobody is logged in
+/// @return Unix seconds; `CM_NONE`: never, or nobody is logged in
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_health_next_refresh(health: *const cm_health) -> i64 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(health, 0, |health| health.health.next_refresh.unwrap_or(i64::MAX)) }
+    unsafe { guard::get(health, CM_NONE, |health| health.health.next_refresh.unwrap_or(CM_NONE)) }
 }
 
 /// How many failures there were since the last success.
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_health_failures(health: *const cm_health) -> u32 {
+pub unsafe extern "C" fn cm_health_failures(health: *const cm_health) -> i32 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(health, 0, |health| health.health.failures) }
+    unsafe { guard::get(health, 0, |health| health.health.failures.try_into().unwrap_or(i32::MAX)) }
 }
 
 /// The last failure since the last success. After `cm_session_open`: what is wrong with the content of the store.
@@ -425,7 +470,7 @@ pub unsafe extern "C" fn cm_health_last_error(health: *const cm_health) -> *cons
 /// @return 1 or 0
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_health_saved(health: *const cm_health) -> c_int {
+pub unsafe extern "C" fn cm_health_saved(health: *const cm_health) -> i32 {
     // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, 0, |health| health.health.saved.into()) }
 }

@@ -7,13 +7,19 @@ use std::time::Duration;
 
 use cmauth::bindings::invalid_argument;
 use cmauth::{Error, FileStore, MemoryStore, Secret, Store, StoreError};
-use libc::{c_char, c_int, c_void, size_t};
+use libc::{c_char, c_void, size_t};
 
+use crate::context::{Context, cm_destroy_callback};
 use crate::guard;
+use crate::handle::{self, Cell, handle};
 use crate::text::Text;
+use crate::version::CM_NONE;
 
 /// Keeps the tokens of one user. Many sessions can use it.
-pub struct cm_store {
+pub struct cm_store(Cell<cm_store>);
+handle!(cm_store, Value);
+
+pub(crate) struct Value {
     pub(crate) store: Result<Arc<dyn Store>, Error>,
     /// The context of a rejected table. It is destroyed with this handle.
     _rejected: Option<Context>,
@@ -21,7 +27,7 @@ pub struct cm_store {
 
 /// What a store callback returns. Any other number counts as `CM_STORE_RESULT_FAILED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(i32)]
 pub enum cm_store_result {
     /// The callback succeeded.
     Ok = 0,
@@ -63,7 +69,7 @@ pub struct cm_store_callbacks {
     /// Passes the last saved record to `cm_store_reply_set_record`, if there is one, and never a part of it. A
     /// store that tracks generations passes the generation to `cm_store_reply_set_generation`, even if there is no
     /// record.
-    pub load: Option<unsafe extern "C" fn(context: *mut c_void, reply: *mut cm_store_reply) -> c_int>,
+    pub load: Option<unsafe extern "C" fn(context: *mut c_void, reply: *mut cm_store_reply) -> i32>,
     /// Saves `record` in place of the previous one. `record` ends with NUL and is valid until the callback returns.
     /// A store that tracks generations saves `generation` too. It returns `CM_STORE_RESULT_NEWER` if it already has
     /// this generation or a larger one, but `CM_STORE_RESULT_OK` if it has the same record with the same
@@ -72,23 +78,23 @@ pub struct cm_store_callbacks {
         unsafe extern "C" fn(
             context: *mut c_void,
             record: *const c_char,
-            generation: u64,
+            generation: i64,
             reply: *mut cm_store_reply,
-        ) -> c_int,
+        ) -> i32,
     >,
     /// Removes the record. A store that tracks generations keeps this generation, and returns
     /// `CM_STORE_RESULT_NEWER` as `save` does.
-    pub clear: Option<unsafe extern "C" fn(context: *mut c_void, generation: u64, reply: *mut cm_store_reply) -> c_int>,
+    pub clear: Option<unsafe extern "C" fn(context: *mut c_void, generation: i64, reply: *mut cm_store_reply) -> i32>,
     /// Takes the lock if it is free, and returns `CM_STORE_RESULT_BUSY` if it is not. It does not wait. The lock
     /// lasts for at least `hold_ms` milliseconds, or until its holder ends.
-    pub try_lock: Option<unsafe extern "C" fn(context: *mut c_void, hold_ms: i64, reply: *mut cm_store_reply) -> c_int>,
+    pub try_lock: Option<unsafe extern "C" fn(context: *mut c_void, hold_ms: i64, reply: *mut cm_store_reply) -> i32>,
     /// Releases the lock, on the thread that took it with `try_lock`. If the lock can expire, another session may
-    /// hold it by now: release only the lock that this thread took.
-    pub unlock: Option<unsafe extern "C" fn(context: *mut c_void)>,
+    /// hold it by now: release only the lock that this thread took. A failure is logged as a warning.
+    pub unlock: Option<unsafe extern "C" fn(context: *mut c_void, reply: *mut cm_store_reply) -> i32>,
     /// Frees `context`. It is called exactly once: when the store and the last session that uses it are freed. This
     /// also holds if the table was rejected. It is not called if `size` is too small to contain it, or if
     /// `cm_store_custom` returned NULL.
-    pub destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
+    pub destroy: cm_destroy_callback,
 }
 
 /// The size of a table with all required functions.
@@ -141,7 +147,7 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
         // SAFETY: as this function's.
         let (store, rejected) = match unsafe { copy_table(callbacks) } {
             Ok(table) => {
-                let context = Context { context, destroy: table.destroy };
+                let context = Context::new(context, table.destroy);
                 let missing = first_missing(&table);
                 match missing {
                     None => (Ok(Arc::new(Custom { table, context }) as Arc<dyn Store>), None),
@@ -150,7 +156,7 @@ pub unsafe extern "C" fn cm_store_custom(callbacks: *const cm_store_callbacks, c
             }
             Err(error) => (Err(error), None),
         };
-        Box::into_raw(Box::new(cm_store { store, _rejected: rejected }))
+        handle::make(Value { store, _rejected: rejected })
     })
 }
 
@@ -194,20 +200,20 @@ fn first_missing(table: &cm_store_callbacks) -> Option<&'static str> {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_store_free(store: *mut cm_store) {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::free(store) }
+    unsafe { handle::free(store) }
 }
 
 /// How long the callback that runs on this thread may still take, until the call of the session reaches its timeout. Neither the
 /// timeout nor a cancel ends a callback, so use this time as the limit of your own requests.
 ///
-/// @return milliseconds, at least 1000, because new tokens are saved even after the timeout; -1: no callback of a store runs on
+/// @return milliseconds, at least 1000, because new tokens are saved even after the timeout; `CM_NONE`: no callback of a store runs on
 ///         this thread
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn cm_store_time_left_ms() -> i64 {
-    guard::value(-1, || match cmauth::store_time_left() {
+    guard::value(CM_NONE, || match cmauth::store_time_left() {
         Some(time) => i64::try_from(time.as_millis()).unwrap_or(i64::MAX),
-        None => -1,
+        None => CM_NONE,
     })
 }
 
@@ -233,13 +239,14 @@ pub unsafe extern "C" fn cm_store_reply_set_record(reply: *mut cm_store_reply, r
 /// machines differ.
 ///
 /// @param reply       the parameter of the callback
-/// @param generation  the generation; 0: unknown, as without this call
+/// @param generation  the generation, from 1 to 2^53 - 1; 0 or `CM_NONE`: unknown, as without this call. Another number makes
+///                    the call of the session fail with `CM_STATUS_STORE`.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn cm_store_reply_set_generation(reply: *mut cm_store_reply, generation: u64) {
+pub unsafe extern "C" fn cm_store_reply_set_generation(reply: *mut cm_store_reply, generation: i64) {
     guard::value((), || {
         // SAFETY: only one thread uses a reply, inside a callback.
         if let Some(reply) = unsafe { reply.as_mut() } {
-            reply.generation = generation;
+            reply.generation = if generation == CM_NONE { 0 } else { generation.try_into().unwrap_or(u64::MAX) };
         }
     });
 }
@@ -261,19 +268,13 @@ pub unsafe extern "C" fn cm_store_reply_set_message(reply: *mut cm_store_reply, 
 }
 
 fn new_handle(store: impl FnOnce() -> Result<Arc<dyn Store>, Error>) -> *mut cm_store {
-    guard::value(std::ptr::null_mut(), || Box::into_raw(Box::new(cm_store { store: store(), _rejected: None })))
+    guard::value(std::ptr::null_mut(), || handle::make(Value { store: store(), _rejected: None }))
 }
 
 /// A store that calls the caller's functions. None is NULL except `destroy`.
 struct Custom {
     table: cm_store_callbacks,
     context: Context,
-}
-
-/// The caller's context. `drop` destroys it.
-struct Context {
-    context: *mut c_void,
-    destroy: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
 
 // SAFETY: the caller of cm_store_custom promises that its functions take calls from several threads.
@@ -286,18 +287,23 @@ impl Custom {
     fn run(
         &self,
         name: &str,
-        call: impl FnOnce(*mut c_void, *mut cm_store_reply) -> Option<c_int>,
+        call: impl FnOnce(*mut c_void, *mut cm_store_reply) -> Option<i32>,
     ) -> Result<(bool, cm_store_reply), StoreError> {
         let mut reply = cm_store_reply { record: None, generation: 0, message: None };
-        match call(self.context.context, &raw mut reply) {
-            Some(result) if result == cm_store_result::Ok as c_int => Ok((true, reply)),
-            Some(result) if result == cm_store_result::Busy as c_int && name == "try_lock" => Ok((false, reply)),
-            Some(result) if result == cm_store_result::Newer as c_int => Err(StoreError::Newer),
+        match call(self.context.as_ptr(), &raw mut reply) {
+            Some(result) if result == cm_store_result::Ok as i32 => Ok((true, reply)),
+            Some(result) if result == cm_store_result::Busy as i32 && name == "try_lock" => Ok((false, reply)),
+            Some(result) if result == cm_store_result::Newer as i32 => Err(StoreError::Newer),
             other => Err(StoreError::Failed(
                 reply.message.take().unwrap_or_else(|| format!("{name} returned {}", other.unwrap_or_default())),
             )),
         }
     }
+}
+
+/// A generation is less than 2^53.
+fn for_c(generation: u64) -> i64 {
+    i64::try_from(generation).unwrap_or(i64::MAX)
 }
 
 // SAFETY of all calls below: the caller of cm_store_custom promises functions that follow cm_store_callbacks.
@@ -311,6 +317,7 @@ impl Store for Custom {
 
     fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError> {
         let record = Text::new(record.expose());
+        let generation = for_c(generation);
         // SAFETY: see above.
         let call =
             |context, reply| self.table.save.map(|save| unsafe { save(context, record.as_ptr(), generation, reply) });
@@ -318,6 +325,7 @@ impl Store for Custom {
     }
 
     fn clear(&self, generation: u64) -> Result<(), StoreError> {
+        let generation = for_c(generation);
         // SAFETY: see above.
         let call = |context, reply| self.table.clear.map(|clear| unsafe { clear(context, generation, reply) });
         self.run("clear", call).map(drop)
@@ -331,11 +339,9 @@ impl Store for Custom {
     }
 
     fn unlock(&self) -> Result<(), StoreError> {
-        if let Some(unlock) = self.table.unlock {
-            // SAFETY: see above.
-            unsafe { unlock(self.context.context) }
-        }
-        Ok(())
+        // SAFETY: see above.
+        let call = |context, reply| self.table.unlock.map(|unlock| unsafe { unlock(context, reply) });
+        self.run("unlock", call).map(drop)
     }
 
     fn generation(&self) -> Result<u64, StoreError> {
@@ -343,14 +349,5 @@ impl Store for Custom {
         let (_, reply) =
             self.run("load", |context, reply| self.table.load.map(|load| unsafe { load(context, reply) }))?;
         Ok(reply.generation)
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        if let Some(destroy) = self.destroy {
-            // SAFETY: the caller of cm_store_custom promises this function; nothing uses the context later.
-            unsafe { destroy(self.context) }
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::call;
 use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::text::Text;
+use crate::version::CM_NONE;
 
 /// The tokens of one logged-in user.
 pub struct cm_tokens {
@@ -24,7 +25,7 @@ pub struct cm_tokens {
     json: OnceLock<Text>,
 }
 
-/// All texts, one after the other, each with a NUL: first the access token, then the others at their offsets.
+/// All texts, one after the other, each with a NUL: first [`BEARER`] and the access token, then the others at their offsets.
 ///
 /// If they fit, they are inside the handle, so tokens need one allocation. Those of CameraManager fit.
 struct Texts {
@@ -36,6 +37,12 @@ struct Texts {
 
 const INLINE_SIZE: usize = 128;
 
+/// The offset of the access token.
+const ACCESS_TOKEN: u32 = BEARER.len() as u32;
+
+/// What precedes the access token in the header `Authorization`. So both texts need one copy.
+const BEARER: &str = "Bearer ";
+
 impl cm_tokens {
     /// Boxed from the start: moving this struct would take longer than the rest of a session's fast path.
     pub(crate) fn new(tokens: &Tokens) -> Box<cm_tokens> {
@@ -43,7 +50,7 @@ impl cm_tokens {
         let refresh_token = tokens.refresh_token().map(Secret::expose);
         let (token_type, scope) = (tokens.token_type(), tokens.scope());
         let texts = [Some(access_token), refresh_token, Some(token_type), scope];
-        let size = texts.into_iter().flatten().map(|text| text.len() + 1).sum();
+        let size = BEARER.len() + texts.into_iter().flatten().map(|text| text.len() + 1).sum::<usize>();
         let mut made = Box::new(cm_tokens {
             texts: Texts {
                 inline: [const { MaybeUninit::uninit() }; INLINE_SIZE],
@@ -59,7 +66,9 @@ impl cm_tokens {
             Texts { heap: Some(bytes), .. } => bytes.as_mut_ptr(),
             Texts { inline, .. } => inline.as_mut_ptr().cast(),
         };
-        let mut end = 0;
+        // SAFETY: `place` has at least `size` bytes.
+        unsafe { place.copy_from_nonoverlapping(BEARER.as_ptr(), BEARER.len()) };
+        let mut end = BEARER.len();
         let mut put = |text: &str| {
             let begin = end;
             end += text.len() + 1;
@@ -79,10 +88,14 @@ impl cm_tokens {
         made
     }
 
+    pub(crate) fn make(tokens: &Tokens) -> *mut cm_tokens {
+        Box::into_raw(cm_tokens::new(tokens))
+    }
+
     /// The tokens as the type of the core.
     pub(crate) fn core(&self) -> Tokens {
         Tokens::new(
-            Secret::new(self.text(0)),
+            Secret::new(self.text(ACCESS_TOKEN)),
             self.refresh_token.map(|at| Secret::new(self.text(at))),
             self.text(self.token_type).to_owned(),
             self.scope.map(|at| self.text(at).to_owned()),
@@ -112,11 +125,19 @@ pub unsafe extern "C" fn cm_tokens_free(tokens: *mut cm_tokens) {
     unsafe { guard::free(tokens) }
 }
 
-/// The access token, for "Authorization: Bearer …". Those of CameraManager look like "<UUID>:<zone>", but do not
-/// rely on it.
+/// The access token. Those of CameraManager look like "<UUID>:<zone>", but do not rely on it. `cm_tokens_authorization`
+/// gives the header for a request.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_access_token(tokens: *const cm_tokens) -> *const c_char {
+    // SAFETY: the handle follows the header's rules.
+    unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(ACCESS_TOKEN)) }
+}
+
+/// The value of the header `Authorization` for a request to the API: "Bearer " and the access token (RFC 6750, section 2.1).
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_tokens_authorization(tokens: *const cm_tokens) -> *const c_char {
     // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(tokens, null(), |tokens| tokens.as_ptr(0)) }
 }
@@ -151,22 +172,22 @@ pub unsafe extern "C" fn cm_tokens_scope(tokens: *const cm_tokens) -> *const c_c
 
 /// When the access token expires. Its lifetime counts from before the request was sent.
 ///
-/// @return Unix seconds; `INT64_MAX`: never
+/// @return Unix seconds, at most 253402300799 (the year 9999); `CM_NONE`: never
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_at(tokens: *const cm_tokens) -> i64 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(tokens, 0, |tokens| tokens.expires_at.unwrap_or(i64::MAX)) }
+    unsafe { guard::get(tokens, CM_NONE, |tokens| tokens.expires_at.unwrap_or(CM_NONE)) }
 }
 
 /// How long the access token is still valid, by the clock of this machine.
 ///
-/// @return seconds, at least 0; `INT64_MAX`: it never expires
+/// @return seconds, from 0 to 2147483647 (68 years); `CM_NONE`: it never expires
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_tokens_expires_in(tokens: *const cm_tokens) -> i64 {
     // SAFETY: the handle follows the header's rules.
-    unsafe { guard::get(tokens, 0, |tokens| tokens.core().expires_in().unwrap_or(i64::MAX)) }
+    unsafe { guard::get(tokens, CM_NONE, |tokens| tokens.core().expires_in().unwrap_or(CM_NONE)) }
 }
 
 /// The tokens as JSON, to save them yourself. Protect it as you protect the tokens.
@@ -198,7 +219,7 @@ pub unsafe extern "C" fn cm_tokens_from_json(
     // SAFETY: the parameters follow the header's rules.
     unsafe {
         call::with_result("tokens", tokens, error, || {
-            Ok(cm_tokens::new(&Tokens::from_json(guard::text("json", json)?)?))
+            Ok(cm_tokens::make(&Tokens::from_json(guard::text("json", json)?)?))
         })
     }
 }

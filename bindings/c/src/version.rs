@@ -1,16 +1,19 @@
 //! Version. You need it for bug reports and for your own log.
 //! It gives the version of the loaded library, and the names of statuses.
 
-use libc::{c_char, c_int};
+use libc::c_char;
 
 use crate::guard;
 
 /// The version of this header. `cm_version` gives the version of the loaded library.
-pub const CM_VERSION_MAJOR: c_int = 0;
+pub const CM_VERSION_MAJOR: i32 = 0;
 /// See CM_VERSION_MAJOR.
-pub const CM_VERSION_MINOR: c_int = 1;
+pub const CM_VERSION_MINOR: i32 = 1;
 /// See CM_VERSION_MAJOR.
-pub const CM_VERSION_PATCH: c_int = 0;
+pub const CM_VERSION_PATCH: i32 = 0;
+
+/// What a function that gives a number returns if there is no such number.
+pub const CM_NONE: i64 = -1;
 
 /// The version of the loaded library.
 ///
@@ -27,11 +30,11 @@ pub extern "C" fn cm_version() -> *const c_char {
 /// @return "OK", "LOGIN_REQUIRED", …; "UNKNOWN" for a number that is not a status; a constant string
 #[must_use]
 #[unsafe(no_mangle)]
-pub extern "C" fn cm_status_name(status: c_int) -> *const c_char {
+pub extern "C" fn cm_status_name(status: i32) -> *const c_char {
     guard::value(c"UNKNOWN".as_ptr(), || name(status).as_ptr())
 }
 
-fn name(status: c_int) -> &'static std::ffi::CStr {
+fn name(status: i32) -> &'static std::ffi::CStr {
     match status {
         0 => c"OK",
         1 => c"INVALID_ARGUMENT",
@@ -62,9 +65,9 @@ mod tests {
     #[test]
     fn names_are_those_of_the_core() {
         for &status in Status::ALL {
-            assert_eq!(name(status as c_int).to_str(), Ok(status.name()));
+            assert_eq!(name(status as i32).to_str(), Ok(status.name()));
         }
-        for other in [-1, 16, 99, c_int::MAX] {
+        for other in [-1, 16, 99, i32::MAX] {
             assert_eq!(name(other), c"UNKNOWN");
         }
     }

@@ -24,6 +24,8 @@ fn declarations(header: &str) -> BTreeSet<String> {
     let code = code.join(" ").replace("extern \"C\" {", "");
 
     let mut found = BTreeSet::new();
+    // The type whose values the next enum names.
+    let mut number_type = String::new();
     let mut depth = 0;
     let mut one = String::new();
     for c in code.chars() {
@@ -31,26 +33,28 @@ fn declarations(header: &str) -> BTreeSet<String> {
         if c == ';' && depth <= 0 {
             let words: Vec<&str> = one.split_whitespace().filter(|word| *word != "CM_MUST_USE").collect();
             // The brace that ends extern "C" comes before nothing.
-            found.insert(words.join(" ").trim_start_matches("} ").to_owned());
+            let declaration = words.join(" ").trim_start_matches("} ").to_owned();
+            if let Some(name) = declaration.strip_prefix("typedef int32_t ").filter(|name| !name.contains('(')) {
+                name.clone_into(&mut number_type);
+            }
+            // One line for each number, so that a new number adds one line.
+            match declaration.strip_prefix("enum {").and_then(|values| values.strip_suffix('}')) {
+                Some(values) => found.extend(
+                    values
+                        .split(',')
+                        .map(str::trim)
+                        .filter(|value| !value.is_empty())
+                        .map(|value| format!("{number_type}: {value}")),
+                ),
+                None => _ = found.insert(declaration),
+            }
             one.clear();
             depth = 0;
         } else {
             one.push(c);
         }
     }
-    // One line for each number, so that a new number adds one line.
-    found.into_iter().flat_map(|declaration| numbers(&declaration)).collect()
-}
-
-fn numbers(declaration: &str) -> Vec<String> {
-    match (declaration.strip_prefix("typedef enum {"), declaration.rsplit_once("} ")) {
-        (Some(body), Some((_, name))) => {
-            let body = body.rsplit_once('}').map_or(body, |(body, _)| body);
-            let values = body.split(',').map(str::trim).filter(|value| !value.is_empty());
-            values.map(|value| format!("{name}: {value}")).collect()
-        }
-        _ => vec![declaration.to_owned()],
-    }
+    found
 }
 
 /// The name that the changelog must contain for a line: that of the function, type or number.
@@ -104,7 +108,7 @@ fn mentions(text: &str, name: &str) -> bool {
 
 #[test]
 fn the_list_sees_every_kind_of_change() {
-    let header = "/** about */\ntypedef enum {\n  CM_A_ONE = 1,\n  CM_A_TWO = 2,\n} cm_a;\n\ntypedef struct cm_b cm_b;\n\
+    let header = "/** about */\ntypedef int32_t cm_a;\nenum {\n  CM_A_ONE = 1,\n  CM_A_TWO = 2,\n};\n\ntypedef struct cm_b cm_b;\n\
                   typedef struct {\n  size_t size;\n  int (*load)(void *context);\n} cm_c;\n#ifdef __cplusplus\n\
                   extern \"C\" {\n#endif\nCM_MUST_USE cm_a cm_do(const cm_b *b,\n    int n);\n#ifdef __cplusplus\n}\n#endif\n";
     let lines: Vec<String> = declarations(header).into_iter().collect();
@@ -114,12 +118,13 @@ fn the_list_sees_every_kind_of_change() {
             "cm_a cm_do(const cm_b *b, int n)",
             "cm_a: CM_A_ONE = 1",
             "cm_a: CM_A_TWO = 2",
+            "typedef int32_t cm_a",
             "typedef struct cm_b cm_b",
             "typedef struct { size_t size; int (*load)(void *context); } cm_c",
         ]
     );
     let names: Vec<&str> = lines.iter().map(|line| name(line)).collect();
-    assert_eq!(names, ["cm_do", "CM_A_ONE", "CM_A_TWO", "cm_b", "cm_c"]);
+    assert_eq!(names, ["cm_do", "CM_A_ONE", "CM_A_TWO", "cm_a", "cm_b", "cm_c"]);
     assert!(mentions("`cm_do` and more", "cm_do") && mentions("`cm_session_open`, `_start`", "cm_session_start"));
     assert!(!mentions("`cm_done`, all of `cm_...`", "cm_do"));
 }

@@ -33,13 +33,15 @@ fn the_committed_header_is_the_one_that_the_sources_generate() {
 fn generate() -> String {
     let sources = root().join("bindings/c/src");
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).unwrap();
-    let mut builder = cbindgen::Builder::new().with_config(config);
+    // It has a type and no function, so it is no group of the header.
+    let context = sources.join("context.rs");
+    let mut builder = cbindgen::Builder::new().with_config(config).with_src(context);
     for module in MODULES {
         builder = builder.with_src(sources.join(module).with_extension("rs"));
     }
     let mut generated = Vec::new();
     builder.generate().expect("cbindgen reads the sources").write(&mut generated);
-    let generated = String::from_utf8(generated).unwrap();
+    let generated = plain_enums(&String::from_utf8(generated).unwrap());
 
     let mut header = comment(&module_comment(&sources.join("lib.rs")));
     header.push_str("/* Generated from bindings/c/src by `make header`. Do not edit. */\n\n");
@@ -62,6 +64,25 @@ fn generate() -> String {
     // Some compilers read a header in the machine's code page.
     let header = header.replace('…', "...");
     assert!(header.is_ascii(), "the header's comments are ASCII");
+    header
+}
+
+/// In place of enum types, the header has `int32_t` and names for its values: the size of an enum type is the compiler's choice,
+/// and other languages read `int32_t` without a question. cbindgen's own form has a branch for each standard of C and C++.
+fn plain_enums(generated: &str) -> String {
+    const BEGIN: &str = "\n#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L\n  : int32_t\n\
+                         #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L\n {";
+    const END: &str = "};\n#ifndef __cplusplus\n#if __STDC_VERSION__ >= 202311L\n";
+    let mut parts = generated.split(BEGIN);
+    let mut header = parts.next().unwrap().to_owned();
+    for part in parts {
+        // The text before ends with "enum name".
+        let at = header.rfind("enum ").expect("an enum has a name");
+        let name = header.split_off(at)["enum ".len()..].to_owned();
+        let (values, rest) = part.split_once(END).expect("an enum ends");
+        let (_, rest) = rest.split_once("#endif // __cplusplus\n").expect("a typedef ends");
+        header.push_str(&format!("typedef int32_t {name};\nenum {{{values}}};\n{rest}"));
+    }
     header
 }
 

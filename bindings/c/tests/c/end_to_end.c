@@ -61,7 +61,7 @@ static void texts_of_every_length_come_back(void) {
         CHECK(strcmp(cm_tokens_refresh_token(kept), refresh) == 0);
         CHECK(strcmp(cm_tokens_token_type(kept), "bearer") == 0);
         CHECK(strcmp(cm_tokens_scope(kept), "write") == 0);
-        CHECK(cm_tokens_expires_at(kept) == INT64_MAX && cm_tokens_expires_in(kept) == INT64_MAX);
+        CHECK(cm_tokens_expires_at(kept) == CM_NONE && cm_tokens_expires_in(kept) == CM_NONE);
         cm_tokens_free(kept);
         refresh[299 - length] = 'r';
     }

@@ -39,16 +39,16 @@ static void one_caller_holds_the_lock(void) {
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_OK);
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_BUSY);
     CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_BUSY);
-    keyring_unlock(&one);
+    keyring_unlock(&one, NULL);
     CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_OK);
-    keyring_unlock(&other);
+    keyring_unlock(&other, NULL);
     /* After the lock file was removed, all callers lock the new one. */
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_OK);
     CHECK(unlink(path) == 0);
-    keyring_unlock(&one);
+    keyring_unlock(&one, NULL);
     CHECK(keyring_try_lock(&other, 1000, NULL) == CM_STORE_RESULT_OK);
     CHECK(keyring_try_lock(&one, 1000, NULL) == CM_STORE_RESULT_BUSY);
-    keyring_unlock(&other);
+    keyring_unlock(&other, NULL);
     struct keyring_store nowhere = with_lock("/nowhere/lock");
     CHECK(keyring_try_lock(&nowhere, 1000, NULL) == CM_STORE_RESULT_FAILED);
 }
@@ -65,7 +65,7 @@ static void *count_up(void *path) {
         rewind(file);
         fprintf(file, "%d", number + 1);
         CHECK(fclose(file) == 0);
-        keyring_unlock(&store);
+        keyring_unlock(&store, NULL);
     }
     return NULL;
 }
@@ -110,16 +110,16 @@ static void a_child_does_not_keep_its_parent_s_lock(int killed) {
             /* It can neither take nor release the lock of its parent. */
             CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
             if (!killed)
-                keyring_unlock(&store);
+                keyring_unlock(&store, NULL);
             CHECK(write(to_parent[1], "f", 1) == 1 && read(to_child[0], &byte, 1) == 1);
             CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
             CHECK(write(to_parent[1], "l", 1) == 1 && read(to_child[0], &byte, 1) == 1);
-            keyring_unlock(&store);
+            keyring_unlock(&store, NULL);
             CHECK(write(to_parent[1], "u", 1) == 1);
             _exit(0);
         }
         CHECK(read(to_service[0], &byte, 1) == 1);
-        keyring_unlock(&store);
+        keyring_unlock(&store, NULL);
         CHECK(write(to_parent[1], "g", 1) == 1);
         pause();
         _exit(0);
@@ -131,12 +131,12 @@ static void a_child_does_not_keep_its_parent_s_lock(int killed) {
     else
         CHECK(write(to_service[1], "x", 1) == 1 && read(to_parent[0], &byte, 1) == 1 && byte == 'g');
     CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
-    keyring_unlock(&store);
+    keyring_unlock(&store, NULL);
     CHECK(write(to_child[1], "x", 1) == 1 && read(to_parent[0], &byte, 1) == 1 && byte == 'l');
     CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_BUSY);
     CHECK(write(to_child[1], "x", 1) == 1 && read(to_parent[0], &byte, 1) == 1 && byte == 'u');
     CHECK(keyring_try_lock(&store, 1000, NULL) == CM_STORE_RESULT_OK);
-    keyring_unlock(&store);
+    keyring_unlock(&store, NULL);
     if (!killed)
         CHECK(kill(service, SIGKILL) == 0 && waitpid(service, NULL, 0) == service);
 }

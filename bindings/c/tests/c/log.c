@@ -35,7 +35,7 @@ int main(void) {
     cm_client *client = client_from_environment();
     cm_tokens *fresh = NULL, *none = NULL;
 
-    cm_set_log(CM_LOG_LEVEL_DEBUG, collect, &lines);
+    cm_set_log(CM_LOG_LEVEL_DEBUG, collect, &lines, NULL);
     cm_tokens *tokens = log_in(client);
     CHECK_CONTAINS(lines.text, "/oauth/token\n");
     CHECK_CONTAINS(lines.text, "/oauth/token: HTTP 200 in ");
@@ -57,16 +57,16 @@ int main(void) {
     /* At the level ERROR, a failure is logged and a success is not. */
     memset(lines.text, 0, sizeof lines.text);
     lines.count = 0;
-    cm_set_log(CM_LOG_LEVEL_ERROR, collect, &lines);
+    cm_set_log(CM_LOG_LEVEL_ERROR, collect, &lines, NULL);
     cm_tokens_free(tokens);
     tokens = log_in(client);
     CHECK(lines.count == 0);
     FAILS(cm_refresh(client, "nobody's token", &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     CHECK(lines.count == 1);
 
-    cm_set_log(CM_LOG_LEVEL_OFF, collect, &lines);
+    cm_set_log(CM_LOG_LEVEL_OFF, collect, &lines, NULL);
     FAILS(cm_refresh(client, "nobody's token", &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
-    cm_set_log(CM_LOG_LEVEL_DEBUG, NULL, NULL);
+    cm_set_log(CM_LOG_LEVEL_DEBUG, NULL, NULL, NULL);
     FAILS(cm_refresh(client, "nobody's token", &none, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     CHECK(lines.count == 1);
 

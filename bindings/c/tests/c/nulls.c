@@ -27,10 +27,10 @@ static void refused(cm_status status, const void *result, const char *parameter)
     CHECK(error && cm_error_status(error) == CM_STATUS_INVALID_ARGUMENT);
     CHECK(cm_error_advice(error) == CM_ADVICE_FIX);
     CHECK_CONTAINS(cm_error_message(error), parameter);
-    CHECK(cm_error_http_status(error) == 0);
+    CHECK(cm_error_http_status(error) == CM_NONE);
     CHECK(cm_error_oauth_error(error) == NULL);
     CHECK(cm_error_oauth_description(error) == NULL);
-    CHECK(cm_error_retry_after(error) == -1);
+    CHECK(cm_error_retry_after(error) == CM_NONE);
     cm_error_free(error);
     error = SOMEWHERE;
 }
@@ -243,16 +243,13 @@ static void tokens_functions(void) {
     CHECK(cm_tokens_from_json(NULL, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
 }
 
-static int never(void *context, cm_store_reply *reply) {
+static int32_t never(void *context, cm_store_reply *reply) {
     (void)context;
     (void)reply;
     CHECK(!"called");
     return 0;
 }
 
-static void never_unlock(void *context) {
-    (void)context;
-}
 
 /* Checks that opening a session reports this bad store. Frees it. */
 static void refused_store(cm_store *store, const char *problem) {
@@ -276,7 +273,7 @@ static void store_functions(void) {
     refused_store(cm_store_custom(&table, NULL), "callbacks: load is NULL");
     table.load = never;
     refused_store(cm_store_custom(&table, NULL), "callbacks: save is NULL");
-    table.unlock = never_unlock;
+    table.unlock = never;
     refused_store(cm_store_custom(&table, NULL), "callbacks: save is NULL");
     cm_store_reply_set_record(NULL, "x");
     cm_store_reply_set_record(NULL, NULL);
@@ -309,18 +306,18 @@ static void session_functions(void) {
     REFUSED(cm_session_rejected(session, real, NULL, &error), NULL, "tokens: ");
     REFUSED(cm_session_logout(NULL, &error), NULL, "session: it is NULL");
     REFUSED(cm_session_forget(NULL, &error), NULL, "session: it is NULL");
-    cm_session_on_change(NULL, NULL, NULL);
-    cm_session_on_change(session, NULL, SOMEWHERE);
+    cm_session_on_change(NULL, NULL, NULL, NULL);
+    cm_session_on_change(session, NULL, SOMEWHERE, NULL);
     CHECK(cm_session_start(session, real, NULL) == CM_STATUS_OK);
 
     CHECK(cm_session_health(NULL, &health) == CM_STATUS_INVALID_ARGUMENT && health == NULL);
     CHECK(cm_session_health(session, NULL) == CM_STATUS_INVALID_ARGUMENT);
     CHECK(cm_session_health(session, &health) == CM_STATUS_OK && cm_health_logged_in(health) == 1);
-    CHECK(cm_health_next_refresh(health) == INT64_MAX && cm_health_expires_at(health) == INT64_MAX);
+    CHECK(cm_health_next_refresh(health) == CM_NONE && cm_health_expires_at(health) == CM_NONE);
     cm_health_free(health);
     CHECK(cm_health_logged_in(NULL) == 0 && cm_health_saved(NULL) == 0 && cm_health_failures(NULL) == 0);
-    CHECK(cm_health_generation(NULL) == 0 && cm_health_last_error(NULL) == NULL);
-    CHECK(cm_health_expires_at(NULL) == 0 && cm_health_next_refresh(NULL) == 0);
+    CHECK(cm_health_kept_fresh(NULL) == 0 && cm_health_generation(NULL) == CM_NONE && cm_health_last_error(NULL) == NULL);
+    CHECK(cm_health_expires_at(NULL) == CM_NONE && cm_health_next_refresh(NULL) == CM_NONE);
     cm_tokens_free(real);
     cm_session_free(session);
 }
@@ -329,16 +326,16 @@ static void error_functions(void) {
     CHECK(cm_error_status(NULL) == CM_STATUS_OK);
     CHECK(cm_error_advice(NULL) == CM_ADVICE_NONE);
     CHECK(strcmp(cm_error_message(NULL), "no error") == 0);
-    CHECK(cm_error_http_status(NULL) == 0);
+    CHECK(cm_error_http_status(NULL) == CM_NONE);
     CHECK(cm_error_oauth_error(NULL) == NULL);
     CHECK(cm_error_oauth_description(NULL) == NULL);
-    CHECK(cm_error_retry_after(NULL) == -1);
+    CHECK(cm_error_retry_after(NULL) == CM_NONE);
 }
 
 static void log_functions(void) {
-    cm_set_log(CM_LOG_LEVEL_DEBUG, NULL, NULL);
-    cm_set_log(-1, NULL, SOMEWHERE);
-    cm_set_log(2147483647, NULL, NULL);
+    cm_set_log(CM_LOG_LEVEL_DEBUG, NULL, NULL, NULL);
+    cm_set_log(-1, NULL, SOMEWHERE, NULL);
+    cm_set_log(2147483647, NULL, NULL, NULL);
 }
 
 static void version_functions(void) {

@@ -54,7 +54,7 @@ static void *sleeper(void *unused) {
     CHECK(redis_try_lock(&shared, 200, NULL) == CM_STORE_RESULT_OK);
     pthread_barrier_wait(&stage);
     pthread_barrier_wait(&stage); /* Now the other session has the lock. */
-    redis_unlock(&shared);
+    redis_unlock(&shared, NULL);
     pthread_barrier_wait(&stage);
     return NULL;
 }
@@ -72,12 +72,12 @@ static void a_late_unlock_releases_only_the_lock_that_its_thread_took(void) {
     pthread_barrier_wait(&stage);
     pthread_barrier_wait(&stage);
     CHECK(lock_is_held());
-    redis_unlock(&shared);
+    redis_unlock(&shared, NULL);
     CHECK(pthread_join(thread, NULL) == 0);
     CHECK(shared.taken == NULL);
-    redis_unlock(&shared); /* This thread holds no lock. */
+    redis_unlock(&shared, NULL); /* This thread holds no lock. */
     CHECK(redis_try_lock(&shared, 30000, NULL) == CM_STORE_RESULT_OK);
-    redis_unlock(&shared);
+    redis_unlock(&shared, NULL);
     redisFree(shared.connection);
 }
 
@@ -86,11 +86,11 @@ static void a_login_and_forget_work_after_a_clock_that_was_ahead(const cm_sessio
     struct redis_store ahead = unconnected();
     cm_health *health = NULL;
     OK(cm_session_health(session, &health));
-    uint64_t generation = cm_health_generation(health) + 86400000;
+    int64_t generation = cm_health_generation(health) + 86400000;
     cm_health_free(health);
     CHECK(redis_try_lock(&ahead, 1000, NULL) == CM_STORE_RESULT_OK);
     CHECK(redis_clear(&ahead, generation, NULL) == CM_STORE_RESULT_OK);
-    OK((redis_unlock(&ahead), cm_session_forget(session, &error)));
+    OK((redis_unlock(&ahead, NULL), cm_session_forget(session, &error)));
     OK(cm_session_start(session, tokens, &error));
     OK(cm_session_health(session, &health));
     CHECK(cm_health_generation(health) > generation && cm_health_saved(health) == 1);
@@ -101,10 +101,10 @@ static void a_login_and_forget_work_after_a_clock_that_was_ahead(const cm_sessio
 static int cuts;
 
 /* The connection is lost after the save was sent and before its response arrived. */
-static int cut_and_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+static int32_t cut_and_save(void *context, const char *record, int64_t generation, cm_store_reply *reply) {
     struct redis_store *store = context;
     char number[24];
-    snprintf(number, sizeof number, "%llu", (unsigned long long)generation);
+    snprintf(number, sizeof number, "%lld", (long long)generation);
     const char *argv[] = {"EVAL", SAVE, "1", store->key, record, number};
     CHECK(redisAppendCommandArgv(store->connection, 6, argv, NULL) == REDIS_OK);
     int done = 0;

@@ -12,11 +12,11 @@
 struct own_store {
     pthread_mutex_t guard;
     char *record;
-    uint64_t generation;
+    int64_t generation;
     int locked, saves, fails, destroyed;
 };
 
-static int own_load(void *context, cm_store_reply *reply) {
+static int32_t own_load(void *context, cm_store_reply *reply) {
     struct own_store *store = context;
     pthread_mutex_lock(&store->guard);
     int fails = store->fails;
@@ -28,7 +28,7 @@ static int own_load(void *context, cm_store_reply *reply) {
     return fails ? CM_STORE_RESULT_FAILED : CM_STORE_RESULT_OK;
 }
 
-static int own_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+static int32_t own_save(void *context, const char *record, int64_t generation, cm_store_reply *reply) {
     struct own_store *store = context;
     int result = CM_STORE_RESULT_OK;
     pthread_mutex_lock(&store->guard);
@@ -49,7 +49,7 @@ static int own_save(void *context, const char *record, uint64_t generation, cm_s
     return result;
 }
 
-static int own_clear(void *context, uint64_t generation, cm_store_reply *reply) {
+static int32_t own_clear(void *context, int64_t generation, cm_store_reply *reply) {
     struct own_store *store = context;
     (void)reply;
     pthread_mutex_lock(&store->guard);
@@ -61,7 +61,7 @@ static int own_clear(void *context, uint64_t generation, cm_store_reply *reply) 
     return CM_STORE_RESULT_OK;
 }
 
-static int own_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+static int32_t own_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
     struct own_store *store = context;
     (void)reply;
     CHECK(hold_ms >= 30000);
@@ -72,12 +72,14 @@ static int own_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
     return result;
 }
 
-static void own_unlock(void *context) {
+static int32_t own_unlock(void *context, cm_store_reply *reply) {
     struct own_store *store = context;
+    (void)reply;
     pthread_mutex_lock(&store->guard);
     CHECK(store->locked);
     store->locked = 0;
     pthread_mutex_unlock(&store->guard);
+    return CM_STORE_RESULT_OK;
 }
 
 static void own_destroy(void *context) {
@@ -117,10 +119,22 @@ static void *ask(void *argument) {
     return NULL;
 }
 
-static void changed(void *context, uint64_t generation) {
-    uint64_t *last = context;
-    CHECK(generation > *last);
-    *last = generation;
+struct told {
+    int64_t generation;
+    int32_t change;
+    int destroyed;
+};
+
+static void changed(void *context, cm_change change, int64_t generation) {
+    struct told *told = context;
+    CHECK(generation > told->generation);
+    told->generation = generation;
+    told->change = change;
+}
+
+static void no_more_changes(void *context) {
+    struct told *told = context;
+    told->destroyed++;
 }
 
 static void a_session_from_login_to_logout(const cm_client *client, cm_store *store) {
@@ -137,10 +151,11 @@ static void a_session_from_login_to_logout(const cm_client *client, cm_store *st
     CHECK(cm_health_failures(health) == 0 && cm_health_last_error(health) == NULL);
     CHECK(cm_health_expires_at(health) == cm_tokens_expires_at(tokens));
     CHECK(cm_health_next_refresh(health) < cm_health_expires_at(health));
-    uint64_t generation = cm_health_generation(health), told = generation;
+    int64_t generation = cm_health_generation(health);
+    struct told told = {generation, 0, 0};
     CHECK(generation > 0);
     cm_health_free(health);
-    cm_session_on_change(session, changed, &told);
+    cm_session_on_change(session, changed, &told, no_more_changes);
 
     /* The other session finds the login, as one in another process would. */
     OK(cm_session_tokens(other, &now, &error));
@@ -158,12 +173,12 @@ static void a_session_from_login_to_logout(const cm_client *client, cm_store *st
         CHECK(pthread_join(threads[i], NULL) == 0);
         CHECK(same(askers[i].tokens, askers[0].tokens) && !same(askers[i].tokens, tokens));
     }
-    CHECK(told == generation + 1);
+    CHECK(told.generation == generation + 1 && told.change == CM_CHANGE_TOKENS);
 
     OK(cm_session_logout(session, &error));
     FAILS(cm_session_logout(session, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     FAILS(cm_session_tokens(session, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
-    CHECK(told == generation + 2);
+    CHECK(told.generation == generation + 2 && told.change == CM_CHANGE_ENDED_HERE);
     /* The server ended the tokens that the other session still has. */
     FAILS(cm_session_rejected(other, askers[0].tokens, &now, &error), CM_STATUS_LOGIN_REQUIRED, CM_ADVICE_LOG_IN);
     for (int i = 0; i < THREADS; i++)
@@ -180,7 +195,9 @@ static void a_session_from_login_to_logout(const cm_client *client, cm_store *st
 
     /* Handles can be freed in any order. */
     cm_store_free(store);
+    CHECK(told.destroyed == 0);
     cm_session_free(session);
+    CHECK(told.destroyed == 1);
     cm_session_free(other);
 }
 

@@ -52,11 +52,11 @@ static void a_relative_path_and_a_link_keep_their_file(const cm_client *client) 
 /* A store that keeps the generation, also after a clear. The generation comes from a clock that was far ahead. */
 struct own_store {
     char record[1024];
-    uint64_t generation;
+    int64_t generation;
     int locked, refused, destroyed;
 };
 
-static int own_load(void *context, cm_store_reply *reply) {
+static int32_t own_load(void *context, cm_store_reply *reply) {
     struct own_store *store = context;
     if (store->record[0])
         cm_store_reply_set_record(reply, store->record);
@@ -64,7 +64,7 @@ static int own_load(void *context, cm_store_reply *reply) {
     return CM_STORE_RESULT_OK;
 }
 
-static int own_save(void *context, const char *record, uint64_t generation, cm_store_reply *reply) {
+static int32_t own_save(void *context, const char *record, int64_t generation, cm_store_reply *reply) {
     struct own_store *store = context;
     (void)reply;
     CHECK(store->locked);
@@ -77,20 +77,22 @@ static int own_save(void *context, const char *record, uint64_t generation, cm_s
     return CM_STORE_RESULT_OK;
 }
 
-static int own_clear(void *context, uint64_t generation, cm_store_reply *reply) {
+static int32_t own_clear(void *context, int64_t generation, cm_store_reply *reply) {
     return own_save(context, "", generation, reply);
 }
 
-static int own_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
+static int32_t own_try_lock(void *context, int64_t hold_ms, cm_store_reply *reply) {
     struct own_store *store = context;
     (void)hold_ms;
     (void)reply;
     return store->locked++ ? CM_STORE_RESULT_BUSY : CM_STORE_RESULT_OK;
 }
 
-static void own_unlock(void *context) {
+static int32_t own_unlock(void *context, cm_store_reply *reply) {
     struct own_store *store = context;
+    (void)reply;
     store->locked = 0;
+    return CM_STORE_RESULT_OK;
 }
 
 static void own_destroy(void *context) {
@@ -103,7 +105,7 @@ static const cm_store_callbacks own_callbacks = {
 };
 
 static void a_login_gets_a_larger_generation_than_the_store_reports(const cm_client *client) {
-    const uint64_t ahead = (uint64_t)1 << 60;
+    const int64_t ahead = (int64_t)1 << 51;
     struct own_store own = {.generation = ahead};
     cm_store *store = cm_store_custom(&own_callbacks, &own);
     cm_session *session = open_session(client, store);
