@@ -320,6 +320,34 @@ enum {
 };
 
 /**
+ * The texts of the page at the end of a login: see `cm_login_set_page`.
+ */
+typedef int32_t cm_page_text;
+enum {
+    /**
+     * The language of the other texts, as a tag such as "en", "de-AT" or "ar" (BCP 47). It decides the direction of the
+     * text.
+     */
+    CM_PAGE_TEXT_LANGUAGE = 1,
+    /**
+     * The title of the page, in the tab of the browser.
+     */
+    CM_PAGE_TEXT_TITLE = 2,
+    /**
+     * What the page says after a successful login. `cm_login_set_message` sets the same text.
+     */
+    CM_PAGE_TEXT_SUCCESS = 3,
+    /**
+     * What the page says after a login that failed or that the user denied.
+     */
+    CM_PAGE_TEXT_FAILURE = 4,
+    /**
+     * The name of the product, shown above the text and in the title.
+     */
+    CM_PAGE_TEXT_PRODUCT = 5,
+};
+
+/**
  * Ends calls from outside: those that a thread makes in the scope of this handle.
  */
 typedef struct cm_cancel cm_cancel;
@@ -853,11 +881,44 @@ void cm_login_set_message(const cm_login *login,
                           const char *text);
 
 /**
+ * Sets a text of the page that the browser shows after `cm_login_wait`. Without it, the page is in English and names no
+ * product.
+ *
+ * The next `cm_login_wait` reports a bad value, with `CM_STATUS_INVALID_ARGUMENT`, before it waits.
+ *
+ * @param login  a login from `cm_login_listen`; for another login, nothing happens
+ * @param key    a `cm_page_text`
+ * @param text   plain text
+ */
+void cm_login_set_page(const cm_login *login,
+                       int32_t key,
+                       const char *text);
+
+/**
  * The login as JSON, for `cm_login_from_json` in another process or on another machine within an hour. It contains
  * the state, but not the secret of the API key. Protect it like a password.
  */
 CM_MUST_USE
 const char *cm_login_to_json(const cm_login *login);
+
+/*
+ * Browser. You need it to show the login page to a user at this machine.
+ * It opens the page in the browser that the user has chosen in the settings of the system.
+ */
+
+/**
+ * Opens a web page in the user's browser: `cm_login_url`, or another page. Runs xdg-open, or another program of the desktop that
+ * does the same, with its standard input and output closed. Can block for some seconds: half a second for each of these programs.
+ *
+ * Success means that such a program was started and did not fail at once. The browser may still not show the page, for example
+ * because it runs on another screen. So show the URL to the user as well.
+ *
+ * @param url  http://... or https://...
+ * @retval CM_STATUS_INVALID_ARGUMENT  the URL is no address of a web page, or this machine has no program that opens one
+ */
+CM_MUST_USE
+cm_status cm_open_browser(const char *url,
+                          cm_error **error);
 
 /*
  * Tokens. You need these functions to read the access token for your requests, and when it expires.

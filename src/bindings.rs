@@ -4,7 +4,7 @@
 //! - [`catch_panic`] keeps a panic from crossing into another language.
 //! - [`interruptible`] lets an interpreter interrupt a blocking call, for example with Ctrl-C.
 //! - [`set_cancel_scope`] is [`Cancel::scope`](crate::Cancel::scope) for a language without closures.
-//! - [`invalid_argument`] and [`reject_setting`] report values that only a binding sees: NULL, bad UTF-8, a negative
+//! - [`invalid_argument`], [`reject_setting`] and [`reject_page`] report values that only a binding sees: NULL, bad UTF-8, a negative
 //!   time.
 //! - [`already_logged_out`] is the error for a binding that reports
 //!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
@@ -19,6 +19,7 @@ pub use crate::panic::catch_panic;
 
 use crate::config::Config;
 use crate::error::{Error, Status};
+use crate::loopback::Loopback;
 use crate::session::Session;
 use crate::tokens::Tokens;
 
@@ -32,6 +33,11 @@ pub fn invalid_argument(name: &str, problem: impl fmt::Display) -> Error {
 /// Records that the value for `setting` is bad. [`Client::new`](crate::Client::new) reports the first recorded problem.
 pub fn reject_setting(config: &mut Config, setting: &str, problem: impl fmt::Display) {
     config.reject(setting, problem);
+}
+
+/// Records that a value for the page of a login is bad. [`Loopback::wait`](crate::Loopback::wait) reports the first recorded problem.
+pub fn reject_page(login: &Loopback, name: &str, problem: &str) {
+    login.reject(name, problem);
 }
 
 /// The error for a logout that found no login to end.

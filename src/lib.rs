@@ -82,7 +82,7 @@ pub use client::Client;
 pub use config::{Config, DEFAULT_BASE_URL};
 pub use error::{Advice, Error, Status};
 pub use login::Login;
-pub use loopback::Loopback;
+pub use loopback::{Loopback, PageText};
 pub use secret::Secret;
 pub use session::{Answer, Change, Health, LoggedOut, Session};
 pub use store::{FileStore, MemoryStore, Store, StoreError, store_time_left};

@@ -1,7 +1,8 @@
 /* A session of a recorder, with its tokens in a file and a callback for changes.
  *
  * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET, and the path of the file from CMAUTH_SESSION.
- * Without it, the session is in memory. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a test server; without them, it is the real one. */
+ * Without it, the session is in memory. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a test server; without them, it is the
+ * real one. */
 
 #include <cmauth.h>
 #include <stdio.h>

@@ -22,7 +22,9 @@ use crate::logging;
 use crate::login::Login;
 use crate::tokens::Tokens;
 use connection::{Connection, Head, connection_to_close};
-use page::Page;
+use page::{Page, PageTexts};
+
+pub use page::PageText;
 
 /// How often the connections are polled.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -59,7 +61,9 @@ pub struct Loopback {
     port: u16,
     /// Locked by the thread that waits. `None` after the login is finished and the port closed.
     listener: Mutex<Option<TcpListener>>,
-    message: Mutex<Option<String>>,
+    page: Mutex<PageTexts>,
+    /// The first bad value that the program has set.
+    first_error: Mutex<Option<Error>>,
     cancel: Cancel,
 }
 
@@ -83,7 +87,8 @@ impl Loopback {
             client: client.clone(),
             port,
             listener: Mutex::new(Some(listener)),
-            message: Mutex::new(None),
+            page: Mutex::default(),
+            first_error: Mutex::default(),
             cancel: Cancel::new(),
         })
     }
@@ -100,7 +105,23 @@ impl Loopback {
 
     /// Sets the text of the page that the browser shows after a successful login. Plain text; line breaks are kept.
     pub fn set_message(&self, text: &str) {
-        *self.message.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
+        self.set_page(PageText::Success, text);
+    }
+
+    /// Sets a text of the page that the browser shows after [`wait`](Self::wait). Plain text; line breaks are kept in
+    /// [`Success`](PageText::Success) and [`Failure`](PageText::Failure). Without it, the page is in English and names no product.
+    /// `wait` reports a [`Language`](PageText::Language) that is not a language tag.
+    pub fn set_page(&self, key: PageText, text: &str) {
+        let set = self.page.lock().unwrap_or_else(PoisonError::into_inner).set(key, text);
+        if let Err(problem) = set {
+            self.reject("language", problem);
+        }
+    }
+
+    /// Records that a value is bad. [`wait`](Self::wait) reports the first one.
+    pub(crate) fn reject(&self, name: &str, problem: &str) {
+        let mut first = self.first_error.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| Error::invalid_argument(name, problem));
     }
 
     /// Waits until the browser is redirected to the port, and finishes the login. Then the port is closed. Any other request
@@ -111,12 +132,15 @@ impl Loopback {
     /// # Errors
     /// [`Timeout`](Status::Timeout): no redirect arrived; the wait can be repeated. [`Cancelled`](Status::Cancelled):
     /// [`cancel`](Self::cancel) or [`Client::cancel`] was called. [`InvalidArgument`](Status::InvalidArgument): another thread
-    /// waits, or the login is already finished. Otherwise as for [`Login::finish`].
+    /// waits, the login is already finished, or [`set_page`](Self::set_page) was given a bad value. Otherwise as for [`Login::finish`].
     pub fn wait(&self, timeout: Duration) -> Result<Tokens, Error> {
         self.client.logged(|| self.wait_logged(timeout))
     }
 
     fn wait_logged(&self, timeout: Duration) -> Result<Tokens, Error> {
+        if let Some(error) = self.first_error.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Err(error);
+        }
         let Ok(mut guard) = self.listener.try_lock() else {
             return Err(Error::invalid_argument("login", "another thread waits for it"));
         };
@@ -218,11 +242,11 @@ impl Loopback {
             }
             Err(error) => Err(error),
         };
-        let message = self.message.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let texts = self.page.lock().unwrap_or_else(PoisonError::into_inner).clone();
         connection.respond(match &result {
-            Ok(_) => Page::LoggedIn(message),
-            Err(error) if error.status() == Status::AccessDenied => Page::Denied,
-            Err(_) => Page::Failed,
+            Ok(_) => Page::LoggedIn(texts),
+            Err(error) if error.status() == Status::AccessDenied => Page::Denied(texts),
+            Err(_) => Page::Failed(texts),
         });
         Some(result)
     }

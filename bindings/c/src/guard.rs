@@ -68,7 +68,10 @@ pub(crate) unsafe fn text_or_problem<'a>(text: *const c_char) -> Result<&'a str,
         return Err("it is NULL");
     }
     // SAFETY: not NULL, so a NUL-terminated string.
-    unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| "it is not UTF-8")
+    let text = unsafe { CStr::from_ptr(text) };
+    // Java and cmauth.hpp pass a NUL as these two bytes, which UTF-8 does not allow.
+    let has_nul = || text.to_bytes().windows(2).any(|pair| pair == [0xC0, 0x80]);
+    text.to_str().map_err(|_| if has_nul() { "it has a NUL in it" } else { "it is not UTF-8" })
 }
 
 #[cfg(test)]

@@ -106,6 +106,7 @@ mod guard;
 mod handle;
 mod text;
 
+pub mod browser;
 pub mod cancel;
 pub mod client;
 pub mod config;

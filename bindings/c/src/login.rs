@@ -5,8 +5,8 @@ use std::ptr::null;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cmauth::bindings::invalid_argument;
-use cmauth::{Error, Login, Loopback};
+use cmauth::bindings::{invalid_argument, reject_page};
+use cmauth::{Error, Login, Loopback, PageText};
 use libc::c_char;
 
 use crate::call;
@@ -31,6 +31,23 @@ pub(crate) struct Value {
 enum Kind {
     Plain(Login),
     Listening(Loopback),
+}
+
+/// The texts of the page at the end of a login: see `cm_login_set_page`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum cm_page_text {
+    /// The language of the other texts, as a tag such as "en", "de-AT" or "ar" (BCP 47). It decides the direction of the
+    /// text.
+    Language = 1,
+    /// The title of the page, in the tab of the browser.
+    Title = 2,
+    /// What the page says after a successful login. `cm_login_set_message` sets the same text.
+    Success = 3,
+    /// What the page says after a login that failed or that the user denied.
+    Failure = 4,
+    /// The name of the product, shown above the text and in the title.
+    Product = 5,
 }
 
 impl Value {
@@ -244,6 +261,36 @@ pub unsafe extern "C" fn cm_login_set_message(login: *const cm_login, text: *con
         handle::get(login, (), |login| {
             if let (Ok(loopback), Ok(text)) = (login.loopback(), guard::text_or_problem(text)) {
                 loopback.set_message(text);
+            }
+        });
+    }
+}
+
+/// Sets a text of the page that the browser shows after `cm_login_wait`. Without it, the page is in English and names no
+/// product.
+///
+/// The next `cm_login_wait` reports a bad value, with `CM_STATUS_INVALID_ARGUMENT`, before it waits.
+///
+/// @param login  a login from `cm_login_listen`; for another login, nothing happens
+/// @param key    a `cm_page_text`
+/// @param text   plain text
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_login_set_page(login: *const cm_login, key: i32, text: *const c_char) {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        handle::get(login, (), |login| {
+            let Ok(loopback) = login.loopback() else { return };
+            let key = match key {
+                1 => PageText::Language,
+                2 => PageText::Title,
+                3 => PageText::Success,
+                4 => PageText::Failure,
+                5 => PageText::Product,
+                _ => return reject_page(loopback, "key", "it is not a cm_page_text"),
+            };
+            match guard::text_or_problem(text) {
+                Ok(text) => loopback.set_page(key, text),
+                Err(problem) => reject_page(loopback, "text", problem),
             }
         });
     }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use cmauth_sandbox::Fault;
 use common::user::{CLIENT_ID, CLIENT_SECRET, run_with_user, run_with_user_trusting, tls_sandbox};
-use common::{Link, command_for, compile, program, root, scratch};
+use common::{Link, command_for, compile, compile_with, program, root, run, scratch};
 
 /// Compiles and runs a test program twice: linked with the shared and with the static library.
 fn run_both_links(source: &str) {
@@ -56,6 +56,13 @@ fn every_member_of_the_cpp_header_works() {
 }
 
 #[test]
+fn the_cpp_header_returns_results_without_exceptions() {
+    let flags = ["-fno-exceptions", "-fno-rtti"];
+    let built = compile_with(&program("no_exceptions.cpp"), Link::Shared, "no-exceptions", &flags);
+    run_with_user(command_for(&built), &tls_sandbox(), "no-exceptions");
+}
+
+#[test]
 fn a_child_of_a_fork_has_connections_of_its_own() {
     run_both_links("fork.c");
 }
@@ -76,6 +83,32 @@ fn a_cancel_ends_the_calls_of_its_thread_or_client_and_no_others() {
 }
 
 #[test]
+fn handles_can_be_freed_while_calls_use_them() {
+    run_both_links("handles.c");
+}
+
+#[test]
+fn tokens_are_kept_fresh_and_given_without_waiting() {
+    run_both_links("fresh.c");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_browser_gets_web_pages_only_and_a_machine_without_one_is_reported() {
+    use std::os::unix::fs::PermissionsExt;
+    let built = compile(&program("browser.c"), Link::Shared, "browser");
+    let folder = scratch("browser-path");
+    let opened = folder.join("opened");
+    let script = folder.join("xdg-open");
+    fs::write(&script, format!("#!/bin/sh\necho \"$1\" >{}\n", opened.display())).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    run(command_for(&built).env("PATH", &folder));
+    assert_eq!(fs::read_to_string(opened).unwrap(), "https://example.com/login?scope=write&state=s-1_2\n");
+    fs::remove_file(&script).unwrap();
+    run(command_for(&built).arg("none").env("PATH", &folder));
+}
+
+#[test]
 fn the_log_has_a_line_for_every_event_and_no_secret() {
     run_both_links("log.c");
 }
@@ -87,7 +120,18 @@ fn no_secret_is_left_in_memory_after_the_handles_are_freed() {
 
 #[test]
 fn nothing_leaks_and_no_memory_is_misused() {
-    for source in ["end_to_end.c", "threads.c", "session.c", "stores.c", "listen.c", "cancel.c", "every_member.cpp"] {
+    for source in [
+        "end_to_end.c",
+        "threads.c",
+        "session.c",
+        "stores.c",
+        "listen.c",
+        "cancel.c",
+        "fresh.c",
+        "handles.c",
+        "log.c",
+        "every_member.cpp",
+    ] {
         let name = format!("{}-valgrind", source.replace('.', "-"));
         let built = compile(&program(source), Link::Shared, &name);
         if let Some(command) = common::valgrind(&built) {

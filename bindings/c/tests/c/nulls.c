@@ -60,7 +60,44 @@ static void freeing_null(void) {
         cm_store_free(NULL);
         cm_health_free(NULL);
         cm_error_free(NULL);
+        cm_cancel_free(NULL);
     }
+}
+
+static int destroyed;
+
+/* The context is any number: the library does not use it as a pointer. */
+static void count(void *context) {
+    CHECK(context == SOMEWHERE);
+    destroyed++;
+}
+
+/* Checks that the call destroyed its context at once, because it could not keep it. */
+#define DESTROYED(call)                                                                                                \
+    do {                                                                                                               \
+        destroyed = 0;                                                                                                 \
+        call;                                                                                                          \
+        CHECK(destroyed == 1);                                                                                         \
+    } while (0)
+
+static void to_nobody(void *context, cm_log_level level, const char *line) {
+    (void)context;
+    (void)level;
+    (void)line;
+}
+
+static void never_changed(void *context, cm_change change, int64_t generation) {
+    (void)context;
+    (void)change;
+    (void)generation;
+    CHECK(!"called");
+}
+
+static int32_t never_used(void *context, const cm_tokens *tokens) {
+    (void)context;
+    (void)tokens;
+    CHECK(!"called");
+    return CM_ANSWER_DONE;
 }
 
 static void config_functions(void) {
@@ -204,6 +241,32 @@ static void login_functions(void) {
         REFUSED(cm_login_listen(client, bad, &login, &error), login, "port: ");
     }
     REFUSED(cm_login_wait(NULL, 1, &tokens, &error), tokens, "login: it is NULL");
+    cm_login_set_page(NULL, CM_PAGE_TEXT_TITLE, "text");
+    CHECK(cm_open_browser(NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    const struct {
+        int32_t key;
+        const char *text, *problem;
+    } bad_texts[] = {
+        {0, "text", "key: it is not a cm_page_text"},
+        {6, "text", "key: it is not a cm_page_text"},
+        {CM_PAGE_TEXT_TITLE, NULL, "text: it is NULL"},
+        {CM_PAGE_TEXT_PRODUCT, BAD_UTF8, "text: it is not UTF-8"},
+        {CM_PAGE_TEXT_LANGUAGE, "English", NULL},
+        {CM_PAGE_TEXT_LANGUAGE, "en\"", "language: it is not a language tag"},
+    };
+    for (size_t i = 0; i < sizeof bad_texts / sizeof *bad_texts; i++) {
+        CHECK(cm_login_listen(client, 0, &login, NULL) == CM_STATUS_OK);
+        cm_login_set_page(login, bad_texts[i].key, bad_texts[i].text);
+        cm_status status = cm_login_wait(login, 1, &tokens, &error);
+        if (bad_texts[i].problem) {
+            refused(status, tokens, bad_texts[i].problem);
+        } else {
+            CHECK(status == CM_STATUS_TIMEOUT);
+            cm_error_free(error);
+        }
+        error = NULL;
+        cm_login_free(login);
+    }
     cm_login_cancel(NULL);
     cm_login_set_message(NULL, "text");
     CHECK(cm_login_to_json(NULL) == NULL);
@@ -231,8 +294,9 @@ static void tokens_functions(void) {
     CHECK(cm_tokens_refresh_token(NULL) == NULL);
     CHECK(cm_tokens_token_type(NULL) == NULL);
     CHECK(cm_tokens_scope(NULL) == NULL);
-    CHECK(cm_tokens_expires_at(NULL) == 0);
-    CHECK(cm_tokens_expires_in(NULL) == 0);
+    CHECK(cm_tokens_authorization(NULL) == NULL);
+    CHECK(cm_tokens_expires_at(NULL) == CM_NONE);
+    CHECK(cm_tokens_expires_in(NULL) == CM_NONE);
     CHECK(cm_tokens_to_json(NULL) == NULL);
     REFUSED(cm_tokens_from_json(NULL, &tokens, &error), tokens, "json: it is NULL");
     tokens = SOMEWHERE;
@@ -249,7 +313,6 @@ static int32_t never(void *context, cm_store_reply *reply) {
     CHECK(!"called");
     return 0;
 }
-
 
 /* Checks that opening a session reports this bad store. Frees it. */
 static void refused_store(cm_store *store, const char *problem) {
@@ -306,8 +369,23 @@ static void session_functions(void) {
     REFUSED(cm_session_rejected(session, real, NULL, &error), NULL, "tokens: ");
     REFUSED(cm_session_logout(NULL, &error), NULL, "session: it is NULL");
     REFUSED(cm_session_forget(NULL, &error), NULL, "session: it is NULL");
+    REFUSED(cm_session_rejected_token(NULL, "a", &tokens, &error), tokens, "session: it is NULL");
+    REFUSED(cm_session_rejected_token(session, NULL, &tokens, &error), tokens, "access_token: it is NULL");
+    REFUSED(cm_session_rejected_token(session, BAD_UTF8, &tokens, &error), tokens, "access_token: it is not UTF-8");
+    REFUSED(cm_session_rejected_token(session, "a", NULL, &error), NULL, "tokens: ");
+    REFUSED(cm_session_with_tokens(NULL, never_used, NULL, &error), NULL, "session: it is NULL");
+    REFUSED(cm_session_with_tokens(session, NULL, NULL, &error), NULL, "callback: it is NULL");
+    CHECK(cm_session_tokens_at_hand(NULL) == NULL);
+    CHECK(cm_session_next_action_ms(NULL) == CM_NONE);
+    cm_session_keep_fresh(NULL, 1);
     cm_session_on_change(NULL, NULL, NULL, NULL);
+    DESTROYED(cm_session_on_change(NULL, never_changed, SOMEWHERE, count));
     cm_session_on_change(session, NULL, SOMEWHERE, NULL);
+    destroyed = 0;
+    cm_session_on_change(session, NULL, SOMEWHERE, count);
+    CHECK(destroyed == 0);
+    DESTROYED(cm_session_on_change(session, never_changed, SOMEWHERE, count));
+    DESTROYED(cm_session_on_change(session, NULL, NULL, NULL));
     CHECK(cm_session_start(session, real, NULL) == CM_STATUS_OK);
 
     CHECK(cm_session_health(NULL, &health) == CM_STATUS_INVALID_ARGUMENT && health == NULL);
@@ -316,7 +394,8 @@ static void session_functions(void) {
     CHECK(cm_health_next_refresh(health) == CM_NONE && cm_health_expires_at(health) == CM_NONE);
     cm_health_free(health);
     CHECK(cm_health_logged_in(NULL) == 0 && cm_health_saved(NULL) == 0 && cm_health_failures(NULL) == 0);
-    CHECK(cm_health_kept_fresh(NULL) == 0 && cm_health_generation(NULL) == CM_NONE && cm_health_last_error(NULL) == NULL);
+    CHECK(cm_health_kept_fresh(NULL) == 0 && cm_health_generation(NULL) == CM_NONE &&
+          cm_health_last_error(NULL) == NULL);
     CHECK(cm_health_expires_at(NULL) == CM_NONE && cm_health_next_refresh(NULL) == CM_NONE);
     cm_tokens_free(real);
     cm_session_free(session);
@@ -334,7 +413,18 @@ static void error_functions(void) {
 
 static void log_functions(void) {
     cm_set_log(CM_LOG_LEVEL_DEBUG, NULL, NULL, NULL);
-    cm_set_log(-1, NULL, SOMEWHERE, NULL);
+    DESTROYED(cm_set_log(-1, NULL, SOMEWHERE, count));
+    destroyed = 0;
+    cm_set_log(-1, to_nobody, SOMEWHERE, count);
+    CHECK(destroyed == 0);
+    DESTROYED(cm_set_log(2147483647, to_nobody, NULL, NULL));
+    DESTROYED(cm_config_set_log(NULL, CM_LOG_LEVEL_DEBUG, to_nobody, SOMEWHERE, count));
+    cm_config *config = settings();
+    cm_config_set_log(config, -2147483647 - 1, NULL, NULL, NULL);
+    destroyed = 0;
+    cm_config_set_log(config, 2147483647, to_nobody, SOMEWHERE, count);
+    CHECK(destroyed == 0);
+    DESTROYED(cm_config_free(config));
     cm_set_log(2147483647, NULL, NULL, NULL);
 }
 

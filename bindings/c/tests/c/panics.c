@@ -90,6 +90,14 @@ int main(void) {
     CAUGHT(cm_session_start(session, tokens, &error), NULL);
     CAUGHT(cm_session_tokens(session, &none, &error), none);
     CAUGHT(cm_session_rejected(session, tokens, &none, &error), none);
+    CAUGHT(cm_session_rejected_token(session, "a", &none, &error), none);
+    CAUGHT(cm_session_with_tokens(session, NULL, NULL, &error), NULL);
+    CHECK(cm_session_tokens_at_hand(session) == NULL && cm_session_next_action_ms(session) == CM_NONE);
+    cm_session_keep_fresh(session, 1);
+    CHECK(cm_health_kept_fresh(health) == 0 && cm_store_time_left_ms() == CM_NONE);
+    CHECK(cm_cancel_new() == NULL && cm_cancel_scope(NULL) == NULL);
+    CAUGHT(cm_open_browser("https://example.com", &error), NULL);
+    cm_login_set_page(login, CM_PAGE_TEXT_TITLE, "x");
     CAUGHT(cm_session_logout(session, &error), NULL);
     CAUGHT(cm_session_forget(session, &error), NULL);
     cm_session_on_change(session, NULL, NULL, NULL);
@@ -104,6 +112,7 @@ int main(void) {
     cm_client_cancel(client);
     CHECK(cm_login_url(login) == NULL && cm_login_to_json(login) == NULL);
     CHECK(cm_login_is_redirect(login, "https://example.com/?code=c") == 0);
+    CHECK(cm_tokens_authorization(tokens) == NULL);
     CHECK(cm_tokens_access_token(tokens) == NULL && cm_tokens_refresh_token(tokens) == NULL);
     CHECK(cm_tokens_token_type(tokens) == NULL && cm_tokens_scope(tokens) == NULL);
     CHECK(cm_tokens_expires_at(tokens) == CM_NONE && cm_tokens_expires_in(tokens) == CM_NONE);

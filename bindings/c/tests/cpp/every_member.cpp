@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -30,7 +31,7 @@ template <typename T> constexpr bool moves_only() {
 }
 static_assert(moves_only<cm::Config>() && moves_only<cm::Client>() && moves_only<cm::Login>());
 static_assert(moves_only<cm::Tokens>() && moves_only<cm::Session>() && moves_only<cm::Store>());
-static_assert(moves_only<cm::Health>());
+static_assert(moves_only<cm::Health>() && moves_only<cm::Cancel>());
 static_assert(std::is_nothrow_copy_constructible_v<cm::Error>);
 
 std::string env(const char *name) {
@@ -60,6 +61,8 @@ template <typename Call> cm::Error fails(cm_status status, Call call) {
     try {
         call();
     } catch (const cm::Error &error) {
+        if (error.status() != status)
+            std::fprintf(stderr, "%s: %s\n", cm_status_name(error.status()), error.what());
         CHECK(error.status() == status);
         CHECK(std::string_view(error.what()).size() > 10);
         return error;
@@ -82,18 +85,17 @@ void settings_are_checked_by_the_client() {
     config.set_timeout(std::chrono::milliseconds(0));
     const cm::Error error = fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::Client bad(config); });
     CHECK(std::string(error.what()).find("timeout_ms") != std::string::npos);
-    CHECK(error.advice() == CM_ADVICE_FIX && error.http_status() == 0);
+    CHECK(error.advice() == CM_ADVICE_FIX && !error.http_status());
     CHECK(!error.oauth_error() && !error.oauth_description() && !error.retry_after());
-    try {
-        cm::Config with_nul(std::string_view("i\0d", 3), "secret");
-        CHECK(false);
-    } catch (const std::invalid_argument &) {
-    }
+    const cm::Config with_nul(std::string_view("i\0d", 3), "secret");
+    const cm::Error nul = fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::Client bad(with_nul); });
+    CHECK(std::string(nul.what()).find("client_id: it has a NUL in it") == 0);
 }
 
 void the_three_calls(const cm::Client &client) {
     cm::Tokens tokens = log_in(client);
     CHECK(tokens.token_type() == "bearer" && tokens.scope() == "write");
+    CHECK(tokens.authorization() == "Bearer " + std::string(tokens.access_token()));
     CHECK(tokens.expires_in() && tokens.expires_in()->count() > 40000 && *tokens.expires_at() > 1700000000);
     const cm::Tokens kept = cm::Tokens::from_json(tokens.to_json());
     CHECK(kept.access_token() == tokens.access_token() && kept.refresh_token() == tokens.refresh_token());
@@ -105,7 +107,7 @@ void the_three_calls(const cm::Client &client) {
     CHECK(tokens.access_token() != kept.access_token());
     client.logout(tokens.access_token());
     fails(CM_STATUS_TOKEN_REJECTED, [&] { client.logout(tokens.access_token()); });
-    const cm::Error error = fails(CM_STATUS_LOGIN_REQUIRED, [&] { client.exchange_code("NoCode", uri); });
+    const cm::Error error = fails(CM_STATUS_LOGIN_REQUIRED, [&] { (void)client.exchange_code("NoCode", uri); });
     CHECK(error.http_status() == 400 && error.oauth_error() == "invalid_grant" && error.oauth_description());
     const cm::Error copy = error;
     CHECK(std::string_view(copy.what()) == error.what() && copy.advice() == CM_ADVICE_LOG_IN);
@@ -115,18 +117,19 @@ void the_three_calls(const cm::Client &client) {
 class Own : public cm::CustomStore {
   public:
     std::optional<std::string> load() override {
+        CHECK(time_left() > std::chrono::milliseconds(900));
         if (throws)
             throw std::runtime_error("the database is away");
         return record;
     }
-    bool save(std::string_view text, std::uint64_t number) override {
+    bool save(std::string_view text, std::int64_t number) override {
         if (number <= kept)
             return false;
         record = std::string(text);
         kept = number;
         return true;
     }
-    bool clear(std::uint64_t number) override {
+    bool clear(std::int64_t number) override {
         if (number <= kept)
             return false;
         record.reset();
@@ -137,20 +140,44 @@ class Own : public cm::CustomStore {
         CHECK(hold.count() >= 10000);
         return lock.try_lock();
     }
-    void unlock() override { lock.unlock(); }
-    std::uint64_t generation() override { return kept; }
+    void unlock() override {
+        lock.unlock();
+        if (unlock_throws)
+            throw std::runtime_error("the lock is away");
+    }
+    std::int64_t generation() override { return kept; }
     std::mutex lock;
     std::optional<std::string> record;
-    std::uint64_t kept = 1ULL << 60; // As from a machine whose clock was far ahead.
-    bool throws = false;
+    std::int64_t kept = std::int64_t(1) << 52; // As from a machine whose clock was far ahead.
+    bool throws = false, unlock_throws = false;
 };
+
+void with_tokens(const cm::Session &session, const cm::Tokens &present) {
+    int calls = 0;
+    session.with_tokens([&](const auto &tokens) {
+        CHECK(tokens.access_token() == present.access_token());
+        return calls++ ? CM_ANSWER_REJECTED : CM_ANSWER_DONE;
+    });
+    CHECK(calls == 1);
+    const cm::Error error =
+        fails(CM_STATUS_TOKEN_REJECTED, [&] { session.with_tokens([&](const auto &) { return CM_ANSWER_REJECTED; }); });
+    CHECK(error.advice() == CM_ADVICE_RETRY);
+    try {
+        session.with_tokens([](const auto &) -> cm_answer { throw std::length_error("of ours"); });
+        CHECK(false);
+    } catch (const std::length_error &) {
+    }
+}
 
 void sessions(const cm::Client &client, const cm::Store &store) {
     cm::Session session(client, store);
     CHECK(!session.health().logged_in() && !session.health().last_error());
-    fails(CM_STATUS_LOGIN_REQUIRED, [&] { session.tokens(); });
-    std::vector<std::uint64_t> changes;
-    session.on_change([&](std::uint64_t generation) {
+    fails(CM_STATUS_LOGIN_REQUIRED, [&] { (void)session.tokens(); });
+    CHECK(!session.tokens_at_hand() && !session.next_action() && !session.health().generation());
+    std::vector<std::int64_t> changes;
+    std::vector<cm_change> kinds;
+    session.on_change([&](cm_change change, std::int64_t generation) {
+        kinds.push_back(change);
         changes.push_back(generation);
         throw std::runtime_error("is ignored");
     });
@@ -160,14 +187,23 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     const cm::Tokens fresh = moved.rejected(tokens);
     CHECK(fresh.access_token() != tokens.access_token());
     // They are young, so another rejection does not refresh them.
-    const cm::Error young = fails(CM_STATUS_TOKEN_REJECTED, [&] { moved.rejected(fresh); });
+    const cm::Error young = fails(CM_STATUS_TOKEN_REJECTED, [&] { (void)moved.rejected(fresh); });
+    CHECK(moved.rejected(tokens.access_token()).access_token() == fresh.access_token());
+    CHECK(moved.tokens_at_hand()->access_token() == fresh.access_token());
+    CHECK(*moved.next_action() > std::chrono::hours(1));
+    moved.keep_fresh(true);
+    CHECK(moved.health().kept_fresh());
+    moved.keep_fresh(false);
+    CHECK(!moved.health().kept_fresh());
     CHECK(young.advice() == CM_ADVICE_RETRY && young.retry_after() > std::chrono::seconds(10));
     const cm::Health health = moved.health();
     CHECK(health.logged_in() && health.saved() && health.failures() == 0);
     CHECK(health.generation() == changes.back() && changes.size() == 2);
     CHECK(*health.next_refresh() < *health.expires_at());
+    with_tokens(moved, fresh);
     CHECK(moved.logout());
     CHECK(!moved.logout());
+    CHECK(kinds == std::vector<cm_change>({CM_CHANGE_TOKENS, CM_CHANGE_TOKENS, CM_CHANGE_ENDED_HERE}));
     moved.forget();
     CHECK(moved.get() != nullptr);
 }
@@ -178,22 +214,22 @@ void forget_removes_a_damaged_file(const cm::Client &client, const std::string &
     cm::Session session(client, cm::Store::file(path));
     const cm::Health health = session.health();
     CHECK(!health.logged_in() && health.last_error()->find("call forget") != std::string_view::npos);
-    fails(CM_STATUS_STORE, [&] { session.tokens(); });
+    fails(CM_STATUS_STORE, [&] { (void)session.tokens(); });
     session.forget();
     CHECK(!std::filesystem::exists(path));
-    fails(CM_STATUS_LOGIN_REQUIRED, [&] { session.tokens(); });
+    fails(CM_STATUS_LOGIN_REQUIRED, [&] { (void)session.tokens(); });
 }
 
 void logins_that_listen_and_logins_that_two_clients_share(const cm::Client &client) {
     const cm::Login login = cm::Login::listen(client);
-    fails(CM_STATUS_TIMEOUT, [&] { login.wait(std::chrono::milliseconds(1)); });
-    login.set_message("Done & dusted");
+    fails(CM_STATUS_TIMEOUT, [&] { (void)login.wait(std::chrono::milliseconds(1)); });
+    login.set_message("Done & dusted").set_page(CM_PAGE_TEXT_PRODUCT, "Recorder");
     std::cout << "open " << login.url() << std::endl;
     const cm::Tokens tokens = login.wait(std::chrono::seconds(60));
     CHECK(!tokens.access_token().empty());
     const cm::Login ended = cm::Login::listen(client);
     std::thread canceller([&] { ended.cancel(); });
-    fails(CM_STATUS_CANCELLED, [&] { ended.wait(std::chrono::seconds(60)); });
+    fails(CM_STATUS_CANCELLED, [&] { (void)ended.wait(std::chrono::seconds(60)); });
     canceller.join();
 
     cm::Config config = cm::Config::without_secret(env("CMAUTH_CLIENT_ID"));
@@ -206,9 +242,28 @@ void logins_that_listen_and_logins_that_two_clients_share(const cm::Client &clie
 void cancelled_from_another_thread() {
     const cm::Client client(settings());
     client.cancel();
-    const cm::Error error = fails(CM_STATUS_CANCELLED, [&] { client.refresh("r"); });
+    const cm::Error error = fails(CM_STATUS_CANCELLED, [&] { (void)client.refresh("r"); });
     CHECK(error.advice() == CM_ADVICE_NONE);
+    const cm::Client other(settings());
+    const cm::Cancel cancel;
+    {
+        const cm::CancelScope scope(cancel);
+        cancel.now();
+        fails(CM_STATUS_CANCELLED, [&] { (void)other.refresh("r"); });
+    }
+    fails(CM_STATUS_LOGIN_REQUIRED, [&] { (void)other.refresh("unknown"); });
 }
+
+// Constructed before everything that set_log could keep in static storage, so destroyed after it.
+struct LogsAtExit {
+    LogsAtExit() : client(settings()) {}
+    ~LogsAtExit() {
+        client.cancel();
+        fails(CM_STATUS_CANCELLED, [&] { (void)client.refresh("r"); });
+    }
+    cm::Client client;
+};
+const LogsAtExit logs_at_exit;
 
 } // namespace
 
@@ -244,7 +299,23 @@ int main() {
     }
     fails(CM_STATUS_STORE, [&] { cm::Session session(client, cm::Store::file("/nowhere/at/all")); });
     std::thread(cancelled_from_another_thread).join();
+    fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::open_browser("file:///etc/passwd"); });
+    {
+        std::vector<std::string> own_lines;
+        cm::Config config = settings();
+        config.set_log(CM_LOG_LEVEL_INFO, [&](cm_log_level, std::string_view line) { own_lines.emplace_back(line); });
+        const auto stuck = std::make_shared<Own>();
+        stuck->unlock_throws = true;
+        const std::size_t before = lines.size();
+        const cm::Client quiet(config);
+        cm::Session(quiet, cm::Store::custom(stuck)).start(cm::Tokens::from_json("{\"access_token\":\"some-token\"}"));
+        CHECK(lines.size() == before && own_lines.size() == 2);
+        CHECK(own_lines[1] ==
+              "session: the store could not be unlocked: the lock is away; fix the cause, then try again");
+    }
     cm::set_log(CM_LOG_LEVEL_OFF, nullptr);
     CHECK(!lines.empty() && !cm::version().empty());
+    // `logs_at_exit` logs after main.
+    cm::set_log(CM_LOG_LEVEL_INFO, [](cm_log_level, std::string_view line) { std::cout << line << std::endl; });
     return 0;
 }
