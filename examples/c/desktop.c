@@ -2,13 +2,14 @@
  * workstation without the secret of the API key shows the login page, and a recorder with the secret finishes the
  * login.
  *
- * The API key comes from CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a
- * test server; without them, it is the real one.
+ * With the argument --open, it opens the browser itself. The API key comes from CMAUTH_CLIENT_ID and
+ * CMAUTH_CLIENT_SECRET. CMAUTH_BASE_URL and CMAUTH_CA_FILE name a test server; without them, it is the real one.
  */
 
 #include <cmauth.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static cm_client *client_from(cm_config *config) {
     cm_client *client = NULL;
@@ -25,14 +26,17 @@ static cm_client *client_from(cm_config *config) {
 }
 
 /* During cm_login_wait, another thread may call cm_login_cancel(login), for example for a "Cancel" button. */
-static cm_tokens *log_in_here(const cm_client *client) {
+static cm_tokens *log_in_here(const cm_client *client, int opens_browser) {
     cm_login *login = NULL;
     cm_tokens *tokens = NULL;
     cm_error *error = NULL;
     if (cm_login_listen(client, 0, &login, &error) == CM_STATUS_OK) {
         cm_login_set_message(login, "The recorder is connected.\nYou can close this page.");
-        printf("open %s\n", cm_login_url(login)); /* Or call xdg-open, ShellExecute, ... */
+        cm_login_set_page(login, CM_PAGE_TEXT_PRODUCT, "Recorder 7");
+        printf("open %s\n", cm_login_url(login));
         fflush(stdout);
+        if (opens_browser && cm_open_browser(cm_login_url(login), NULL))
+            printf("(no browser could be opened: copy the address)\n");
         if (cm_login_wait(login, 5 * 60 * 1000, &tokens, &error) == CM_STATUS_TIMEOUT)
             cm_login_cancel(login); /* The browser did not return. */
     }
@@ -64,12 +68,12 @@ static cm_tokens *log_in_from_workstation(const cm_client *workstation, const cm
     return tokens;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     cm_client *recorder = client_from(cm_config_new(getenv("CMAUTH_CLIENT_ID"), getenv("CMAUTH_CLIENT_SECRET")));
     cm_client *workstation = client_from(cm_config_new_public(getenv("CMAUTH_CLIENT_ID")));
     if (recorder == NULL || workstation == NULL)
         return 1;
-    cm_tokens *here = log_in_here(recorder);
+    cm_tokens *here = log_in_here(recorder, argc > 1 && strcmp(argv[1], "--open") == 0);
     cm_tokens *there = log_in_from_workstation(workstation, recorder);
     int both = here != NULL && there != NULL;
     if (both)

@@ -45,14 +45,20 @@ struct redis_store {
 };
 
 static redisReply *once(struct redis_store *store, int argc, const char **argv) {
-    const struct timeval five_seconds = {5, 0};
+    /* No longer than the call of the session may take, because its timeout does not end this function. */
+    int64_t left = cm_store_time_left_ms();
+    if (left == CM_NONE || left > 5000)
+        left = 5000;
+    struct timeval timeout;
+    timeout.tv_sec = left / 1000;
+    timeout.tv_usec = left % 1000 * 1000;
     if (store->connection == NULL || store->connection->err) {
         redisFree(store->connection);
-        store->connection = redisConnectWithTimeout(store->host, store->port, five_seconds);
+        store->connection = redisConnectWithTimeout(store->host, store->port, timeout);
         if (store->connection == NULL || store->connection->err)
             return NULL;
-        redisSetTimeout(store->connection, five_seconds);
     }
+    redisSetTimeout(store->connection, timeout);
     return redisCommandArgv(store->connection, argc, argv, NULL);
 }
 

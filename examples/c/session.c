@@ -27,6 +27,10 @@ static void show_health(const cm_session *session) {
         return;
     printf("logged in: %d, saved: %d, failures: %d\n", (int)cm_health_logged_in(health), (int)cm_health_saved(health),
            (int)cm_health_failures(health));
+    if (cm_health_generation(health) != CM_NONE)
+        printf("generation %lld\n", (long long)cm_health_generation(health));
+    if (cm_health_expires_at(health) != CM_NONE)
+        printf("expires at %lld\n", (long long)cm_health_expires_at(health));
     if (cm_health_next_refresh(health) != CM_NONE)
         printf("next refresh at %lld\n", (long long)cm_health_next_refresh(health));
     if (cm_health_last_error(health) != NULL)

@@ -28,6 +28,9 @@ int main(void) {
     if (only_ca)
         cm_config_set_ca_file(config, only_ca);
 
+    /* The log of this client only. A plugin uses this, so that it does not take the log from other plugins. */
+    cm_config_set_log(config, CM_LOG_LEVEL_WARN, to_our_log, stdout, NULL);
+
     cm_client *client = NULL;
     cm_error *error = NULL;
     cm_status status = cm_client_new(config, &client, &error); /* Reports a bad setting by its name. */

@@ -373,6 +373,7 @@ static void session_functions(void) {
     REFUSED(cm_session_rejected_token(session, NULL, &tokens, &error), tokens, "access_token: it is NULL");
     REFUSED(cm_session_rejected_token(session, BAD_UTF8, &tokens, &error), tokens, "access_token: it is not UTF-8");
     REFUSED(cm_session_rejected_token(session, "a", NULL, &error), NULL, "tokens: ");
+    CHECK(cm_health_kept_fresh(NULL) == 0);
     REFUSED(cm_session_with_tokens(NULL, never_used, NULL, &error), NULL, "session: it is NULL");
     REFUSED(cm_session_with_tokens(session, NULL, NULL, &error), NULL, "callback: it is NULL");
     CHECK(cm_session_tokens_at_hand(NULL) == NULL);
@@ -428,6 +429,19 @@ static void log_functions(void) {
     cm_set_log(2147483647, NULL, NULL, NULL);
 }
 
+static void cancel_functions(void) {
+    cm_tokens *tokens = SOMEWHERE;
+    cm_cancel_now(NULL);
+    CHECK(cm_cancel_scope(NULL) == NULL);
+    cm_cancel *cancel = cm_cancel_new();
+    CHECK(cancel && cm_cancel_scope(cancel) == NULL);
+    cm_cancel_now(cancel);
+    CHECK(cm_refresh(client, "r", &tokens, NULL) == CM_STATUS_CANCELLED && tokens == NULL);
+    CHECK(cm_cancel_scope(NULL) == cancel);
+    cm_cancel_free(cancel);
+    CHECK(cm_store_time_left_ms() == CM_NONE);
+}
+
 static void version_functions(void) {
     char version[32];
     snprintf(version, sizeof version, "%d.%d.%d", CM_VERSION_MAJOR, CM_VERSION_MINOR, CM_VERSION_PATCH);
@@ -447,6 +461,7 @@ int main(void) {
     session_functions();
     error_functions();
     log_functions();
+    cancel_functions();
     version_functions();
     cm_client_free(client);
     return 0;

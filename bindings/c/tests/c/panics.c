@@ -56,6 +56,9 @@ int main(void) {
     CHECK(cm_session_start(session, tokens, &error) == CM_STATUS_OK);
     CHECK(cm_session_health(session, &health) == CM_STATUS_OK);
 
+    cm_cancel *cancel = cm_cancel_new();
+    CHECK(cancel != NULL);
+
     setenv("CMAUTH_TEST_PANIC", "hunter2", 1);
     CHECK(cm_config_new("id", "secret") == NULL && cm_config_new_public("id") == NULL);
     cm_config_set_base_url(config, "x");
@@ -95,7 +98,10 @@ int main(void) {
     CHECK(cm_session_tokens_at_hand(session) == NULL && cm_session_next_action_ms(session) == CM_NONE);
     cm_session_keep_fresh(session, 1);
     CHECK(cm_health_kept_fresh(health) == 0 && cm_store_time_left_ms() == CM_NONE);
-    CHECK(cm_cancel_new() == NULL && cm_cancel_scope(NULL) == NULL);
+    CHECK(cm_cancel_new() == NULL && cm_cancel_scope(cancel) == NULL);
+    cm_cancel_free(cancel);
+    cm_cancel_now(cancel);
+    cm_config_set_log(config, CM_LOG_LEVEL_DEBUG, callback, NULL, NULL);
     CAUGHT(cm_open_browser("https://example.com", &error), NULL);
     cm_login_set_page(login, CM_PAGE_TEXT_TITLE, "x");
     CAUGHT(cm_session_logout(session, &error), NULL);
@@ -133,6 +139,7 @@ int main(void) {
     CHECK(cm_error_status(real) == CM_STATUS_INVALID_ARGUMENT);
     CHECK_CONTAINS(cm_login_url(login), "&state=");
     cm_error_free(real);
+    cm_cancel_free(cancel);
     CHECK(cm_health_logged_in(health) == 1);
     CHECK(cm_session_forget(session, &error) == CM_STATUS_CANCELLED || error == NULL);
     cm_error_free(error);
