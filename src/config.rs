@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::logging::Logger;
 use crate::proxy;
 use crate::secret::Secret;
-use crate::text::{EMPTY, check_text};
+use crate::text::{EMPTY, check_scope, check_text};
 use crate::url;
 
 /// The server of CameraManager.
@@ -130,6 +130,10 @@ impl Config {
 
     /// The base URL of the server. Default: [`DEFAULT_BASE_URL`]. It must be https://. For tests, http:// is allowed
     /// for a loopback host.
+    ///
+    /// It has a host, and can have a port from 1 to 65535 and a path, to which the paths of the API are added. It has no user
+    /// name, query or fragment. Write a host name that is not ASCII as punycode (`xn--…`), and an IPv6 address in brackets:
+    /// `https://[2001:db8::1]:8443/prefix`.
     pub fn set_base_url(&mut self, base_url: &str) -> &mut Self {
         match url::parse_base_url(base_url) {
             Ok(base_url) => self.base_url = base_url,
@@ -138,9 +142,9 @@ impl Config {
         self
     }
 
-    /// The scope to request: `"write"` (default, as in the guide), `"read"`, or any other; separate several by spaces.
+    /// The scope to request: `"write"` (default, as in the guide), `"read"`, or any other; separate several by one space each.
     pub fn set_scope(&mut self, scope: &str) -> &mut Self {
-        match check_text(scope) {
+        match check_scope(scope) {
             Ok(()) => self.scope = scope.to_owned(),
             Err(problem) => self.reject("scope", problem),
         }
@@ -331,6 +335,11 @@ mod tests {
             ("ca_file: ", |c| _ = c.set_ca_file("")),
             ("add_ca_file: ", |c| _ = c.add_ca_file("")),
             ("proxy: ", |c| _ = c.set_proxy(Some("hunter2://host"))),
+            ("proxy: a host without a port", |c| _ = c.set_proxy(Some("foo"))),
+            ("proxy: the port", |c| _ = c.set_proxy(Some("http://foo:0"))),
+            ("scope: it begins or ends with a space", |c| _ = c.set_scope(" write")),
+            ("scope: it begins or ends with a space", |c| _ = c.set_scope("write ")),
+            ("scope: it begins or ends with a space", |c| _ = c.set_scope("read  write")),
             ("user_agent: ", |c| _ = c.set_user_agent("a\r\nb")),
             ("user_agent: ", |c| _ = c.set_user_agent("é")),
             ("user_agent: ", |c| _ = c.set_user_agent(&"x".repeat(1001))),

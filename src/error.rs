@@ -160,6 +160,9 @@ struct Details {
     request_sent: bool,
 }
 
+/// The longest wait before a retry. A timer of some languages cannot wait for longer than 24 days.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Error {
     /// `what` says what happened, and `remedy` what to do. The message is both.
     pub(crate) fn new(status: Status, what: impl Into<String>, remedy: &str) -> Self {
@@ -207,7 +210,7 @@ impl Error {
     }
 
     pub(crate) fn with_retry_after(mut self, retry_after: Option<Duration>) -> Self {
-        self.0.retry_after = retry_after;
+        self.0.retry_after = retry_after.map(|time| time.min(MAX_RETRY_AFTER));
         self
     }
 
@@ -250,7 +253,7 @@ impl Error {
         self.0.oauth_description.as_deref()
     }
 
-    /// The time that the server asked to wait before a retry (`Retry-After`).
+    /// How long to wait before a retry: the server's `Retry-After`, or the rest of a session's back-off. At most a day.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }

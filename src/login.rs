@@ -182,10 +182,12 @@ impl Login {
     /// Checks the redirect and exchanges its code for tokens.
     ///
     /// `redirected_url` is the URL that the browser was redirected to, or its part from the path on. Leading and trailing
-    /// white space is ignored. Only the query is used, because a proxy may have changed the rest.
+    /// white space is ignored. A whole URL must have the scheme, host, port and path of the redirect URI; a slash at the end of the
+    /// path makes no difference. A web server behind a proxy sees another URL than the browser: pass the part from the path on, of
+    /// which only the query is used.
     ///
     /// # Errors
-    /// [`StateMismatch`](Status::StateMismatch): the redirect belongs to another login or is forged.
+    /// [`StateMismatch`](Status::StateMismatch): the redirect belongs to another login or place, or is forged.
     /// [`AccessDenied`](Status::AccessDenied): the user denied the access. [`RequestRejected`](Status::RequestRejected) or
     /// [`Server`](Status::Server): the server redirected with another error.
     /// [`InvalidArgument`](Status::InvalidArgument): the redirect contains no code, or a parameter twice, or the login is
@@ -198,7 +200,14 @@ impl Login {
     /// Checks a redirect of this login and returns its code.
     pub(crate) fn code_from_redirect(&self, redirected_url: &str) -> Result<Zeroizing<String>, Error> {
         let bad = |problem: String| Error::invalid_argument("redirected_url", problem);
-        let query = url::query_of(redirected_url.trim())
+        let redirected_url = redirected_url.trim();
+        if let Some(part) = url::difference(&self.redirect_uri, redirected_url) {
+            return Err(self.mismatch(
+                &format!("its {part} is not that of the redirect URI {}", self.redirect_uri),
+                "pass the URL that the browser is redirected to; if a proxy changes it, pass its part from the path on",
+            ));
+        }
+        let query = url::query_of(redirected_url)
             .ok_or_else(|| bad("it has no query; pass the whole URL that the browser was redirected to".to_owned()))?;
         let only = |name: &str| -> Result<Option<Zeroizing<String>>, Error> {
             let mut values = url::query_values(query, name)
@@ -217,20 +226,24 @@ impl Login {
 
         let state = state.filter(|state| !state.is_empty()).map(Secret::from);
         if state.as_ref() != Some(&self.state) {
-            let how = if state.is_some() { "differs" } else { "is missing" };
-            let error = Error::new(
-                Status::StateMismatch,
-                format!("the redirect does not belong to this login: its state {how}"),
+            let how = if state.is_some() { "its state differs" } else { "its state is missing" };
+            return Err(self.mismatch(
+                how,
                 "log in again: open the new login page, and pass the whole URL that the browser is redirected to",
-            );
-            self.client.logged(|| logging::warning!("login: {}: {error}", error.status().name()));
-            return Err(error);
+            ));
         }
         if let Some(error) = error.filter(|error| !error.is_empty()) {
             let secrets = [self.state.expose(), code.as_deref().map_or("", String::as_str)];
             return Err(authorization_error(&error, description.as_deref().map(String::as_str), &secrets));
         }
         code.filter(|code| !code.is_empty()).ok_or_else(|| bad("it has neither a code nor an error".to_owned()))
+    }
+
+    fn mismatch(&self, how: &str, remedy: &str) -> Error {
+        let what = format!("the redirect does not belong to this login: {how}");
+        let error = Error::new(Status::StateMismatch, what, remedy);
+        self.client.logged(|| logging::warning!("login: {}: {error}", error.status().name()));
+        error
     }
 
     /// Whether the login can still be finished.

@@ -21,7 +21,7 @@ pub(crate) fn check(url: &str) -> Result<(), &'static str> {
     parse(url).map(drop)
 }
 
-/// Parses the URL of a proxy. A URL without a scheme is that of an HTTP proxy.
+/// Parses the URL of a proxy. "host:port" without a scheme is an HTTP proxy.
 pub(crate) fn parse(url: &str) -> Result<ureq::Proxy, &'static str> {
     let proxy = ureq::Proxy::new(url).map_err(|_| NOT_A_URL)?;
     let authority = proxy.uri().authority().map_or("", |authority| authority.as_str());
@@ -30,6 +30,13 @@ pub(crate) fn parse(url: &str) -> Result<ureq::Proxy, &'static str> {
     // If the port is not a number, ureq takes the default port.
     if proxy.host().is_empty() || (host_and_port != proxy.host() && !has_port) {
         return Err(NOT_A_URL);
+    }
+    // curl would take port 1080 and others port 80: better ask.
+    if !url.contains("://") && !has_port {
+        return Err("a host without a port; write \"http://host:port\"");
+    }
+    if proxy.uri().port_u16() == Some(0) {
+        return Err("the port is not a number from 1 to 65535");
     }
     Ok(proxy)
 }

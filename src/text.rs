@@ -20,6 +20,16 @@ pub(crate) fn check_text(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Checks a scope: names that are separated by one space each (RFC 6749, section 3.3). The server refuses a scope that begins or ends
+/// with a space.
+pub(crate) fn check_scope(scope: &str) -> Result<(), &'static str> {
+    check_text(scope)?;
+    if scope.split(' ').any(str::is_empty) {
+        return Err("it begins or ends with a space, or has two in a row; separate names by one space");
+    }
+    Ok(())
+}
+
 /// Whether a header can carry the text: printable ASCII without spaces.
 pub(crate) fn fits_header(text: &str) -> bool {
     text.bytes().all(|byte| (0x21..=0x7e).contains(&byte))

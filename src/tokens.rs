@@ -28,9 +28,13 @@ pub(crate) struct Parts {
     pub(crate) expires_at: Option<i64>,
 }
 
+/// The latest time of expiry: the end of the year 9999, which the date types of most languages can still represent.
+const MAX_EXPIRES_AT: i64 = 253_402_300_799;
+
 impl From<Parts> for Tokens {
     fn from(parts: Parts) -> Self {
-        Tokens(Arc::new(parts))
+        let expires_at = parts.expires_at.map(|at| at.min(MAX_EXPIRES_AT));
+        Tokens(Arc::new(Parts { expires_at, ..parts }))
     }
 }
 
@@ -52,6 +56,14 @@ impl Tokens {
         &self.0.access_token
     }
 
+    /// The value of the header `Authorization`: "Bearer " and the access token (RFC 6750, section 2.1).
+    pub fn authorization(&self) -> Secret {
+        let mut text = Zeroizing::new(String::with_capacity(7 + self.access_token().expose().len()));
+        text.push_str("Bearer ");
+        text.push_str(self.access_token().expose());
+        Secret::from(text)
+    }
+
     /// The refresh token, for [`Client::refresh`](crate::Client::refresh), if the server issued one. It is valid until the user
     /// logs out (step 5 of the vendor's guide "OAuth login panel + refresh token").
     pub fn refresh_token(&self) -> Option<&Secret> {
@@ -69,14 +81,14 @@ impl Tokens {
     }
 
     /// When the access token expires, in Unix seconds. The lifetime is counted from before the request, so the token is never
-    /// used too long. `None`: it does not expire.
+    /// used too long. At most 253402300799, the end of the year 9999. `None`: it does not expire.
     pub fn expires_at(&self) -> Option<i64> {
         self.0.expires_at
     }
 
-    /// Seconds until the access token expires, at least 0. `None`: it does not expire.
+    /// Seconds until the access token expires, from 0 to 2147483647 (68 years). `None`: it does not expire.
     pub fn expires_in(&self) -> Option<i64> {
-        let left = |at: i64| at.saturating_sub(unix_now()).max(0);
+        let left = |at: i64| at.saturating_sub(unix_now()).clamp(0, i32::MAX.into());
         self.0.expires_at.map(left)
     }
 
@@ -168,6 +180,9 @@ impl Tokens {
                 return Err(bad(&format!("\"{key}\" contains a control character")));
             }
         }
+        if token_type.as_ref().is_some_and(|token_type| !token_type.eq_ignore_ascii_case("bearer")) {
+            return Err(bad("\"token_type\" is not bearer; this library has no use for other tokens"));
+        }
         let plain = |mut text: Zeroizing<String>| std::mem::take(&mut *text);
         Ok(Tokens::from(Parts {
             access_token: Secret::from(access_token),
@@ -221,15 +236,31 @@ mod tests {
     /// Found by fuzzing: a token type that repeats the access token.
     #[test]
     fn debug_shows_no_token_that_is_repeated_in_another_field() {
-        let tokens = Tokens::from_json(
-            r#"{"access_token":"access-token:1","refresh_token":"refresh-token:1",
-                "token_type":"bearer access-token:1","scope":"write refresh-token:1"}"#,
-        );
+        let (access_token, refresh_token) = (Secret::new("access-token:1"), Some(Secret::new("refresh-token:1")));
+        let (token_type, scope) = ("bearer access-token:1".to_owned(), Some("write refresh-token:1".to_owned()));
+        let tokens = Tokens::new(access_token, refresh_token, token_type, scope, None);
         assert_eq!(
-            format!("{:?}", tokens.unwrap()),
+            format!("{tokens:?}"),
             "Tokens { access_token: [redacted], refresh_token: Some([redacted]), token_type: \"bearer [redacted]\", \
              scope: Some(\"write [redacted]\"), expires_at: None }"
         );
+    }
+
+    #[test]
+    fn the_authorization_is_bearer_and_the_access_token_and_hides_it() {
+        let authorization = full().authorization();
+        assert_eq!(authorization.expose(), format!("Bearer {}", full().access_token().expose()));
+        assert_eq!(format!("{authorization:?}"), "[redacted]");
+    }
+
+    #[test]
+    fn times_that_no_date_type_has_are_cut() {
+        let tokens = |at: i64| Tokens::new(Secret::new("a"), None, "bearer".to_owned(), None, Some(at));
+        assert_eq!(tokens(i64::MAX).expires_at(), Some(253_402_300_799));
+        assert_eq!(tokens(i64::MAX).expires_in(), Some(2_147_483_647));
+        assert_eq!(Tokens::from_json(r#"{"access_token":"a","expires_at":9e18}"#).is_err(), true);
+        let json = r#"{"access_token":"a","expires_at":9000000000000000000}"#;
+        assert_eq!(Tokens::from_json(json).unwrap().expires_at(), Some(253_402_300_799));
     }
 
     #[test]
@@ -242,6 +273,7 @@ mod tests {
             (r#"{"access_token":5}"#, "\"access_token\" is not a string"),
             (r#"{"access_token":"hunter2\n"}"#, "\"access_token\" contains a control"),
             (r#"{"access_token":"a","refresh_token":["hunter2"]}"#, "\"refresh_token\" is not a"),
+            (r#"{"access_token":"a","token_type":"mac hunter2"}"#, "\"token_type\" is not bearer"),
             (r#"{"access_token":"a","expires_at":"hunter2"}"#, "\"expires_at\" is not a whole"),
         ] {
             let error = Tokens::from_json(json).unwrap_err();

@@ -48,6 +48,8 @@ pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a,
         .collect()
 }
 
+const BAD_PORT: &str = "the port is not a number from 1 to 65535";
+
 /// Checks a redirect URI as the guide requires it: it begins with http:// or https://. The error says what is wrong
 /// with it.
 pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), &'static str> {
@@ -59,8 +61,21 @@ pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), &'static str>
     Ok(())
 }
 
+/// Says what is wrong with the characters of a URL, if a parser would only say that it is none.
+fn check_characters(url: &str) -> Result<(), &'static str> {
+    if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("it has a blank or a control character; was it read with its line end?");
+    }
+    if !url.is_ascii() {
+        return Err("it has a character that is not ASCII; write a host name in its punycode form (\"xn--...\"), and \
+                    percent-encode a path");
+    }
+    Ok(())
+}
+
 /// Checks a base URL and returns it without slashes at its end. The error says what is wrong with it.
 pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
+    check_characters(url)?;
     let uri: Uri = url.parse().map_err(|_| "not a URL; it looks like \"https://rest.cameramanager.com\"".to_owned())?;
     let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
         return Err("begin it with https:// and a host name".to_owned());
@@ -72,7 +87,10 @@ pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
         return Err("the host name is missing".to_owned());
     }
     if authority.port_u16().is_none() && authority.as_str() != authority.host() {
-        return Err("the port is not a number from 0 to 65535".to_owned());
+        return Err(BAD_PORT.to_owned());
+    }
+    if authority.port_u16() == Some(0) {
+        return Err(BAD_PORT.to_owned());
     }
     if uri.query().is_some() || url.contains(['?', '#']) {
         return Err("leave out the query and the fragment after the path".to_owned());
@@ -111,7 +129,26 @@ pub(crate) fn parts(url: &str) -> Option<(String, String, u16, String)> {
         "http" => Some(80),
         _ => None,
     })?;
-    Some((scheme, host, port, uri.path().to_owned()))
+    (port != 0).then(|| (scheme, host, port, uri.path().to_owned()))
+}
+
+/// What of a whole URL differs from the redirect URI: scheme, host, port or path. `None`: nothing, or the URL is not whole. A slash
+/// at the end of the path makes no difference, as in the server's framework.
+pub(crate) fn difference(redirect_uri: &str, url: &str) -> Option<&'static str> {
+    let before_query = url.split(['?', '#']).next().unwrap_or_default();
+    if !before_query.contains("://") {
+        return None;
+    }
+    let (Some(given), Some(expected)) = (parts(url), parts(redirect_uri)) else { return Some("form") };
+    let path = |path: &str| path.trim_end_matches('/').to_owned();
+    [
+        ("scheme", given.0 == expected.0),
+        ("host", given.1 == expected.1),
+        ("port", given.2 == expected.2),
+        ("path", path(&given.3) == path(&expected.3)),
+    ]
+    .into_iter()
+    .find_map(|(name, is_same)| (!is_same).then_some(name))
 }
 
 #[cfg(test)]
@@ -178,6 +215,54 @@ mod tests {
             "https://rest.cameramanager.com\r\nX: y",
         ] {
             assert!(parse_base_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bad_base_url_is_told_what_is_wrong_with_it() {
+        for (url, problem) in [
+            ("https://h:0", "the port"),
+            ("https://h:65536", "the port"),
+            ("https://h:x", "the port"),
+            ("https://h\n", "line end"),
+            (" https://h", "a blank"),
+            ("https://r\u{e9}corder.example", "punycode"),
+            ("https://h/p\u{e9}", "percent-encode"),
+            ("https://u@h", "user name"),
+            ("https://h/p?q", "the query"),
+        ] {
+            assert!(parse_base_url(url).unwrap_err().contains(problem), "{url}: {:?}", parse_base_url(url));
+        }
+        for good in
+            ["https://h:1", "https://h:65535", "https://[2001:db8::1]:8443/a/b", "https://xn--bcher-kva.example"]
+        {
+            parse_base_url(good).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_whole_url_must_lead_to_the_redirect_uri() {
+        let uri = "https://Example.com/cb";
+        for same in [
+            "https://example.com:443/cb?code=a",
+            "HTTPS://example.com/cb/?code=a#x",
+            "/other?code=a",
+            "?code=a",
+            "cb?x=https://a",
+        ] {
+            assert_eq!(difference(uri, same), None, "{same}");
+        }
+        for (url, part) in [
+            ("http://example.com/cb?code=a", "scheme"),
+            ("https://example.org/cb?code=a", "host"),
+            ("https://example.com.evil.test/cb?code=a", "host"),
+            ("https://example.com:444/cb?code=a", "port"),
+            ("https://example.com/?code=a", "path"),
+            ("https://example.com/cb/x?code=a", "path"),
+            ("https://user@example.com/cb?code=a", "form"),
+            ("://?code=a", "form"),
+        ] {
+            assert_eq!(difference(uri, url), Some(part), "{url}");
         }
     }
 

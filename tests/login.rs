@@ -53,6 +53,24 @@ fn no_two_logins_have_the_same_state() {
 }
 
 #[test]
+fn a_redirect_to_another_place_is_refused_and_the_login_stays_open() {
+    let (server, login) = begin(vec![json(200, TOKENS)]);
+    let query = format!("code=AbCdEf&state={}", state(&login));
+    for (place, part) in [
+        ("https://evil.example/cb", "host"),
+        ("http://example.com/cb", "scheme"),
+        ("https://example.com:8443/cb", "port"),
+        ("https://example.com/", "path"),
+    ] {
+        let error = assert_failed(login.finish(&format!("{place}?{query}")), Status::StateMismatch, Advice::LogIn);
+        assert!(error.message().contains(&format!("its {part} is not that of the redirect URI")), "{error}");
+        assert!(!error.message().contains("AbCdEf"), "{error}");
+    }
+    assert!(server.requests().is_empty());
+    login.finish(&format!("https://EXAMPLE.com:443/cb/?site=7&{query}")).unwrap();
+}
+
+#[test]
 fn finish_sends_the_code_and_the_unchanged_redirect_uri() {
     let (server, login) = begin(vec![json(200, TOKENS)]);
     let tokens = login.finish(&format!(" {REDIRECT_URI}&code=A%2BbC-_&state={}\r\n", state(&login))).unwrap();

@@ -149,7 +149,12 @@ impl Loopback {
         };
         let result = self.cancel.scope(|| self.serve(listener, timeout)).map_err(|error| {
             let by_cancel = error.status() == Status::Cancelled && self.cancel.is_cancelled();
-            if by_cancel { Error::new(Status::Cancelled, "the login was cancelled", "begin a new one") } else { error }
+            if by_cancel {
+                let cancelled = Error::new(Status::Cancelled, "the login was cancelled", "begin a new one");
+                cancelled.with_request_sent(error.request_sent())
+            } else {
+                error
+            }
         });
         if !self.login.is_open() {
             *guard = None;

@@ -142,7 +142,8 @@ impl Session {
     /// other call report the error.
     ///
     /// # Errors
-    /// [`Store`](crate::Status::Store): the store cannot be read.
+    /// [`Store`](crate::Status::Store): the store cannot be read. [`InvalidArgument`](crate::Status::InvalidArgument): the store
+    /// was made with a path that cannot be used.
     pub fn open(client: &Client, store: impl Store + 'static) -> Result<Session, Error> {
         Self::open_shared(client, Arc::new(store))
     }
@@ -157,6 +158,7 @@ impl Session {
             boot_id: clock::boot_id().map(str::to_owned),
         });
         client.check_cancelled()?;
+        store.check()?;
         let now = Now::read();
         let deadline = Instant::now() + client.timeout();
         let text = store::with_deadline(deadline, || store.load()).map_err(|error| error.to_error("be read", &[]))?;

@@ -10,7 +10,7 @@ use super::{Change, policy};
 use crate::clock::{Moment, Now};
 use crate::error::{Advice, Error, Status};
 use crate::secret::Secret;
-use crate::store::record::{Owner, Record};
+use crate::store::record::{Owner, Record, next_generation};
 use crate::tokens::Tokens;
 
 /// A snapshot of the user.
@@ -207,7 +207,7 @@ impl State {
 
     /// The snapshot after another session on the store ended the login.
     pub(crate) fn logged_out_elsewhere(&self, now: Now) -> State {
-        State::logged_out(self.generation.saturating_add(1), now).with_back_off_of(self, now)
+        State::logged_out(next_generation(self.generation), now).with_back_off_of(self, now)
     }
 
     /// Takes over the back-off, which only a response of the server ends.

@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 
 use super::lock::FileLock;
 use super::{Store, StoreError};
+use crate::error::Error;
 use crate::secret::Secret;
 use crate::wipe::Zeroizing;
 
@@ -75,6 +76,20 @@ impl FileStore {
     }
 }
 
+const NOT_A_FILE: &str = "it is no regular file; give the path of a file of its own, which need not exist";
+
+/// Opens a file without waiting, also if somebody has put a FIFO in its place.
+fn open_to_read(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options.open(path)
+}
+
 fn write(path: &Path, record: &Secret) -> io::Result<()> {
     let temporary = with_suffix(path, ".tmp");
     // A killed process may have left the file. The lock is held, so no other process is writing it.
@@ -117,19 +132,23 @@ fn with_suffix(path: &Path, ending: &str) -> PathBuf {
 impl Store for FileStore {
     fn load(&self) -> Result<Option<Secret>, StoreError> {
         let path = self.target()?;
-        let file = match File::open(&path) {
+        let file = match open_to_read(&path) {
             Ok(file) => file,
             // If the folder exists, no user is logged in. Without the folder, nothing could be saved either.
             Err(error) if error.kind() == io::ErrorKind::NotFound && folder(&path).is_dir() => return Ok(None),
             Err(error) => return Err(self.error_at(&path, &error)),
         };
+        let found = file.metadata().map_err(|error| self.error_at(&path, &error))?;
+        if !found.is_file() {
+            return Err(StoreError::Unusable(format!("{}: {NOT_A_FILE}", path.display())));
+        }
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            let mode = file.metadata().map_err(|error| self.error_at(&path, &error))?.permissions().mode() & 0o777;
+            let mode = found.permissions().mode() & 0o777;
             if mode & 0o077 != 0 {
                 let path = path.display();
-                return Err(StoreError::Failed(format!(
+                return Err(StoreError::Unusable(format!(
                     "{path}: other users can read or write it (mode {mode:o}); if you trust its content, run: \
                      chmod 600 {path}"
                 )));
@@ -173,6 +192,31 @@ impl Store for FileStore {
         Ok(())
     }
 
+    fn check(&self) -> Result<(), Error> {
+        let bad = |path: &Path, problem: &str| {
+            Err(Error::invalid_argument("path", format_args!("{}: {problem}", path.display())))
+        };
+        if self
+            .path
+            .as_os_str()
+            .as_encoded_bytes()
+            .last()
+            .is_some_and(|last| std::path::is_separator(char::from(*last)))
+        {
+            return bad(&self.path, "it ends like a folder; give the path of a file");
+        }
+        let Ok(path) = self.target() else {
+            return Ok(()); // The load that follows says why.
+        };
+        match fs::metadata(&path) {
+            Ok(found) if !found.is_file() => bad(&path, NOT_A_FILE),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder(&path).is_dir() => {
+                bad(&path, "its folder does not exist; create the folder, or give another path")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn allows_background(&self) -> bool {
         true
     }
@@ -206,6 +250,7 @@ fn folder(path: &Path) -> &Path {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::error::{Advice, Status};
 
     const HOLD: Duration = Duration::from_secs(1);
 
@@ -274,8 +319,42 @@ pub(super) mod tests {
         }
         for mode in [0o640, 0o604, 0o620] {
             fs::set_permissions(store.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let StoreError::Failed(message) = store.load().unwrap_err() else { panic!() };
+            let StoreError::Unusable(message) = store.load().unwrap_err() else { panic!() };
             assert!(message.contains("other users") && message.contains("chmod 600"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_can_be_no_file_is_refused_when_a_session_opens() {
+        let folder = Folder::new("paths");
+        let error = |path: PathBuf| FileStore::new(path).check().unwrap_err();
+        for (error, problem) in [
+            (error(folder.0.clone()), "it is no regular file"),
+            (error(folder.0.join("session/")), "it ends like a folder"),
+            (error(folder.0.join("no/session")), "its folder does not exist"),
+        ] {
+            assert_eq!((error.status(), error.advice()), (Status::InvalidArgument, Advice::Fix));
+            assert!(error.message().starts_with("path: ") && error.message().contains(problem), "{error}");
+            assert!(!error.message().contains("chmod"), "{error}");
+        }
+        folder.store().check().unwrap();
+        folder.store().save(&Secret::new("a"), 1).unwrap();
+        folder.store().check().unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_fifo_or_device_in_place_of_the_file_blocks_nobody_and_is_refused() {
+        use std::process::Command;
+        let folder = Folder::new("fifo");
+        let path = folder.0.join("session");
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&path).status().unwrap().success());
+        for path in [path, PathBuf::from("/dev/null")] {
+            let store = FileStore::new(path);
+            assert_eq!(store.check().unwrap_err().status(), Status::InvalidArgument);
+            let error = store.load().unwrap_err();
+            assert!(matches!(&error, StoreError::Unusable(message) if message.contains("no regular file")), "{error}");
+            assert_eq!(error.to_error("be read", &[]).advice(), Advice::Fix);
         }
     }
 

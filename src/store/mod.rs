@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
-use crate::error::{Error, Status};
+use crate::error::{Advice, Error, Status};
 use crate::secret::{Secret, redact};
 
 pub use file::FileStore;
@@ -62,6 +62,15 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
+    /// Checks what the store was made with, such as a path, when a session opens.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Status::InvalidArgument): the store can never work. [`Session::open`](crate::Session::open) returns the
+    /// error.
+    fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Whether a session may call this store from a background thread, and not only from the threads that call the session. If
     /// so, no caller waits for this store or for the server longer than necessary.
     fn allows_background(&self) -> bool {
@@ -102,8 +111,10 @@ pub(crate) fn with_deadline<T>(deadline: Instant, call: impl FnOnce() -> T) -> T
 pub enum StoreError {
     /// The stored generation is not smaller: another process saved or cleared after the lock of this one had expired.
     Newer,
-    /// Any other failure. One line for the log that names the place: `"/var/lib/x: Permission denied"`.
+    /// A failure that may be gone at the next try. One line for the log that names the place: `"/var/lib/x: No space left"`.
     Failed(String),
+    /// A failure that stays until somebody corrects the cause. One line for the log that names the place and the remedy.
+    Unusable(String),
 }
 
 impl StoreError {
@@ -111,9 +122,11 @@ impl StoreError {
     pub(crate) fn to_error(&self, doing: &str, secrets: &[&str]) -> Error {
         let what = match self {
             StoreError::Newer => "another process has saved newer tokens".to_owned(),
-            StoreError::Failed(message) => redact(&without_record(message), secrets),
+            StoreError::Failed(message) | StoreError::Unusable(message) => redact(&without_record(message), secrets),
         };
-        Error::new(Status::Store, format!("the store could not {doing}: {what}"), "fix the cause, then try again")
+        let remedy = "fix the cause, then try again";
+        let error = Error::new(Status::Store, format!("the store could not {doing}: {what}"), remedy);
+        if matches!(self, StoreError::Unusable(_)) { error.with_advice(Advice::Fix, remedy) } else { error }
     }
 }
 
@@ -128,7 +141,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Newer => f.write_str("the store has a newer record"),
-            StoreError::Failed(message) => f.write_str(message),
+            StoreError::Failed(message) | StoreError::Unusable(message) => f.write_str(message),
         }
     }
 }
@@ -190,7 +203,6 @@ impl fmt::Debug for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Advice;
 
     const HOLD: Duration = Duration::from_secs(1);
 

@@ -10,6 +10,15 @@ use crate::tokens::Tokens;
 /// The version of the format. A record with a later version is refused.
 const FORMAT_VERSION: u64 = 1;
 
+/// The largest generation: languages whose numbers are floating-point represent it exactly. It grows by one with each change, from
+/// the number of milliseconds since 1970, so it is never reached.
+pub(crate) const MAX_GENERATION: u64 = (1 << 53) - 1;
+
+/// The generation of the next change.
+pub(crate) fn next_generation(generation: u64) -> u64 {
+    generation.saturating_add(1).min(MAX_GENERATION)
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     /// The owner of the tokens. `None`: libcmauth 0.1 wrote the record, without an owner.
@@ -80,6 +89,9 @@ impl Record {
         let positive = |key: &str| value.0.get(key).and_then(Value::as_u64);
         let text = |key: &str| value.0.get(key).and_then(Value::as_str).map(str::to_owned);
         let generation = positive("generation").ok_or_else(|| damaged("its generation is missing"))?;
+        if generation > MAX_GENERATION {
+            return Err(damaged("its generation is too large"));
+        }
         let obtained_at = number("obtained_at").ok_or_else(|| damaged("its time is missing"))?;
         let refresh_at = number("refresh_at");
         let login = positive("login");
@@ -180,6 +192,7 @@ mod tests {
             ("[1]".to_owned(), "did not write it"),
             (whole.replace("\"cmauth\":1", "\"cmauth\":2"), "a later version"),
             (whole.replace("generation", "x"), "generation"),
+            (whole.replace("1700000000001", "9007199254740992"), "its generation is too large"),
             (whole.replace("obtained_at", "x"), "time"),
             (whole.replace("access_token", "x"), "tokens"),
             (whole.replace("tokens", "x"), "tokens"),

@@ -169,10 +169,12 @@ fn a_session_whose_lock_expired_takes_over_the_newer_record() {
 }
 
 /// For example an edited record, or a store of a binding that returned -1.
+/// Generations are less than 2^53.
+const MAX_GENERATION: u64 = (1 << 53) - 1;
+
 #[test]
 fn the_largest_generation_causes_no_failure() {
-    #[derive(Default)]
-    struct MaxGenerationStore(MemoryStore);
+    struct MaxGenerationStore(MemoryStore, AtomicU64);
     impl Store for MaxGenerationStore {
         fn load(&self) -> Result<Option<Secret>, StoreError> {
             self.0.load()
@@ -190,19 +192,26 @@ fn the_largest_generation_causes_no_failure() {
             self.0.unlock()
         }
         fn generation(&self) -> Result<u64, StoreError> {
-            Ok(u64::MAX)
+            Ok(self.1.load(Ordering::SeqCst))
         }
     }
     let sandbox = sandbox();
     let client = client(&sandbox, |_| {});
     let tokens = log_in(&sandbox, &client);
-    let store = Arc::new(MaxGenerationStore::default());
-    store.save(&record(&tokens, u64::MAX, 1000, 1_000_000), 1).unwrap();
-    let session = Session::open_shared(&client, store).unwrap();
+    let store = Arc::new(MaxGenerationStore(MemoryStore::new(), AtomicU64::new(MAX_GENERATION)));
+    store.save(&record(&tokens, MAX_GENERATION, 1000, 1_000_000), 1).unwrap();
+    let session = Session::open_shared(&client, store.clone()).unwrap();
     let tokens = session.rejected(&tokens).unwrap();
-    assert_eq!(session.health().generation, u64::MAX);
+    assert_eq!(session.health().generation, MAX_GENERATION);
     session.start(&tokens).unwrap();
     session.forget().unwrap();
     session.start(&tokens).unwrap();
     assert_eq!(session.logout().unwrap(), LoggedOut::Confirmed);
+
+    // A store that reports a larger one is wrong, and is told so.
+    store.1.store(MAX_GENERATION + 1, Ordering::SeqCst);
+    for error in [session.start(&tokens).unwrap_err(), session.forget().unwrap_err()] {
+        assert_eq!((error.status(), error.advice()), (Status::Store, Advice::Fix));
+        assert!(error.message().contains("9007199254740992, which is not below 2^53"), "{error}");
+    }
 }

@@ -76,6 +76,10 @@ pub unsafe extern "C" fn cm_config_free(config: *mut cm_config) {
 
 /// Sets the server. Default "https://rest.cameramanager.com".
 ///
+/// It has a host, and can have a port from 1 to 65535 and a path, to which the paths of the API are added. It has no user name,
+/// query or fragment. Write a host name that is not ASCII as punycode ("xn--…"), and an IPv6 address in brackets:
+/// "https://[2001:db8::1]:8443/prefix".
+///
 /// @param base_url  https://…, or for tests http://… to a loopback host
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_base_url(config: *mut cm_config, base_url: *const c_char) {
@@ -85,7 +89,7 @@ pub unsafe extern "C" fn cm_config_set_base_url(config: *mut cm_config, base_url
 
 /// Sets the scope to ask for. Default "write", as in the guide.
 ///
-/// @param scope  "read", "write" or another scope; several are separated by spaces
+/// @param scope  "read", "write" or another scope; several are separated by one space each
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_config_set_scope(config: *mut cm_config, scope: *const c_char) {
     // SAFETY: the parameters follow the header's rules.
@@ -144,7 +148,7 @@ pub unsafe extern "C" fn cm_config_add_ca_file(config: *mut cm_config, path: *co
 /// curl ignores ports in this list, and Python's urllib ignores networks. If one of the two needs no proxy for a
 /// server, this library needs none. Wildcards such as "*.example.com" have no meaning in any of the three.
 ///
-/// @param proxy  NULL: from the environment; "": no proxy; otherwise a URL: "http://[user:password@]host:port",
+/// @param proxy  NULL: from the environment; "": no proxy; otherwise a URL: "http://[user:password@]host:port" or "host:port",
 ///               "https://…", "socks5://…", "socks5h://…", "socks4://…" or "socks4a://…". With socks5 and socks4,
 ///               this machine looks up the name of the server; with socks5h and socks4a the proxy does.
 #[unsafe(no_mangle)]

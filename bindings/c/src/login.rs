@@ -181,9 +181,13 @@ pub unsafe extern "C" fn cm_login_is_redirect(login: *const cm_login, url: *cons
 
 /// Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide).
 ///
-/// @param redirected_url  the URL that the browser returned to; the part after the host is enough
+/// A whole URL must have the scheme, host, port and path of the redirect URI; a slash at the end of the path makes no
+/// difference. A web server behind a proxy sees another URL than the browser: pass the part from the path on, of which only the
+/// query is used.
+///
+/// @param redirected_url  the URL that the browser returned to, or its part from the path on
 /// @param tokens          receives the tokens
-/// @retval CM_STATUS_STATE_MISMATCH    the redirect belongs to another login, or is forged
+/// @retval CM_STATUS_STATE_MISMATCH    the redirect belongs to another login or place, or is forged
 /// @retval CM_STATUS_ACCESS_DENIED     the user denied the access, or the server answered 403
 /// @retval CM_STATUS_INVALID_ARGUMENT  the redirect has no code, or has a parameter twice; or the login is
 ///                                     finished, or another thread is finishing it

@@ -11,7 +11,7 @@ use crate::session::action::{Action, Job, LoggedOut, Outcome};
 use crate::session::new_tokens::NewTokens;
 use crate::session::state::{CurrentTokens, State};
 use crate::store::StoreError;
-use crate::store::record::Record;
+use crate::store::record::{MAX_GENERATION, Record, next_generation};
 
 impl Leader {
     pub(super) fn read_generation(&mut self, record: Option<Box<Record>>, is_retry: bool) -> Action {
@@ -36,6 +36,14 @@ impl Leader {
             };
         }
         match (result, &self.job) {
+            (Ok(generation), _) if generation > MAX_GENERATION => {
+                let what = format!("it reports the generation {generation}, which is not below 2^53");
+                let error = self.store_error(&StoreError::Unusable(what), "be read");
+                return match record {
+                    Some(record) if is_retry => self.keep_unsaved(*record, &error, now, random),
+                    _ => self.unlock(Err(error)),
+                };
+            }
             (Ok(generation), _) => self.generation = self.generation.max(generation),
             (Err(failure), Job::Start(_)) => {
                 let error = self.store_error(&failure, "be read");
@@ -45,7 +53,7 @@ impl Leader {
             (Err(_), _) => {}
         }
         if let Some(mut record) = record {
-            record.generation = record.generation.max(self.generation.saturating_add(1));
+            record.generation = record.generation.max(next_generation(self.generation));
             return if is_retry { self.save_refreshed(record, true) } else { self.resave(record) };
         }
         match &self.job {
@@ -55,7 +63,7 @@ impl Leader {
                     login: random,
                     // Larger than the generation of every refresh of an earlier login, even if a process slept through the
                     // change, or the store lost its generation.
-                    generation: self.generation.saturating_add(1).max(now.wall.unsigned_abs()),
+                    generation: next_generation(self.generation).max(now.wall.unsigned_abs().min(MAX_GENERATION)),
                     rejections: 0,
                 };
                 let record = Box::new(new.into_record(&self.identity, now, random));
@@ -82,7 +90,7 @@ impl Leader {
     }
 
     pub(super) fn clear(&mut self, outcome: Outcome) -> Action {
-        let generation = self.generation.max(self.state.generation).saturating_add(1);
+        let generation = next_generation(self.generation.max(self.state.generation));
         self.stage = Stage::Clearing { outcome, generation };
         Action::Clear(generation)
     }

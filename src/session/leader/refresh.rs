@@ -13,7 +13,7 @@ use crate::session::new_tokens::NewTokens;
 use crate::session::policy;
 use crate::session::state::{CurrentTokens, State};
 use crate::store::StoreError;
-use crate::store::record::Record;
+use crate::store::record::{Record, next_generation};
 use crate::tokens::Tokens;
 
 impl Leader {
@@ -52,7 +52,7 @@ impl Leader {
             tokens: tokens.or_scope(current.tokens().scope()),
             // A record of version 0.1 has no login number.
             login: current.record.login.unwrap_or(random),
-            generation: self.state.generation.saturating_add(1),
+            generation: next_generation(self.state.generation),
             rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
         };
         let rejection_refresh_at = if because_rejected { Some(begun.boot) } else { self.state.rejection_refresh_at };
@@ -153,7 +153,7 @@ impl Leader {
         let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
         match self.read(result) {
             Ok(Some(stored)) if stored.tokens.refresh_token() == used => {
-                let generation = self.state.generation.max(stored.generation).saturating_add(1);
+                let generation = next_generation(self.state.generation.max(stored.generation));
                 self.stage = Stage::ClearingAfterInvalidGrant { error, generation };
                 Action::Clear(generation)
             }
@@ -163,7 +163,7 @@ impl Leader {
                 self.proceed(now)
             }
             // There is nothing to clear, or its content cannot be read.
-            Ok(None) | Err(_) => self.login_ended(error, self.state.generation.saturating_add(1), now),
+            Ok(None) | Err(_) => self.login_ended(error, next_generation(self.state.generation), now),
         }
     }
 

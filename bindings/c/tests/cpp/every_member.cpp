@@ -297,7 +297,7 @@ int main() {
         const cm::Error error = fails(CM_STATUS_STORE, [&] { cm::Session session(client, store); });
         CHECK(std::string(error.what()).find("the database is away") != std::string::npos);
     }
-    fails(CM_STATUS_STORE, [&] { cm::Session session(client, cm::Store::file("/nowhere/at/all")); });
+    fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::Session session(client, cm::Store::file("/nowhere/at/all")); });
     std::thread(cancelled_from_another_thread).join();
     fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::open_browser("file:///etc/passwd"); });
     {
