@@ -22,6 +22,7 @@ The server listens on 127.0.0.1 only. It prints one line when it is ready:
 Server options:
   --port PORT                      the port; 0: a free one [default: 0]
   --tls                            https, with a new certificate authority
+  --ca-dir FOLDER                  keep the authority in this folder, and use it again at the next start; needs --tls
   --ca-out FILE                    write the certificate of that authority (PEM) here; needs --tls
   --access-token-lifetime SECONDS  0: access tokens never expire [default: 43200]
   --refresh-token-lifetime SECONDS 0: refresh tokens never expire [default: 0]
@@ -101,6 +102,7 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
             Value(word) if is_first && word == "user" => return read_user(parser),
             Long("port") => options.port = number(&mut parser, "--port", "a number from 0 to 65535")?,
             Long("tls") => options.tls = true,
+            Long("ca-dir") => options.ca_dir = Some(parser.value()?.into()),
             Long("ca-out") => serve.ca_out = Some(parser.value()?.into()),
             Long("access-token-lifetime") => {
                 options.access_token_lifetime = seconds(&mut parser, "--access-token-lifetime")?;
@@ -130,6 +132,9 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
             other => return Err(other.unexpected().into()),
         }
         is_first = false;
+    }
+    if options.ca_dir.is_some() && !options.tls {
+        return Err(UsageError("--ca-dir needs --tls".into()));
     }
     if serve.ca_out.is_some() && !options.tls {
         return Err(UsageError("--ca-out needs --tls".into()));

@@ -1,5 +1,6 @@
 //! The options of a sandbox, for the library and for the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::faults::Planned;
@@ -18,8 +19,11 @@ pub struct Options {
     pub control_port: Option<u16>,
     /// The faults from the start; see [`Sandbox::set_faults`](crate::Sandbox::set_faults).
     pub faults: Vec<Planned>,
-    /// https instead of http, with a new certificate authority.
+    /// https instead of http, with a new certificate authority, or that of [`ca_dir`](Self::ca_dir).
     pub tls: bool,
+    /// With TLS: the folder that keeps the certificate authority (`ca.pem` and its key `ca-key.pem`), so that programs which
+    /// trust it survive a restart of the sandbox. The first start makes it.
+    pub ca_dir: Option<PathBuf>,
     /// The lifetime of an access token. The `expires_in` of a new token is one second less, as in the guide, because part
     /// of the last second has passed. Zero: it never expires, and the response has no `expires_in`.
     pub access_token_lifetime: Duration,
@@ -65,6 +69,7 @@ impl Default for Options {
             control_port: None,
             faults: Vec::new(),
             tls: false,
+            ca_dir: None,
             access_token_lifetime: Duration::from_secs(43_200),
             refresh_token_lifetime: Duration::ZERO,
             rotate_refresh_tokens: false,

@@ -29,13 +29,14 @@ impl Sandbox {
     /// Starts a server. Returns when it listens.
     ///
     /// # Errors
-    /// The port is in use, or an option is unusable: a client id with `:`, an empty user name.
+    /// The port is in use, or an option is unusable: a client id with `:`, an empty user name, a folder whose certificate
+    /// authority cannot be read.
     pub fn start(options: Options) -> io::Result<Sandbox> {
         check(&options)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))?;
         listener.set_nonblocking(true)?;
         let port = listener.local_addr()?.port();
-        let authority = options.tls.then(Authority::new).transpose()?;
+        let authority = options.tls.then(|| Authority::new(options.ca_dir.as_deref())).transpose()?;
         let (url, ca_pem, acceptor) = match authority {
             Some(made) => (format!("https://localhost:{port}"), Some(made.ca_pem), Some(made.acceptor)),
             None => (format!("http://127.0.0.1:{port}"), None, None),

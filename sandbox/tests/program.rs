@@ -124,6 +124,38 @@ fn the_certificate_authority_is_written_before_the_line() {
 }
 
 #[test]
+fn a_kept_certificate_authority_survives_a_restart() {
+    let folder = scratch("authority");
+    let _ = fs::remove_dir_all(&folder);
+    let certificate = folder.join("ca.pem");
+    let options = ["--tls", "--ca-dir", folder.to_str().unwrap()];
+    let login = |server: &Server| run(&["user", "--ca-file", certificate.to_str().unwrap(), &server.page("write")]);
+    let first = {
+        let server = Server::start(&options);
+        assert!(login(&server).status.success());
+        fs::read(&certificate).unwrap()
+    };
+    let server = Server::start(&options);
+    let output = login(&server);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read(&certificate).unwrap(), first);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(folder.join("ca-key.pem")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    drop(server);
+    // A half of it, or something else, is named and left alone.
+    fs::write(folder.join("ca-key.pem"), "hunter2").unwrap();
+    for problem in ["ca-key.pem: it is no private key", "ca-key.pem: ca.pem is missing"] {
+        let output = run(&["--until-eof", "--tls", "--ca-dir", folder.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(problem) && !text(&output.stderr).contains("hunter2"), "{output:?}");
+        let _ = fs::remove_file(&certificate);
+    }
+}
+
+#[test]
 fn a_fault_of_the_command_line_lasts_until_the_control_api_clears_it() {
     let file = scratch("control");
     let file = file.to_str().unwrap();
@@ -150,6 +182,7 @@ fn bad_options_are_named() {
         (vec!["--client", "no-colon"], "--client: wanted ID:SECRET"),
         (vec!["--user", ":x"], "--user: wanted NAME:PASSWORD"),
         (vec!["--ca-out", "x.pem"], "--ca-out needs --tls"),
+        (vec!["--ca-dir", "x"], "--ca-dir needs --tls"),
         (vec!["--control-out", "x"], "--control-out needs --control-port"),
         (vec!["--control-port", "x"], "--control-port x"),
         (vec!["--fault", "unknown"], "--fault: there is no fault \"unknown\""),
@@ -188,6 +221,7 @@ fn help_and_version_go_to_standard_output() {
         "--port",
         "--tls",
         "--ca-out",
+        "--ca-dir",
         "--client",
         "--user",
         "--fault",
