@@ -236,4 +236,43 @@ fn another_project_can_contain_the_source() {
     for program in ["end_to_end-cmauth", "every_member-cmauth", "end_to_end-static", "every_member-static"] {
         runs(&build.join(program), library(), "install-vendored");
     }
+    // An installed program finds the installed library.
+    let prefix = scratch("install-vendored").join("prefix");
+    let _ = fs::remove_dir_all(&prefix);
+    run(Command::new("cmake").arg("--install").arg(&build).arg("--prefix").arg(&prefix));
+    for program in ["end_to_end-cmauth", "every_member-cmauth"] {
+        runs(&prefix.join("bin").join(program), Path::new("/nowhere"), "install-vendored");
+    }
+    assert!(prefix.join("include/cmauth.hpp").exists());
+}
+
+#[test]
+fn meson_links_both_libraries_without_a_warning() {
+    if !has(&["meson", "ninja", "pkg-config"]) {
+        return;
+    }
+    let prefix = moved_prefix("install-meson", "lib");
+    let project = scratch("install-meson").join("project");
+    let _ = fs::remove_dir_all(&project);
+    fs::create_dir_all(&project).unwrap();
+    fs::copy(program("end_to_end.c"), project.join("end_to_end.c")).unwrap();
+    for header in ["user.h", "check.h"] {
+        fs::copy(program("end_to_end.c").with_file_name(header), project.join(header)).unwrap();
+    }
+    fs::write(
+        project.join("meson.build"),
+        "project('consumer', 'c', default_options: ['c_std=gnu99'])\n\
+         executable('shared', 'end_to_end.c', dependencies: dependency('cmauth'))\n\
+         executable('static', 'end_to_end.c', dependencies: dependency('cmauth', static: true))\n",
+    )
+    .unwrap();
+    let build = project.join("build");
+    let mut setup = Command::new("meson");
+    setup.arg("setup").arg(&build).arg(&project).env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"));
+    let output = run(&mut setup);
+    let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!told.to_lowercase().contains("warning"), "{told}");
+    run(Command::new("ninja").arg("-C").arg(&build));
+    runs(&build.join("shared"), &prefix.join("lib"), "install-meson");
+    runs(&build.join("static"), Path::new("/nowhere"), "install-meson");
 }
