@@ -68,7 +68,7 @@ lint: $(VENV)/installed  # checks format and warnings of Rust, Python, C and C++
 	RUSTDOCFLAGS="-D warnings" cargo doc --package cmauth --no-deps --quiet
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.hpp' 'bindings/c/tests/c/*.h' 'examples/c/*.h')
+	$(VENV)/bin/clang-format --dry-run --Werror $$(git ls-files '*.c' '*.cpp' '*.hpp' 'bindings/c/tests/c/*.h' 'examples/c/*.h' 'examples/qt/*.h')
 
 bench: build     # compares with libcurl and Python libraries; needs nginx, libcurl, cJSON and valgrind (scripts/setup-bench)
 	cargo build --release --package cmauth --example baseline

@@ -247,6 +247,32 @@ fn another_project_can_contain_the_source() {
 }
 
 #[test]
+fn the_qt_window_logs_in_cancels_and_logs_out() {
+    if !has(&["cmake", "Xvfb", "xvfb-run"]) {
+        return;
+    }
+    let has_qt = |folder: fs::DirEntry| folder.path().join("cmake/Qt6").exists();
+    if !fs::read_dir("/usr/lib").unwrap().flatten().any(has_qt) {
+        return common::skip_without("Qt 6 (qt6-base-dev)");
+    }
+    let prefix = moved_prefix("install-qt", "lib");
+    let build = scratch("install-qt").join("build");
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(root().join("examples/qt")).arg("-B").arg(&build);
+    run(configure
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
+        .arg("-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror"));
+    run(Command::new("cmake").arg("--build").arg(&build));
+    let mut command = Command::new("xvfb-run");
+    command
+        .args(["--auto-servernum", "--server-args", "-screen 0 640x480x24 -nolisten tcp"])
+        .arg(build.join("window_test"));
+    command.env("LD_LIBRARY_PATH", prefix.join("lib"));
+    let printed = run_with_user(command, &tls_sandbox(), "install-qt");
+    assert!(printed.contains("Totals: 5 passed, 0 failed"), "{printed}");
+}
+
+#[test]
 fn meson_links_both_libraries_without_a_warning() {
     if !has(&["meson", "ninja", "pkg-config"]) {
         return;
