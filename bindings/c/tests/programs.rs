@@ -9,7 +9,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cmauth_sandbox::Fault;
-use common::user::{CLIENT_ID, CLIENT_SECRET, run_with_user, run_with_user_trusting, tls_sandbox};
+use common::user::{
+    CLIENT_ID, CLIENT_SECRET, run_with_user, run_with_user_trusting, run_with_user_until_enter, tls_sandbox,
+};
 use common::{Link, command_for, compile, compile_with, program, root, run, scratch};
 
 /// Compiles and runs a test program twice: linked with the shared and with the static library.
@@ -172,6 +174,28 @@ fn the_other_examples_run() {
         let printed = run_with_user(command_for(&built), &tls_sandbox(), &name);
         assert!(printed.contains(said), "{source}: {printed}");
     }
+}
+
+#[test]
+fn the_curl_example_gets_new_tokens_for_all_requests_at_once() {
+    let headers =
+        ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu", "/usr/local/include"];
+    if !headers.iter().any(|folder| Path::new(folder).join("curl/curl.h").exists()) {
+        return common::skip_without("libcurl's headers");
+    }
+    let built = compile_with(&root().join("examples/c/multi.c"), Link::Shared, "example-multi", &["-lcurl"]);
+    let sandbox = tls_sandbox();
+    let ca_file = scratch("example-multi").join("ca.pem");
+    fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
+    // The server ends the access token between the two rounds.
+    let expire = || sandbox.advance(std::time::Duration::from_secs(50_000));
+    let mut command = command_for(&built);
+    command.env_remove("HTTPS_PROXY").env("no_proxy", "localhost");
+    let printed = run_with_user_until_enter(command, &sandbox, Some(&ca_file), expire);
+    assert!(printed.contains("20 of 20 requests succeeded, with 20 tries"), "{printed}");
+    assert!(printed.contains("20 of 20 requests succeeded, with 40 tries"), "{printed}");
+    let refreshes = sandbox.requests().iter().filter(|request| request.target.contains("refresh_token")).count();
+    assert_eq!(refreshes, 1);
 }
 
 #[cfg(unix)]

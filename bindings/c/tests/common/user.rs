@@ -22,7 +22,17 @@ pub fn run_with_user(command: Command, sandbox: &Sandbox, name: &str) -> String 
 }
 
 /// As [`run_with_user`], with another CA file than that of the sandbox, or none.
-pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: Option<&Path>) -> String {
+pub fn run_with_user_trusting(command: Command, sandbox: &Sandbox, ca_file: Option<&Path>) -> String {
+    run_with_user_until_enter(command, sandbox, ca_file, || ())
+}
+
+/// As [`run_with_user_trusting`]. Calls `before_enter` before it presses Enter for a program that asks for it.
+pub fn run_with_user_until_enter(
+    mut command: Command,
+    sandbox: &Sandbox,
+    ca_file: Option<&Path>,
+    mut before_enter: impl FnMut(),
+) -> String {
     let mut child = command
         .env("CMAUTH_CLIENT_ID", CLIENT_ID)
         .env("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
@@ -48,6 +58,7 @@ pub fn run_with_user_trusting(mut command: Command, sandbox: &Sandbox, ca_file: 
             }
         }
         if line.starts_with("Press Enter") {
+            before_enter();
             writeln!(stdin).unwrap();
         }
         printed.push_str(&line);
