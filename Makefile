@@ -90,8 +90,9 @@ docs: $(VENV)/installed  # builds the HTML reference of C (needs doxygen) and Py
 	$(VENV)/bin/python -m pdoc --output-directory $(TARGET)/docs/python docs/python/tutorial.py cmauth cmauth.testing '!cmauth._pytest'
 	@echo "docs: $(TARGET)/docs/c/index.html $(TARGET)/docs/python/index.html"
 
-header:          # writes include/cmauth.h from bindings/c/src
+header:          # writes include/cmauth.h from bindings/c/src, and bindings/c/abi.json, its description for tools
 	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test header
+	CMAUTH_WRITE_HEADER=1 cargo test --quiet --package cmauth-c --test abi_json
 
 abi:             # writes bindings/c/abi.txt, the list of everything that the header promises; for a release
 	CMAUTH_WRITE_ABI=1 cargo test --quiet --package cmauth-c --test abi

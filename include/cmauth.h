@@ -18,7 +18,7 @@
  *         if (!cm_client_new(config, &client, &error) && !cm_login_new(client, "https://example.com", &login, &error))
  *             printf("Open %s\nand paste the address you land on: ", cm_login_url(login));
  *         if (login && fgets(url, sizeof url, stdin) && !cm_login_finish(login, url, &tokens, &error))
- *             printf("logged in, %lld s left\n", (long long)cm_tokens_expires_in(tokens));
+ *             puts("logged in");
  *         if (error) fprintf(stderr, "%s\n", cm_error_message(error));
  *         cm_error_free(error);
  *         cm_tokens_free(tokens);
@@ -39,11 +39,16 @@
  *   Free it with the `_free` function of its type. Freeing NULL does nothing.
  * - The library never takes ownership of a handle that you pass. You may free handles in any order: a handle
  *   stays usable after you free the handles that it was made from.
- * - Free a handle only when no call uses it. Do not use it afterwards.
- * - Strings that you pass are UTF-8 and end with NUL. The library copies them.
+ * - You may free a client, login, store or session while calls use it: they go on to their end. A call that begins
+ *   afterwards fails with `CM_STATUS_INVALID_ARGUMENT`, and freeing again does nothing, until the library gives the
+ *   same address to a new handle. It does so only after 1024 later frees. Free every other handle when no call uses it,
+ *   and do not use it afterwards.
+ * - Strings that you pass are UTF-8 and end with NUL. The library copies them. It cannot see what follows a NUL.
  * - Strings that you get belong to the handle that gave them. They are valid until you free that handle. Do not
  *   change or free them.
- * - Freeing a handle overwrites its secrets in memory.
+ * - Freeing a handle overwrites its secrets in memory, when the last call that uses it has ended.
+ * - A function that returns a number returns `CM_NONE` (-1) if there is none. Check this before you compare: -1 is less
+ *   than every time. All numbers fit into the date types of other languages, and generations are less than 2^53.
  *
  * Failures
  * - A call that can fail returns a `cm_status`: 0 (`CM_STATUS_OK`) for success, otherwise the kind of the failure.
@@ -64,28 +69,36 @@
  * - Do not pass NULL unless the comment of the function says what NULL means for this parameter. NULL never crashes
  *   the program.
  * - A call that returns a `cm_status` returns `CM_STATUS_INVALID_ARGUMENT` for a NULL that is not allowed.
- * - A function that reads from a handle returns NULL or 0 if the handle is NULL. A function that returns nothing
- *   does nothing if its handle is NULL.
+ * - A function that reads from a handle returns what stands for "none" if the handle is NULL: NULL, `CM_NONE`, or 0 for
+ *   a count or a yes. A function without a result then does nothing.
  * - A function that makes a config or a store returns NULL only because of a bug in the library. You need not
  *   check for this NULL: if you pass it to `cm_client_new` or `cm_session_open`, that function fails.
  *
  * Threads
- * - Any thread may call any function. Do not call functions in a signal handler.
+ * - Any thread may call any function. A signal handler may call `cm_cancel_now`, and no other function.
+ * - A function whose comment says "Can block" sends a request, waits, or calls a store. All others return at once.
  * - Functions that take a handle as `const` may run in many threads at once on the same handle. The setters of
- *   `cm_config`, the `cm_store_reply_set_` functions and the `_free` functions take their handle without `const`:
- *   while such a function runs, no other thread may use the handle.
- * - The library has threads of its own, at most 64 in a process. They look up host names, make connections, close a
- *   connection at most 15 s after its last use, and refresh the tokens of sessions that have a memory or file store.
- *   If all threads of the library are busy, a new connection waits for a free thread, at most for the connect
- *   timeout. A session then refreshes on the thread that called the session.
+ *   `cm_config`, the `cm_store_reply_set_` functions and the `_free` functions take their handle without `const`: while
+ *   such a function runs, no other thread may use the handle. The exceptions are the `_free` functions of client, login,
+ *   store and session.
+ * - The library has threads of its own, at most 64 in a process. They look up host names and make connections
+ *   (cmauth-dial), close a connection at most 15 s after its last use (cmauth-idle), refresh the tokens of sessions that
+ *   have a memory or file store (cmauth-refresh), and keep sessions fresh (cmauth-keeper). A session refreshes only when
+ *   it is called, unless `cm_session_keep_fresh` is on. If all threads of the library are busy, a new connection waits
+ *   for a free thread, at most for the connect timeout. A session then refreshes on the thread that called the session.
  * - After `fork`, the parent and the child each have a copy of every handle. Both may use their copies, and each must
  *   free its own.
  *
  * Callbacks
- * - The library calls a callback on one of your threads, while that thread is in a function of the library. Only
- *   the log callback also runs on threads of the library.
+ * - The library calls a callback on one of your threads, while that thread is in a function of the library. The log
+ *   callback also runs on threads of the library, and so do the callbacks of a session that `cm_session_keep_fresh`
+ *   keeps fresh.
  * - A callback must not throw an exception or leave by `longjmp`.
- * - A callback receives the `context` pointer that you set together with it.
+ * - A callback receives the `context` that you set together with it. The library does not use it as a pointer, so it
+ *   can be any number.
+ * - A function that keeps a context takes a `destroy` function with it. The library calls it exactly once, on any
+ *   thread, when it will not use the context again; at once if the function could not keep the context, for example
+ *   because a handle is NULL. `cm_store_callbacks` has its own rule.
  *
  * The library prints nothing and installs no signal handler. No error or log line contains a client secret,
  * a code or a token. Every function exists since version 0.1 unless its comment says otherwise.
@@ -528,14 +541,19 @@ void cm_config_free(cm_config *config);
 /**
  * Sets the server. Default "https://rest.cameramanager.com".
  *
+ * It has a host, and can have a port from 1 to 65535 and a path, to which the paths of the API are added. It has no user name,
+ * query or fragment. Write a host name that is not ASCII as punycode ("xn--..."), and an IPv6 address in brackets:
+ * "https://[2001:db8::1]:8443/prefix".
+ *
  * @param base_url  https://..., or for tests http://... to a loopback host
  */
-void cm_config_set_base_url(cm_config *config, const char *base_url);
+void cm_config_set_base_url(cm_config *config,
+                            const char *base_url);
 
 /**
  * Sets the scope to ask for. Default "write", as in the guide.
  *
- * @param scope  "read", "write" or another scope; several are separated by spaces
+ * @param scope  "read", "write" or another scope; several are separated by one space each
  */
 void cm_config_set_scope(cm_config *config, const char *scope);
 
@@ -584,7 +602,7 @@ void cm_config_add_ca_file(cm_config *config, const char *path);
  * curl ignores ports in this list, and Python's urllib ignores networks. If one of the two needs no proxy for a
  * server, this library needs none. Wildcards such as "*.example.com" have no meaning in any of the three.
  *
- * @param proxy  NULL: from the environment; "": no proxy; otherwise a URL: "http://[user:password@]host:port",
+ * @param proxy  NULL: from the environment; "": no proxy; otherwise a URL: "http://[user:password@]host:port" or "host:port",
  *               "https://...", "socks5://...", "socks5h://...", "socks4://..." or "socks4a://...". With socks5 and socks4,
  *               this machine looks up the name of the server; with socks5h and socks4a the proxy does.
  */
@@ -635,7 +653,7 @@ void cm_config_set_params_in_body(cm_config *config,
 CM_MUST_USE cm_status cm_client_new(const cm_config *config, cm_client **client, cm_error **error);
 
 /**
- * Frees a client.
+ * Frees a client. Its logins and sessions go on: they keep what they need.
  */
 void cm_client_free(cm_client *client);
 
@@ -657,7 +675,8 @@ void cm_client_free(cm_client *client);
 void cm_client_cancel(const cm_client *client);
 
 /**
- * Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3).
+ * Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3). Can block until the timeout of the
+ * client.
  *
  * Most programs call `cm_login_finish` instead, which also checks the state of the redirect. Use this function if
  * you check the state yourself.
@@ -679,6 +698,7 @@ cm_status cm_exchange_code(const cm_client *client,
 
 /**
  * Gets a new access token (step 5 of the guide, RFC 6749 section 6). The server ends the old access token at once.
+ * Can block until the timeout of the client.
  *
  * If the server sends no new refresh token, the new tokens contain the old one.
  *
@@ -695,7 +715,7 @@ cm_status cm_refresh(const cm_client *client,
                      cm_error **error);
 
 /**
- * Ends the access token and its refresh token (step 6 of the guide).
+ * Ends the access token and its refresh token (step 6 of the guide). Can block until the timeout of the client.
  *
  * @retval CM_STATUS_TOKEN_REJECTED    the access token is unknown or has expired. If it has expired, the refresh
  *                                     token is still valid: refresh, then log out.
@@ -825,11 +845,16 @@ int32_t cm_login_is_redirect(const cm_login *login,
                              const char *url);
 
 /**
- * Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide).
+ * Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide). Can block until the timeout
+ * of the client.
  *
- * @param redirected_url  the URL that the browser returned to; the part after the host is enough
+ * A whole URL must have the scheme, host, port and path of the redirect URI; a slash at the end of the path makes no
+ * difference. A web server behind a proxy sees another URL than the browser: pass the part from the path on, of which only the
+ * query is used.
+ *
+ * @param redirected_url  the URL that the browser returned to, or its part from the path on
  * @param tokens          receives the tokens
- * @retval CM_STATUS_STATE_MISMATCH    the redirect belongs to another login, or is forged
+ * @retval CM_STATUS_STATE_MISMATCH    the redirect belongs to another login or place, or is forged
  * @retval CM_STATUS_ACCESS_DENIED     the user denied the access, or the server answered 403
  * @retval CM_STATUS_INVALID_ARGUMENT  the redirect has no code, or has a parameter twice; or the login is
  *                                     finished, or another thread is finishing it
@@ -846,6 +871,7 @@ cm_status cm_login_finish(const cm_login *login,
 /**
  * Waits until the browser returns to a login that listens, and finishes the login. The browser then shows the
  * result. Other requests to the port get an HTTP 400, and the wait continues. Only one thread at a time can wait.
+ * Can block until its own timeout, and then until that of the client.
  *
  * @param login       a login from `cm_login_listen`
  * @param timeout_ms  how long to wait for the browser, in milliseconds, more than 0. The exchange of the code has
@@ -999,7 +1025,7 @@ CM_MUST_USE cm_status cm_tokens_from_json(const char *json, cm_tokens **tokens, 
 
 /**
  * Opens a session with the tokens that are in the store. If there are none, nobody is logged in until
- * `cm_session_start`. Sends nothing.
+ * `cm_session_start`. Sends nothing. Can block until the timeout of the client.
  *
  * The session also opens if the content of the store is damaged, or belongs to another API key or server. Nobody
  * is logged in then, and `cm_health_last_error` gives the reason (`CM_STATUS_STORE`, advice fix).
@@ -1023,7 +1049,8 @@ void cm_session_free(cm_session *session);
 
 /**
  * Starts the session with the tokens of a login. When the call returns, they are in the store. If the call fails,
- * the session is unchanged, and you can call it again with the same tokens.
+ * the session is unchanged, and you can call it again with the same tokens. Can block until the timeout of the
+ * client.
  *
  * @param tokens  the tokens
  * @retval CM_STATUS_STORE  the store could not be locked or written. With advice fix, its content is damaged or
@@ -1037,7 +1064,7 @@ cm_status cm_session_start(const cm_session *session,
 /**
  * Gives tokens that are valid now. It refreshes them before they expire, once for all callers, within the timeout
  * of the client. If the refresh fails and the old tokens have not expired, it gives the old ones;
- * `cm_session_health` reports the failure.
+ * `cm_session_health` reports the failure. Can block until the timeout of the client.
  *
  * With a memory or file store, a thread of the library refreshes. A caller whose tokens have not expired waits for
  * it for at most one second. With a store of your own, the thread of one caller refreshes, because your callbacks
@@ -1072,7 +1099,7 @@ cm_tokens *cm_session_tokens_at_hand(const cm_session *session);
 /**
  * Gives other tokens, after the API answered 401 to `rejected`: newer ones if there are any, otherwise refreshed
  * ones. There is one refresh for all callers. Do not call it after a 403, because other tokens would get a 403
- * too.
+ * too. Can block until the timeout of the client.
  *
  * If refreshed tokens are rejected too, they are refreshed again only when they are 15 seconds old. Each further
  * rejection doubles this age, up to 10 minutes. So an API that rejects all tokens causes few requests, and so do
@@ -1124,7 +1151,8 @@ cm_status cm_session_with_tokens(const cm_session *session,
 
 /**
  * Ends the login at the server, in the store and in this session, and thereby for all who share it. An expired
- * access token is refreshed first: with an expired token, the server would not end the refresh token.
+ * access token is refreshed first: with an expired token, the server would not end the refresh token. Can block
+ * until the timeout of the client.
  *
  * @retval CM_STATUS_LOGIN_REQUIRED  the login had already ended; it is now removed here too
  * @retval CM_STATUS_STORE           the store could not be locked or read; or the server ended the login, but the
@@ -1138,7 +1166,7 @@ cm_status cm_session_logout(const cm_session *session,
 
 /**
  * Removes the tokens from this session and from the store. The server is not told. This also clears a store whose
- * content is damaged, or belongs to another API key or server.
+ * content is damaged, or belongs to another API key or server. Can block until the timeout of the client.
  *
  * @retval CM_STATUS_STORE  the store could not be locked or cleared
  */

@@ -38,7 +38,7 @@ pub unsafe extern "C" fn cm_client_new(
     }
 }
 
-/// Frees a client.
+/// Frees a client. Its logins and sessions go on: they keep what they need.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cm_client_free(client: *mut cm_client) {
     // SAFETY: the handle follows the header's rules.
@@ -64,7 +64,8 @@ pub unsafe extern "C" fn cm_client_cancel(client: *const cm_client) {
     unsafe { handle::get(client, (), Client::cancel) }
 }
 
-/// Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3).
+/// Exchanges a code for tokens (step 4 of the guide, RFC 6749 section 4.1.3). Can block until the timeout of the
+/// client.
 ///
 /// Most programs call `cm_login_finish` instead, which also checks the state of the redirect. Use this function if
 /// you check the state yourself.
@@ -97,6 +98,7 @@ pub unsafe extern "C" fn cm_exchange_code(
 }
 
 /// Gets a new access token (step 5 of the guide, RFC 6749 section 6). The server ends the old access token at once.
+/// Can block until the timeout of the client.
 ///
 /// If the server sends no new refresh token, the new tokens contain the old one.
 ///
@@ -123,7 +125,7 @@ pub unsafe extern "C" fn cm_refresh(
     }
 }
 
-/// Ends the access token and its refresh token (step 6 of the guide).
+/// Ends the access token and its refresh token (step 6 of the guide). Can block until the timeout of the client.
 ///
 /// @retval CM_STATUS_TOKEN_REJECTED    the access token is unknown or has expired. If it has expired, the refresh
 ///                                     token is still valid: refresh, then log out.

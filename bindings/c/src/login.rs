@@ -179,7 +179,8 @@ pub unsafe extern "C" fn cm_login_is_redirect(login: *const cm_login, url: *cons
     }
 }
 
-/// Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide).
+/// Checks the redirect and exchanges its code for tokens (steps 3 and 4 of the guide). Can block until the timeout
+/// of the client.
 ///
 /// A whole URL must have the scheme, host, port and path of the redirect URI; a slash at the end of the path makes no
 /// difference. A web server behind a proxy sees another URL than the browser: pass the part from the path on, of which only the
@@ -214,6 +215,7 @@ pub unsafe extern "C" fn cm_login_finish(
 
 /// Waits until the browser returns to a login that listens, and finishes the login. The browser then shows the
 /// result. Other requests to the port get an HTTP 400, and the wait continues. Only one thread at a time can wait.
+/// Can block until its own timeout, and then until that of the client.
 ///
 /// @param login       a login from `cm_login_listen`
 /// @param timeout_ms  how long to wait for the browser, in milliseconds, more than 0. The exchange of the code has

@@ -65,7 +65,7 @@ pub enum cm_change {
 pub type cm_change_callback = Option<unsafe extern "C" fn(context: *mut c_void, change: cm_change, generation: i64)>;
 
 /// Opens a session with the tokens that are in the store. If there are none, nobody is logged in until
-/// `cm_session_start`. Sends nothing.
+/// `cm_session_start`. Sends nothing. Can block until the timeout of the client.
 ///
 /// The session also opens if the content of the store is damaged, or belongs to another API key or server. Nobody
 /// is logged in then, and `cm_health_last_error` gives the reason (`CM_STATUS_STORE`, advice fix).
@@ -101,7 +101,8 @@ pub unsafe extern "C" fn cm_session_free(session: *mut cm_session) {
 }
 
 /// Starts the session with the tokens of a login. When the call returns, they are in the store. If the call fails,
-/// the session is unchanged, and you can call it again with the same tokens.
+/// the session is unchanged, and you can call it again with the same tokens. Can block until the timeout of the
+/// client.
 ///
 /// @param tokens  the tokens
 /// @retval CM_STATUS_STORE  the store could not be locked or written. With advice fix, its content is damaged or
@@ -124,7 +125,7 @@ pub unsafe extern "C" fn cm_session_start(
 
 /// Gives tokens that are valid now. It refreshes them before they expire, once for all callers, within the timeout
 /// of the client. If the refresh fails and the old tokens have not expired, it gives the old ones;
-/// `cm_session_health` reports the failure.
+/// `cm_session_health` reports the failure. Can block until the timeout of the client.
 ///
 /// With a memory or file store, a thread of the library refreshes. A caller whose tokens have not expired waits for
 /// it for at most one second. With a store of your own, the thread of one caller refreshes, because your callbacks
@@ -175,7 +176,7 @@ pub unsafe extern "C" fn cm_session_tokens_at_hand(session: *const cm_session) -
 
 /// Gives other tokens, after the API answered 401 to `rejected`: newer ones if there are any, otherwise refreshed
 /// ones. There is one refresh for all callers. Do not call it after a 403, because other tokens would get a 403
-/// too.
+/// too. Can block until the timeout of the client.
 ///
 /// If refreshed tokens are rejected too, they are refreshed again only when they are 15 seconds old. Each further
 /// rejection doubles this age, up to 10 minutes. So an API that rejects all tokens causes few requests, and so do
@@ -263,7 +264,8 @@ pub unsafe extern "C" fn cm_session_with_tokens(
 }
 
 /// Ends the login at the server, in the store and in this session, and thereby for all who share it. An expired
-/// access token is refreshed first: with an expired token, the server would not end the refresh token.
+/// access token is refreshed first: with an expired token, the server would not end the refresh token. Can block
+/// until the timeout of the client.
 ///
 /// @retval CM_STATUS_LOGIN_REQUIRED  the login had already ended; it is now removed here too
 /// @retval CM_STATUS_STORE           the store could not be locked or read; or the server ended the login, but the
@@ -283,7 +285,7 @@ pub unsafe extern "C" fn cm_session_logout(session: *const cm_session, error: *m
 }
 
 /// Removes the tokens from this session and from the store. The server is not told. This also clears a store whose
-/// content is damaged, or belongs to another API key or server.
+/// content is damaged, or belongs to another API key or server. Can block until the timeout of the client.
 ///
 /// @retval CM_STATUS_STORE  the store could not be locked or cleared
 #[must_use]
