@@ -257,7 +257,7 @@ enum {
      */
     CM_ADVICE_REFRESH = 3,
     /**
-     * Make the call again later. If `cm_error_retry_after` is not negative, wait for that time.
+     * Make the call again later. If `cm_error_retry_after` is not `CM_NONE`, wait for that time.
      */
     CM_ADVICE_RETRY = 4,
     /**

@@ -85,7 +85,7 @@ pub enum cm_advice {
     LogIn = 2,
     /// Get a new access token with the refresh token, then make the call again.
     Refresh = 3,
-    /// Make the call again later. If `cm_error_retry_after` is not negative, wait for that time.
+    /// Make the call again later. If `cm_error_retry_after` is not `CM_NONE`, wait for that time.
     Retry = 4,
     /// Report a bug in the library, with the message.
     Report = 5,
