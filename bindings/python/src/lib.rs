@@ -29,7 +29,7 @@ mod _cmauth {
     #[pymodule_export]
     use crate::login::Login;
     #[pymodule_export]
-    use crate::session::{FileStore, Health, MemoryStore, Session};
+    use crate::session::{FileStore, Health, MemoryStore, Session, store_time_left};
     #[pymodule_export]
     use crate::tokens::Tokens;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cmauth::Loopback;
+use cmauth::{Loopback, PageText};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -97,6 +97,39 @@ impl Login {
     /// Sets the text of the page that the browser shows after a login that listens.
     pub(crate) fn set_message(&self, message: &Bound<'_, PyString>) -> PyResult<()> {
         self.loopback(message.py())?.set_message(text("message", message)?.expose());
+        Ok(())
+    }
+
+    /// Sets texts of the page that the browser shows after a login that listens. `None` keeps one.
+    ///
+    /// language: the language of the other texts, as a tag such as "en" or "de-AT". `wait` raises
+    ///     `FixError` if it is none.
+    /// title: the title of the page, in the tab of the browser.
+    /// success: what the page says after a successful login, as `set_message` does.
+    /// failure: what it says after a login that failed or that the user denied.
+    /// product: the name of the product.
+    #[pyo3(signature = (*, language=None, title=None, success=None, failure=None, product=None))]
+    fn set_page(
+        &self,
+        py: Python<'_>,
+        language: Option<&Bound<'_, PyString>>,
+        title: Option<&Bound<'_, PyString>>,
+        success: Option<&Bound<'_, PyString>>,
+        failure: Option<&Bound<'_, PyString>>,
+        product: Option<&Bound<'_, PyString>>,
+    ) -> PyResult<()> {
+        let loopback = self.loopback(py)?;
+        for (name, key, given) in [
+            ("language", PageText::Language, language),
+            ("title", PageText::Title, title),
+            ("success", PageText::Success, success),
+            ("failure", PageText::Failure, failure),
+            ("product", PageText::Product, product),
+        ] {
+            if let Some(given) = given {
+                loopback.set_page(key, text(name, given)?.expose());
+            }
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cmauth::{LoggedOut, Secret, Store, StoreError};
+use cmauth::{Change, LoggedOut, Secret, Store, StoreError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -83,9 +83,23 @@ impl Session {
     /// Tokens that replaced rejected ones are not refreshed before they are 15 s old (up to 10
     /// minutes, if the API goes on rejecting tokens). Until then, this raises `RetryError` with the
     /// status `TOKEN_REJECTED` and `retry_after`.
-    fn rejected(&self, py: Python<'_>, tokens: &Bound<'_, Tokens>) -> PyResult<Tokens> {
-        let tokens = &tokens.get().0;
+    ///
+    /// tokens: the rejected tokens, or only their access token.
+    fn rejected(&self, py: Python<'_>, tokens: &Bound<'_, PyAny>) -> PyResult<Tokens> {
+        if let Ok(access_token) = tokens.cast::<PyString>() {
+            let access_token = text("tokens", access_token)?;
+            return errors::call(py, || self.0.rejected_token(access_token.expose())).map(Tokens);
+        }
+        let tokens = &tokens.cast::<Tokens>()?.get().0;
         errors::call(py, || self.0.rejected(tokens)).map(Tokens)
+    }
+
+    /// How many seconds `tokens` has nothing to do but to return the tokens at hand.
+    ///
+    /// `None`: nothing will be due, because the tokens do not expire or nobody is logged in. An event
+    /// loop can wait for this time. Another call, or another process, can change it.
+    fn next_action(&self) -> Option<f64> {
+        self.0.next_action().map(|time| time.as_secs_f64())
     }
 
     /// Ends the login at the server, for all who share it, and clears the store.
@@ -103,17 +117,28 @@ impl Session {
         errors::call(py, || self.0.forget())
     }
 
-    /// Calls `callback` with the generation after each change: new tokens, or none any more.
+    /// Calls `callback` with a `Change` and the generation after each change of the tokens.
     ///
-    /// Long-lived streams can then reconnect. The session calls it in the thread that noticed the
+    /// Long-lived streams can then reconnect. If several changes were not reported yet, it is called
+    /// once, with the last one. The session calls it in the thread that noticed the
     /// change, within a call of the session. The callback may call the session. The generation
     /// differs after each change. Two concurrent calls can come in any order. `None` removes the
     /// callback.
     fn on_change(&self, callback: Option<Py<PyAny>>) {
-        self.0.on_change(move |_, generation| {
+        self.0.on_change(move |change, generation| {
             let Some(callback) = &callback else { return };
+            let number = match change {
+                Change::EndedHere => 2,
+                Change::EndedByServer => 3,
+                Change::EndedElsewhere => 4,
+                _ => 1,
+            };
             Python::attach(|py| {
-                if let Err(error) = callback.bind(py).call1((generation,))
+                let change = py
+                    .import(intern!(py, "cmauth._change"))
+                    .and_then(|module| module.getattr(intern!(py, "Change")))
+                    .and_then(|kind| kind.call1((number,)));
+                if let Err(error) = change.and_then(|change| callback.bind(py).call1((change, generation)))
                     && !errors::keep_interrupt(py, &error)
                 {
                     error.write_unraisable(py, Some(callback.bind(py)));
@@ -305,4 +330,14 @@ fn failed(py: Python<'_>, error: &PyErr) -> StoreError {
     }
     let name = kind.name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
     StoreError::Failed(format!("{name}: {}", error.value(py)))
+}
+
+/// How many seconds a method of a store may still take, if a session calls it on this thread.
+///
+/// Neither the timeout of the client nor a cancel ends a method of a store, so use this as the
+/// limit of its own requests. It is at least 1, because new tokens are saved even after the
+/// timeout. `None`: no session calls a store on this thread.
+#[pyfunction]
+pub(crate) fn store_time_left() -> Option<f64> {
+    cmauth::store_time_left().map(|time| time.as_secs_f64())
 }

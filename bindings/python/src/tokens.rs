@@ -21,6 +21,12 @@ impl Tokens {
         self.0.access_token().expose()
     }
 
+    /// The value of the header `Authorization`: "Bearer " and the access token. Secret.
+    #[getter]
+    fn authorization<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, self.0.authorization().expose())
+    }
+
     /// The token for `Client.refresh`, if the server sent one. Secret.
     ///
     /// It is valid until the user logs out.

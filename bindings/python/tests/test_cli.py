@@ -182,8 +182,10 @@ def test_each_advice_has_its_exit_code(shell: Shell) -> None:
     shell.run(exit_code=2)
     shell.run("login", "--client-secret", "x", exit_code=2)
     (Path(shell.environment["CMAUTH_STATE_DIR"]) / "default.session").chmod(0o644)
-    _, err = shell.run("token", exit_code=4)
+    _, err = shell.run("token", exit_code=5)
     assert "default.session" in err
+    assert "chmod 600" in err
+    assert "--forget" not in err
 
 
 CONTENTS = {

@@ -47,8 +47,9 @@ def check_session(client: cmauth.Client, sandbox: Sandbox, store: Any) -> None:
 
     tokens = sandbox.log_in(client)
     session.start(tokens)
-    changes: list[int] = []
-    session.on_change(changes.append)
+    changes: list[tuple[cmauth.Change, int]] = []
+    session.on_change(lambda change, generation: changes.append((change, generation)))
+    assert 3600 < (session.next_action() or 0) < 43200
     assert session.tokens() == session.tokens_at_hand() == other.tokens() == tokens
     with ThreadPoolExecutor(8) as pool:
         fresh = list(pool.map(lambda i: [session, other][i % 2].rejected(tokens), range(8)))
@@ -60,13 +61,14 @@ def check_session(client: cmauth.Client, sandbox: Sandbox, store: Any) -> None:
     assert health.next_refresh
     assert health.expires_at
     assert health.next_refresh < health.expires_at == fresh[0].expires_at
-    assert changes == [health.generation]
+    assert changes == [(cmauth.Change.TOKENS, health.generation)]
+    assert session.rejected(tokens.access_token) == fresh[0]
 
     assert session.logout() is True
     assert session.logout() is False
     with pytest.raises(cmauth.LoginError):
         other.rejected(fresh[0])
-    assert len(changes) == 2
+    assert [change for change, _ in changes] == [cmauth.Change.TOKENS, cmauth.Change.ENDED_HERE]
     session.on_change(None)
     session.start(sandbox.log_in(client))
     session.forget()
@@ -204,7 +206,7 @@ def test_an_error_in_a_change_callback_is_not_lost_and_breaks_nothing(
     monkeypatch.setattr(sys, "unraisablehook", raised.append)
     session = cmauth.Session(fake.client(), cmauth.MemoryStore())
 
-    def fails(generation: int) -> None:
+    def fails(_: cmauth.Change, generation: int) -> None:
         raise ValueError(generation)
 
     session.on_change(fails)

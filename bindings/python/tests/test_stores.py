@@ -294,7 +294,7 @@ class WithGeneration:
 
 
 def test_a_session_reads_the_generation_of_a_store(fake: Fake) -> None:
-    far = 2**60
+    far = 2**52
     session = cmauth.Session(fake.client(), WithGeneration(lambda: far))
     session.start(cmauth.Tokens.from_json(EXPIRED))
     assert session.health().generation > far
@@ -345,7 +345,7 @@ def test_an_interrupt_of_a_store_or_a_callback_ends_the_call(fake: Fake, method:
     store = Interrupted(method)
     session = cmauth.Session(fake.client(), store)
     session.start(cmauth.Tokens.from_json(EXPIRED))
-    session.on_change(lambda _: store._interrupt("callback"))
+    session.on_change(lambda *_: store._interrupt("callback"))
     store.armed = True
     with pytest.raises(KeyboardInterrupt):
         session.tokens()

@@ -93,10 +93,15 @@ async def asynchronous(session: cmauth.Session, url: str, ca_file: str) -> int:
 
 
 def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> None:
-    changes: list[int] = []
-    session.on_change(changes.append)
+    changes: list[tuple[cmauth.Change, int]] = []
+    session.on_change(lambda change, generation: changes.append((change, generation)))
+    assert session.next_action() is None
+    assert cmauth.store_time_left() is None
     session.start(tokens)
     assert session.tokens_at_hand() == session.tokens()
+    soon: float | None = session.next_action()
+    assert soon
+    assert tokens.authorization == f"Bearer {tokens.access_token}"
     url = f"{sandbox.url}/rest/v2.4/cameras"
     response = requests.get(url, auth=cmauth.Auth(session), verify=sandbox.ca_file, timeout=30)
     assert response.status_code == 200
@@ -116,7 +121,7 @@ def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> Non
     gone: bool = session.logout()
     assert gone
     session.forget()
-    assert changes
+    assert changes[0][0] is cmauth.Change.TOKENS
 
 
 def use_all(sandbox: Sandbox, folder: Path) -> None:
@@ -141,6 +146,7 @@ def use_all(sandbox: Sandbox, folder: Path) -> None:
         assert again.finish(sandbox.visit(again.url)).access_token
         listening = client.listen(port=0)
         listening.set_message("done")
+        listening.set_page(language="de", title="Anmeldung", success="fertig", failure="nein", product="R7")
         listening.cancel()
         with contextlib.suppress(cmauth.CancelledError):
             listening.wait(timeout=1.0)

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cmauth._change import Change
 from cmauth._cmauth import (
     DEFAULT_BASE_URL,
     Client,
@@ -51,6 +52,7 @@ from cmauth._cmauth import (
     exchange_code,
     logout,
     refresh,
+    store_time_left,
 )
 from cmauth._errors import (
     Advice,
@@ -76,6 +78,7 @@ __all__ = [
     "AsyncSession",
     "Auth",
     "CancelledError",
+    "Change",
     "Client",
     "Error",
     "FileStore",
@@ -100,6 +103,7 @@ __all__ = [
     "exchange_code",
     "logout",
     "refresh",
+    "store_time_left",
 ]
 
 

@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except cmauth.Error as error:
         code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
         message = str(error)
-        if _is_unusable(error):
+        if _is_unusable(error) and _opens(options):
             here = "" if options.profile == "default" else f" --profile {options.profile}"
             message = (
                 f"{file_of(options, 'session')}: {message} (run cmauth logout --forget{here}, "
@@ -110,6 +110,15 @@ def _parser() -> argparse.ArgumentParser:
 def _is_unusable(error: cmauth.Error | None) -> bool:
     """Whether the file of the session is damaged, or of another API key or server."""
     return isinstance(error, cmauth.FixError) and error.status is cmauth.Status.STORE
+
+
+def _opens(options: argparse.Namespace) -> bool:
+    """Whether the file can be read, so that the fault is in its content and not in its rights."""
+    try:
+        session_of(options, cmauth.Client("none", None))
+    except cmauth.Error:
+        return False
+    return True
 
 
 def _open(options: argparse.Namespace) -> cmauth.Session:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, final
 
 from typing_extensions import Self, Unpack
 
+from cmauth._change import Change
 from cmauth._errors import Error
 from cmauth._options import Options
 from cmauth._stores import Store as _Store
@@ -26,6 +27,7 @@ __all__ = [
     "exchange_code",
     "logout",
     "refresh",
+    "store_time_left",
 ]
 
 __version__: Final[str]
@@ -175,6 +177,24 @@ class Login:
         """Ends `wait` within 100 ms. Call it from another thread."""
     def set_message(self, message: str) -> None:
         """Sets the text of the page that the browser shows after a login that listens."""
+    def set_page(
+        self,
+        *,
+        language: str | None = None,
+        title: str | None = None,
+        success: str | None = None,
+        failure: str | None = None,
+        product: str | None = None,
+    ) -> None:
+        """Sets texts of the page that the browser shows after a login that listens. `None` keeps one.
+
+        language: the language of the other texts, as a tag such as "en" or "de-AT". `wait` raises
+            `FixError` if it is none.
+        title: the title of the page, in the tab of the browser.
+        success: what the page says after a successful login, as `set_message` does.
+        failure: what it says after a login that failed or that the user denied.
+        product: the name of the product.
+        """
     def to_json(self) -> str:
         """The login as JSON, for another process or machine to finish within an hour.
 
@@ -205,6 +225,9 @@ class Tokens:
     @property
     def access_token(self) -> str:
         """The token for the header `Authorization: Bearer …`. Opaque and secret."""
+    @property
+    def authorization(self) -> str:
+        """The value of the header `Authorization`: "Bearer " and the access token. Secret."""
     @property
     def refresh_token(self) -> str | None:
         """The token for `Client.refresh`, if the server sent one. Secret.
@@ -267,7 +290,7 @@ class Session:
         """
     def tokens_at_hand(self) -> Tokens | None:
         """The tokens, if they are valid and need no refresh now, else `None`. Never blocks."""
-    def rejected(self, tokens: Tokens) -> Tokens:
+    def rejected(self, tokens: Tokens | str) -> Tokens:
         """Returns other tokens after the API responded 401. Refreshes once for all callers.
 
         Do not call it after a 403, which other tokens would get too. It raises the errors of
@@ -276,6 +299,14 @@ class Session:
         Tokens that replaced rejected ones are not refreshed before they are 15 s old (up to 10
         minutes, if the API goes on rejecting tokens). Until then, this raises `RetryError` with the
         status `TOKEN_REJECTED` and `retry_after`.
+
+        tokens: the rejected tokens, or only their access token.
+        """
+    def next_action(self) -> float | None:
+        """How many seconds `tokens` has nothing to do but to return the tokens at hand.
+
+        `None`: nothing will be due, because the tokens do not expire or nobody is logged in. An event
+        loop can wait for this time. Another call, or another process, can change it.
         """
     def logout(self) -> bool:
         """Ends the login at the server, for all who share it, and clears the store.
@@ -288,10 +319,11 @@ class Session:
 
         It also clears a store whose content is damaged, or of another API key or server.
         """
-    def on_change(self, callback: Callable[[int], object] | None) -> None:
-        """Calls `callback` with the generation after each change: new tokens, or none any more.
+    def on_change(self, callback: Callable[[Change, int], object] | None) -> None:
+        """Calls `callback` with a `Change` and the generation after each change of the tokens.
 
-        Long-lived streams can then reconnect. The session calls it in the thread that noticed the
+        Long-lived streams can then reconnect. If several changes were not reported yet, it is called
+        once, with the last one. The session calls it in the thread that noticed the
         change, within a call of the session. The callback may call the session. The generation
         differs after each change. Two concurrent calls can come in any order. `None` removes the
         callback.
@@ -356,3 +388,11 @@ def refresh(client_id: str, client_secret: str, refresh_token: str, **options: U
 
 def logout(client_id: str, client_secret: str, access_token: str, **options: Unpack[Options]) -> None:
     """`Client.logout` for a script that calls once. `options` are those of `Client`."""
+
+def store_time_left() -> float | None:
+    """How many seconds a method of a store may still take, if a session calls it on this thread.
+
+    Neither the timeout of the client nor a cancel ends a method of a store, so use this as the
+    limit of its own requests. It is at least 1, because new tokens are saved even after the
+    timeout. `None`: no session calls a store on this thread.
+    """
