@@ -12,11 +12,13 @@ use crate::panic::catch_panic;
 /// The target of this library's records in the `log` crate.
 pub(crate) const TARGET: &str = "cmauth";
 
+type Log = dyn Fn(Level, &str) + Send + Sync;
+
 /// The log of a client. Clones are the same.
 #[derive(Clone)]
 pub(crate) struct Logger {
     level: LevelFilter,
-    log: Arc<dyn Fn(Level, &str) + Send + Sync>,
+    log: Arc<Log>,
 }
 
 impl Logger {

@@ -258,7 +258,7 @@ mod tests {
         let tokens = |at: i64| Tokens::new(Secret::new("a"), None, "bearer".to_owned(), None, Some(at));
         assert_eq!(tokens(i64::MAX).expires_at(), Some(253_402_300_799));
         assert_eq!(tokens(i64::MAX).expires_in(), Some(2_147_483_647));
-        assert_eq!(Tokens::from_json(r#"{"access_token":"a","expires_at":9e18}"#).is_err(), true);
+        assert!(Tokens::from_json(r#"{"access_token":"a","expires_at":9e18}"#).is_err());
         let json = r#"{"access_token":"a","expires_at":9000000000000000000}"#;
         assert_eq!(Tokens::from_json(json).unwrap().expires_at(), Some(253_402_300_799));
     }

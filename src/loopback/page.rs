@@ -142,7 +142,7 @@ mod tests {
             assert!(is_language_tag(tag), "{tag}");
         }
         for text in ["", "e", "english language", "en_US", "en-", "-en", "en\"><script>", "e1", "abcdefghi"] {
-            assert_eq!(PageTexts::default().set(PageText::Language, text).is_err(), true, "{text}");
+            assert!(PageTexts::default().set(PageText::Language, text).is_err(), "{text}");
         }
         let page = |language: &str| {
             let mut texts = PageTexts::default();
