@@ -910,7 +910,7 @@ void cm_login_set_message(const cm_login *login,
  * Sets a text of the page that the browser shows after `cm_login_wait`. Without it, the page is in English and names no
  * product.
  *
- * The next `cm_login_wait` reports a bad value, with `CM_STATUS_INVALID_ARGUMENT`, before it waits.
+ * `cm_login_wait` reports the first bad value, with `CM_STATUS_INVALID_ARGUMENT`, before it waits.
  *
  * @param login  a login from `cm_login_listen`; for another login, nothing happens
  * @param key    a `cm_page_text`
@@ -935,6 +935,8 @@ const char *cm_login_to_json(const cm_login *login);
 /**
  * Opens a web page in the user's browser: `cm_login_url`, or another page. Runs xdg-open, or another program of the desktop that
  * does the same, with its standard input and output closed. Can block for some seconds: half a second for each of these programs.
+ *
+ * If that program runs on, a thread waits for its end, so that it leaves no zombie.
  *
  * Success means that such a program was started and did not fail at once. The browser may still not show the page, for example
  * because it runs on another screen. So show the URL to the user as well.

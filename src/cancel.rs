@@ -90,7 +90,8 @@ pub(crate) fn is_scope_cancelled() -> bool {
 }
 
 fn is_any_scope_cancelled() -> bool {
-    SCOPE.with_borrow(|scope| {
+    let is_cancelled = |scope: &RefCell<Option<Rc<Scope>>>| {
+        let scope = scope.borrow();
         let mut scope = scope.as_ref();
         while let Some(inner) = scope {
             if inner.cancel.is_cancelled() {
@@ -99,7 +100,9 @@ fn is_any_scope_cancelled() -> bool {
             scope = inner.outer.as_ref();
         }
         false
-    })
+    };
+    // At the end of the thread, a destructor of another thread-local may make calls when the scope is gone already.
+    SCOPE.try_with(is_cancelled).unwrap_or(false)
 }
 
 /// Ends all calls of a client in one process. Clones are the same switch.

@@ -167,7 +167,8 @@ impl Login {
         &self.redirect_uri
     }
 
-    /// Whether `url` can be the redirect of this login: it has the scheme, host, port and path of the redirect URI, and a
+    /// Whether `url` can be the redirect of this login: it has the scheme, host, port and path of the redirect URI (a slash at the
+    /// end of the path makes no difference), and a
     /// parameter `code` or `error`. For an embedded browser: if this returns `true`, close the page and call
     /// [`finish`](Self::finish), which checks the state.
     pub fn is_redirect(&self, url: &str) -> bool {
@@ -175,8 +176,9 @@ impl Login {
             let query = url::query_of(url.trim()).unwrap_or_default();
             url::query_values(query, name).is_ok_and(|values| !values.is_empty())
         };
-        url::parts(url.trim()).is_some_and(|place| url::parts(&self.redirect_uri) == Some(place))
-            && (has("code") || has("error"))
+        let url = url.trim();
+        let is_there = url::parts(url).is_some() && url::difference(&self.redirect_uri, url).is_none();
+        is_there && (has("code") || has("error"))
     }
 
     /// Checks the redirect and exchanges its code for tokens.

@@ -20,6 +20,8 @@ const MAX_URL_LEN: usize = 16 * 1024;
 /// Opens a web page in the user's browser: `cm_login_url`, or another page. Runs xdg-open, or another program of the desktop that
 /// does the same, with its standard input and output closed. Can block for some seconds: half a second for each of these programs.
 ///
+/// If that program runs on, a thread waits for its end, so that it leaves no zombie.
+///
 /// Success means that such a program was started and did not fail at once. The browser may still not show the page, for example
 /// because it runs on another screen. So show the URL to the user as well.
 ///

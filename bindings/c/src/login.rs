@@ -275,7 +275,7 @@ pub unsafe extern "C" fn cm_login_set_message(login: *const cm_login, text: *con
 /// Sets a text of the page that the browser shows after `cm_login_wait`. Without it, the page is in English and names no
 /// product.
 ///
-/// The next `cm_login_wait` reports a bad value, with `CM_STATUS_INVALID_ARGUMENT`, before it waits.
+/// `cm_login_wait` reports the first bad value, with `CM_STATUS_INVALID_ARGUMENT`, before it waits.
 ///
 /// @param login  a login from `cm_login_listen`; for another login, nothing happens
 /// @param key    a `cm_page_text`

@@ -95,6 +95,16 @@ fn tokens_are_kept_fresh_and_given_without_waiting() {
     run_both_links("fresh.c");
 }
 
+#[test]
+fn a_plugin_with_a_log_can_be_unloaded_and_the_host_s_log_goes_on() {
+    let host = compile_with(&program("plugin_host.c"), Link::Shared, "plugin-host", &["-ldl"]);
+    let plugin = compile_with(&program("plugin.c"), Link::Shared, "plugin", &["-shared", "-fPIC"]);
+    run(command_for(&host).arg(&plugin));
+    if let Some(mut command) = common::valgrind(&host) {
+        run(command.arg(&plugin));
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn the_browser_gets_web_pages_only_and_a_machine_without_one_is_reported() {

@@ -2,6 +2,8 @@
  * and the loop around a 401. */
 
 #include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "user.h"
 
@@ -52,6 +54,16 @@ static void the_library_refreshes_by_itself(cm_session *session, const cm_tokens
     CHECK(kept_fresh(session) == 0);
     cm_session_keep_fresh(session, 1);
     CHECK(kept_fresh(session) == 1);
+    /* A child of a fork has no such thread until it asks for one. */
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int before = kept_fresh(session);
+        cm_session_keep_fresh(session, 1);
+        _exit(before == 0 && kept_fresh(session) == 1 ? 0 : 1);
+    }
+    int status = 1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
     cm_session_on_change(session, on_change, &watcher, destroy);
     OK(cm_session_start(session, old, &error));
     wait_for(&watcher, &watcher.changes, 2); /* The login, and the refresh of its expired tokens. */
