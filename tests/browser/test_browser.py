@@ -177,6 +177,24 @@ def test_logs_in_and_the_second_time_without_the_login_page(
     assert "You are logged in" not in browser.text()
 
 
+def test_the_page_speaks_the_language_and_names_the_product_of_the_program(
+    browser: Browser, begin: Callable[..., WaitingLogin]
+) -> None:
+    waiting = begin()
+    waiting.login.set_page(language="ar", title="دخول", success="تم تسجيل الدخول", failure="x", product="Recorder <7>")
+    browser.open(waiting.login.url)
+    browser.fill("demo", "demo")
+    browser.press("Log in")
+    browser.wait_for("Approve")
+    browser.press("Approve")
+    browser.wait_for("تم تسجيل الدخول")
+    assert "Recorder <7>" in browser.text()
+    assert browser.driver.title == "دخول - Recorder <7>"
+    root = browser.driver.find_element(By.TAG_NAME, "html")
+    assert (root.get_attribute("lang"), root.get_attribute("dir")) == ("ar", "rtl")
+    assert waiting.end().refresh_token
+
+
 def test_denies(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
     waiting = begin()
     browser.open(waiting.login.url)
