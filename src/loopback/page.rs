@@ -88,7 +88,7 @@ impl Page {
         let mut product = String::new();
         if let Some(name) = texts.product.as_deref().map(escaped) {
             title = format!("{title} - {name}");
-            product = format!("<p class=\"product\">{name}</p>\n");
+            product = format!("<p class=\"product\" dir=\"auto\">{name}</p>\n");
         }
         let language = texts.language.as_deref().unwrap_or("en");
         let primary = language.split('-').next().unwrap_or_default().to_ascii_lowercase();
@@ -171,10 +171,10 @@ mod tests {
             (Page::Failed(texts), "<h1>Das ging nicht</h1>"),
         ] {
             let http = page.to_http();
-            for part in [title, text, "<p class=\"product\">Recorder &quot;7&quot;</p>"] {
+            for part in [title, text, "<p class=\"product\" dir=\"auto\">Recorder &quot;7&quot;</p>"] {
                 assert!(http.contains(part), "{part} is not in {http}");
             }
         }
-        assert!(!Page::BadRequest.to_http().contains("product\">"));
+        assert!(!Page::BadRequest.to_http().contains("class=\"product\""));
     }
 }
