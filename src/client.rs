@@ -18,12 +18,14 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::error::{Advice, Error, Status};
 use crate::logging;
+use crate::origin::Origin;
 use crate::random::jitter;
 use crate::response::{self, Call};
 use crate::text::{check_text, fits_header};
 use crate::tokens::Tokens;
 use crate::transport::{Method, Request, Transport};
 use crate::url;
+use crate::user::User;
 use crate::wipe::Zeroizing;
 
 /// Makes calls to the server for one API key. Any number of threads can use it at once. It is cheap to clone, and
@@ -172,6 +174,57 @@ impl Client {
                 done => done,
             }
         })
+    }
+
+    /// Who the user of an access token is (`GET /rest/v2.0/users/self` of the vendor's API). A program that serves many users
+    /// can ask once after each login, and keep the users by [`User::id`].
+    ///
+    /// # Errors
+    /// [`TokenRejected`](Status::TokenRejected): the access token is unknown or expired.
+    /// [`AccessDenied`](Status::AccessDenied): the scope of the token does not allow it. Other errors are those of
+    /// [`exchange_code`](Self::exchange_code).
+    pub fn user(&self, access_token: &str) -> Result<User, Error> {
+        check("access_token", access_token)?;
+        let url = format!("{}/rest/v2.0/users/self", self.base_url());
+        let request = Request {
+            method: Method::Get,
+            url: &url,
+            authorization: &Zeroizing::new(format!("Bearer {access_token}")),
+            form: None,
+            once: false,
+        };
+        let secrets = self.secrets(access_token);
+        let deadline = self.deadline();
+        self.with_retries("user", deadline, || {
+            let response = self.0.transport.send(&request, deadline)?;
+            response::read_user(&response, &secrets).map_err(|error| error.with_request_sent(true))
+        })
+    }
+
+    /// Checks that a URL may get the access token: it is a URL of the origin (scheme, host and port) of the base URL, or of an
+    /// origin of [`Config::allow_origin`]. Ask before each request to a URL that the program did not write itself, such as the
+    /// target of a redirect: whoever gets the token can use it.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Status::InvalidArgument): it may not, or it is not a URL. The message names the origin, without path and
+    /// query.
+    pub fn check_url(&self, url: &str) -> Result<(), Error> {
+        self.check_url_or(url, &[])
+    }
+
+    /// [`check_url`](Self::check_url) with further origins.
+    pub(crate) fn check_url_or(&self, url: &str, allowed: &[Origin]) -> Result<(), Error> {
+        let origin = Origin::of(url).map_err(|problem| Error::invalid_argument("url", problem))?;
+        let config = &self.0.config;
+        let own = Origin::of(&config.base_url);
+        if own.as_ref() == Ok(&origin) || config.allowed_origins.contains(&origin) || allowed.contains(&origin) {
+            return Ok(());
+        }
+        let problem = format!(
+            "the access token is not sent to {origin}, only to {}; allow this origin if the token belongs there",
+            own.map_or_else(|_| config.base_url.clone(), |own| own.to_string())
+        );
+        Err(Error::invalid_argument("url", problem))
     }
 
     /// Ends the calls in progress on this client and its clones, logins and sessions within 100 ms, with

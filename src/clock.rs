@@ -28,6 +28,11 @@ impl Now {
         Now { boot: boot(), wall: wall() }
     }
 
+    /// How long until the moment comes, in milliseconds; negative if it has come. The clock that comes first counts.
+    pub(crate) fn until(self, moment: Moment) -> i64 {
+        moment.boot.saturating_sub(self.boot).min(moment.wall.saturating_sub(self.wall))
+    }
+
     pub(crate) fn has_reached(self, moment: Moment) -> bool {
         self.boot >= moment.boot || self.wall >= moment.wall
     }

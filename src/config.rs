@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::logging::Logger;
+use crate::origin::Origin;
 use crate::proxy;
 use crate::secret::Secret;
 use crate::text::{EMPTY, check_scope, check_text};
@@ -49,6 +50,8 @@ pub struct Config {
     pub(crate) user_agent: String,
     pub(crate) max_retries: u32,
     pub(crate) params_in_body: bool,
+    /// Origins that may get the access token, besides that of the base URL.
+    pub(crate) allowed_origins: Vec<Origin>,
     /// `None`: the `log` crate.
     pub(crate) log: Option<Logger>,
     first_error: Option<Error>,
@@ -82,6 +85,7 @@ impl Config {
             user_agent: concat!("libcmauth/", env!("CARGO_PKG_VERSION")).to_owned(),
             max_retries: 2,
             params_in_body: false,
+            allowed_origins: Vec::new(),
             log: None,
             first_error: None,
         };
@@ -138,6 +142,17 @@ impl Config {
         match url::parse_base_url(base_url) {
             Ok(base_url) => self.base_url = base_url,
             Err(problem) => self.reject("base_url", problem),
+        }
+        self
+    }
+
+    /// Another origin that may get the access token of a user: `"https://media.example:8443"`. Without it, only URLs of the
+    /// origin (scheme, host and port) of the base URL may. It must be https://, or http:// for a loopback host. Call this once
+    /// for each origin. See [`Client::check_url`](crate::Client::check_url).
+    pub fn allow_origin(&mut self, origin: &str) -> &mut Self {
+        match Origin::parse(origin) {
+            Ok(origin) => self.allowed_origins.push(origin),
+            Err(problem) => self.reject("allow_origin", problem),
         }
         self
     }
@@ -280,6 +295,7 @@ impl fmt::Debug for Config {
             .field("timeout", &self.timeout)
             .field("connect_timeout", &self.connect_timeout)
             .field("max_retries", &self.max_retries)
+            .field("allowed_origins", &self.allowed_origins)
             .field("params_in_body", &self.params_in_body)
             .finish_non_exhaustive()
     }

@@ -11,6 +11,8 @@
 //! | [`Tokens`] | An access token, its expiry and a refresh token. Immutable; a refresh returns new ones. |
 //! | [`Session`] | One logged-in user: returns tokens that are valid now, and refreshes them once for all callers. |
 //! | [`Store`] | Keeps the tokens of a session: [`MemoryStore`], [`FileStore`], or your own. |
+//! | [`User`] | Who a login is of: the ID and the name of the user. |
+//! | [`SignedUrl`] | A URL with the access token in its query, as downloads of recordings need it. |
 //! | [`Error`] | A [`Status`] to branch on, an [`Advice`] on what to do, and a message for the log. It has no secret. |
 //! | [`Secret`] | A text that is wiped from memory and prints as `[redacted]`. |
 //!
@@ -61,6 +63,7 @@ mod logging;
 mod login;
 mod loopback;
 mod no_proxy;
+mod origin;
 mod panic;
 mod per_process;
 mod proxy;
@@ -68,6 +71,7 @@ mod random;
 mod response;
 mod secret;
 mod session;
+mod signed_url;
 mod store;
 mod sync;
 mod text;
@@ -75,6 +79,7 @@ mod threads;
 mod tokens;
 mod transport;
 mod url;
+mod user;
 mod wipe;
 
 pub use cancel::Cancel;
@@ -85,8 +90,10 @@ pub use login::Login;
 pub use loopback::{Loopback, PageText};
 pub use secret::Secret;
 pub use session::{Answer, Change, Health, LoggedOut, Session};
+pub use signed_url::SignedUrl;
 pub use store::{FileStore, MemoryStore, Store, StoreError, store_time_left};
 pub use tokens::Tokens;
+pub use user::User;
 
 /// The version of this library: `"0.1.0"`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -12,6 +12,7 @@ use crate::secret::{Secret, redact};
 use crate::text::{MAX_TEXT_LEN, fits_header};
 use crate::tokens::{Parts, Tokens};
 use crate::transport::Response;
+use crate::user::User;
 use crate::wipe::Zeroizing;
 
 /// The call that a response belongs to.
@@ -23,6 +24,8 @@ pub(crate) enum Call {
     Refresh,
     /// Step 6.
     Logout,
+    /// The API's description of the user.
+    User,
 }
 
 /// Reads a response of the token endpoint (RFC 6749, section 5). `now` is the Unix time in seconds before the request
@@ -47,6 +50,17 @@ pub(crate) fn read_logout(response: &Response, secrets: &[&str]) -> Result<(), E
         return Ok(());
     }
     Err(read_error(Call::Logout, response, secrets))
+}
+
+/// Reads the API's description of the user.
+pub(crate) fn read_user(response: &Response, secrets: &[&str]) -> Result<User, Error> {
+    if (200..300).contains(&response.http_status) {
+        return User::parse(&response.body).map_err(|problem| {
+            let what = format!("the response has no user (HTTP {}): {problem}", response.http_status);
+            Error::new(Status::Protocol, what, CHECK_BASE_URL).with_http_status(response.http_status)
+        });
+    }
+    Err(read_error(Call::User, response, secrets))
 }
 
 /// Tokens from the body of a 2xx. The error says what is wrong with the body and quotes nothing of it.
@@ -139,7 +153,7 @@ fn read_error(call: Call, response: &Response, secrets: &[&str]) -> Error {
     let status = match (call, http_status) {
         (_, 429 | 500..=599) => Status::Server,
         (_, 403) => Status::AccessDenied,
-        (Call::Logout, 401) => Status::TokenRejected,
+        (Call::Logout | Call::User, 401) => Status::TokenRejected,
         (_, 401) if code == Some("invalid_token") => Status::LoginRequired,
         (_, 401) => Status::ClientRejected,
         (Call::ExchangeCode | Call::Refresh, 400) if code == Some("invalid_grant") => Status::LoginRequired,
@@ -151,7 +165,8 @@ fn read_error(call: Call, response: &Response, secrets: &[&str]) -> Error {
         Status::Server => ("the server has a problem", "try again later"),
         Status::AccessDenied => ("the server denied access", "check the permissions of the API key and of the user"),
         Status::TokenRejected => {
-            ("the server does not know the access token, or the token has expired", "refresh, then log out")
+            let remedy = if call == Call::User { "refresh, then try again" } else { "refresh, then log out" };
+            ("the server does not know the access token, or the token has expired", remedy)
         }
         Status::LoginRequired if call == Call::ExchangeCode => (
             "the authorization code is invalid or used up, or the redirect URI differs from that of the login page",

@@ -42,10 +42,14 @@ pub(crate) fn query_of(url: &str) -> Option<&str> {
 pub(crate) fn query_values<'a>(query: &'a str, name: &str) -> Result<Vec<Cow<'a, str>>, std::str::Utf8Error> {
     query
         .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(key, _)| percent_decode_str(key).eq(name.bytes()))
-        .map(|(_, value)| percent_decode_str(value).decode_utf8())
+        .filter(|pair| is_named(pair, name))
+        .map(|pair| percent_decode_str(pair.split_once('=').map_or("", |(_, value)| value)).decode_utf8())
         .collect()
+}
+
+/// Whether a parameter of a query, `name=value`, has this name, also if the name is percent-encoded.
+pub(crate) fn is_named(pair: &str, name: &str) -> bool {
+    percent_decode_str(pair.split('=').next().unwrap_or_default()).eq(name.bytes())
 }
 
 const BAD_PORT: &str = "the port is not a number from 1 to 65535";
@@ -62,7 +66,7 @@ pub(crate) fn check_redirect_uri(redirect_uri: &str) -> Result<(), &'static str>
 }
 
 /// Says what is wrong with the characters of a URL, if a parser would only say that it is none.
-fn check_characters(url: &str) -> Result<(), &'static str> {
+pub(crate) fn check_characters(url: &str) -> Result<(), &'static str> {
     if url.chars().any(|c| c.is_control() || c.is_whitespace()) {
         return Err("it has a blank or a control character; was it read with its line end?");
     }

@@ -14,6 +14,8 @@ pub(crate) enum Job {
     Provide(Want),
     /// Start with the tokens of a new login.
     Start(Tokens),
+    /// Refresh no tokens early until this time, in Unix milliseconds.
+    Hold(i64),
     /// End the login at the server and in the store.
     LogOut,
     /// Clear the store only.

@@ -74,7 +74,7 @@ impl Caller {
         now: Now,
     ) -> Step {
         match result {
-            Some(Ok(Some(tokens))) if self.is_satisfied_by(&tokens) => {
+            Some(Ok(Some(tokens))) if self.is_satisfied_by(&tokens, state, now) => {
                 self.return_unless_expired(tokens, flight.began, state, now)
             }
             // A login, a logout, or the rejected tokens themselves.
@@ -98,7 +98,10 @@ impl Caller {
     /// The step after leading a flight that began at `began`.
     pub(crate) fn after_leading(&self, result: Result<Tokens, Error>, began: i64, state: &State, now: Now) -> Step {
         match result {
-            Ok(tokens) => self.return_unless_expired(tokens, began, state, now),
+            Ok(tokens) if self.is_satisfied_by(&tokens, state, now) => {
+                self.return_unless_expired(tokens, began, state, now)
+            }
+            Ok(_) => self.next_step(state, now),
             Err(error) => Step::Return(self.or_fallback_tokens(error, state, now)),
         }
     }
@@ -121,16 +124,17 @@ impl Caller {
         }
     }
 
-    fn is_satisfied_by(&self, tokens: &Tokens) -> bool {
-        !matches!(&self.want, Want::ReplacementFor(rejected) if rejected == tokens.access_token())
+    fn is_satisfied_by(&self, tokens: &Tokens, state: &State, now: Now) -> bool {
+        match &self.want {
+            Want::ReplacementFor(rejected) => rejected != tokens.access_token(),
+            Want::ValidFor(0) => true,
+            Want::ValidFor(_) => state.usable_tokens(&self.want, now) == Some(tokens),
+        }
     }
 
     /// Unexpired tokens that the caller can use instead of newer ones.
     pub(super) fn fallback_tokens(&self, state: &State, now: Now) -> Option<Tokens> {
-        match self.want {
-            Want::Valid => state.unexpired_tokens(now).cloned(),
-            Want::ReplacementFor(_) => None,
-        }
+        state.usable_tokens(&self.want, now).cloned()
     }
 }
 

@@ -33,7 +33,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use crate::client::Client;
 use crate::clock::{self, CachedClock, Now};
 use crate::error::{Advice, Error, Status};
+use crate::origin::{Origin, with_parameter};
 use crate::secret::Secret;
+use crate::signed_url::SignedUrl;
 use crate::store::record::Owner;
 use crate::store::{self, Store};
 use crate::sync::process_id;
@@ -129,6 +131,8 @@ pub struct Health {
     pub last_error: Option<Error>,
     /// Whether the store has these tokens. If it does not, the session tries again to save them.
     pub saved: bool,
+    /// Until when early refreshes are held off, in Unix seconds: see [`Session::hold`]. `None`: they are not.
+    pub held_until: Option<i64>,
     /// Whether a thread of this process keeps the tokens fresh: see [`Session::keep_fresh`].
     pub kept_fresh: bool,
 }
@@ -208,8 +212,68 @@ impl Session {
     pub fn tokens(&self) -> Result<Tokens, Error> {
         match self.tokens_at_hand() {
             Some(tokens) => Ok(tokens),
-            None => self.provide(&Want::Valid),
+            None => self.provide(&Want::ValidFor(0)),
         }
+    }
+
+    /// Returns tokens that are valid for at least `min_validity` longer, and refreshes them first if they are not. For a job that
+    /// must end with the tokens that it began with, such as an export of a recording. Another caller can refresh them all the same:
+    /// [`hold`](Self::hold) prevents that.
+    ///
+    /// # Errors
+    /// As for [`tokens`](Self::tokens). [`InvalidArgument`](Status::InvalidArgument): tokens that the server has just issued do not
+    /// last that long, or would have to be refreshed again within a tenth of their lifetime; the message says how much can be
+    /// asked for. [`TokenRejected`](Status::TokenRejected), advice retry: the tokens are held, and end too early;
+    /// [`retry_after`](Error::retry_after) says when the hold ends.
+    pub fn tokens_for(&self, min_validity: Duration) -> Result<Tokens, Error> {
+        let min_left = i64::try_from(min_validity.as_millis()).unwrap_or(i64::MAX);
+        self.provide(&Want::ValidFor(min_left))
+    }
+
+    /// Holds early refreshes off until `until` (Unix seconds), for all sessions on the store, and returns the tokens that are held.
+    /// A refresh ends the old access token at once, so a job with a long download holds the tokens while it runs.
+    ///
+    /// A hold never lasts longer than the tokens, and a shorter one does not end a longer one. It does not prevent a refresh after a
+    /// 401, a logout, or a refresh by a program that does not use this store. It is the end of the held time that the tokens are
+    /// refreshed at, if that is later than planned; no thread waits for it. Tokens that do not expire need no hold.
+    ///
+    /// Use [`tokens_for`](Self::tokens_for) first if the tokens must last until then.
+    ///
+    /// # Errors
+    /// As for [`tokens`](Self::tokens). [`Store`](crate::Status::Store): the hold could not be saved.
+    pub fn hold(&self, until: i64) -> Result<Tokens, Error> {
+        self.tokens()?;
+        match self.run_exclusive(Job::Hold(until.saturating_mul(1000)))? {
+            Outcome::Tokens(tokens) => Ok(tokens),
+            _ => Err(Error::new(Status::Internal, "a bug in libcmauth: no tokens", "report this message")),
+        }
+    }
+
+    /// Returns `url` with the access token as the query parameter `access_token`, which the vendor's API requires for downloads of
+    /// recordings. The token is percent-encoded, and replaces one that is there. The rest of the URL stays as it is, so encode the
+    /// `+` of a time as `%2B`.
+    ///
+    /// The token is one of [`tokens`](Self::tokens), and the URL is as secret as the token. Prefer the header `Authorization` where
+    /// the API accepts it: servers and proxies log URLs.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Status::InvalidArgument): the URL may not get the token; see [`Client::check_url`]. Otherwise as for
+    /// [`tokens`](Self::tokens).
+    pub fn sign_url(&self, url: &str) -> Result<SignedUrl, Error> {
+        self.sign_url_or(url, &[])
+    }
+
+    /// [`sign_url`](Self::sign_url) with further origins.
+    pub(crate) fn sign_url_or(&self, url: &str, allowed: &[Origin]) -> Result<SignedUrl, Error> {
+        self.0.client.check_url_or(url, allowed)?;
+        let tokens = self.tokens()?;
+        let signed = with_parameter(url, "access_token", tokens.access_token().expose());
+        Ok(SignedUrl::new(Secret::from(signed), tokens.expires_at()))
+    }
+
+    /// The client of this session.
+    pub fn client(&self) -> &Client {
+        &self.0.client
     }
 
     /// Returns the tokens if they are valid now and no work is due. Never blocks. For event loops: if this returns `None`, call
@@ -374,6 +438,7 @@ impl Session {
             failures: state.failures(),
             last_error: state.last_error.clone(),
             saved: !state.unsaved,
+            held_until: state.held_until(Now::read()),
             kept_fresh: self.0.is_kept(),
         }
     }

@@ -11,7 +11,11 @@ pub(crate) struct NewTokens {
     pub(crate) tokens: Tokens,
     pub(crate) login: u64,
     pub(crate) generation: u64,
+    /// They come from a refresh, and not from a login.
+    pub(crate) refreshed: bool,
     pub(crate) rejections: u32,
+    /// The end of a hold of these tokens, in Unix milliseconds.
+    pub(crate) held_until: Option<i64>,
 }
 
 impl NewTokens {
@@ -29,6 +33,8 @@ impl NewTokens {
             obtained_at: now.wall,
             obtained_boot: identity.boot_id.clone().map(|boot_id| BootTime { boot_id, at: now.boot }),
             refresh_at,
+            held_until: self.held_until,
+            refreshed: self.refreshed,
             rejections: self.rejections,
         }
     }

@@ -40,6 +40,12 @@ const REJECTION_RESET_AGE: i64 = 600_000;
 const INITIAL_MIN_AGE: i64 = 15_000;
 const MAX_MIN_AGE: i64 = REJECTION_RESET_AGE;
 
+/// The longest validity for which tokens are refreshed: nine tenths of their lifetime. So a program that asks for it in a loop
+/// causes a refresh once in a tenth of the lifetime at most.
+pub(crate) fn max_min_validity(lifetime: i64) -> i64 {
+    lifetime.max(0) / 10 * 9
+}
+
 /// The age at which tokens are refreshed.
 pub(crate) fn refresh_after(lifetime: i64, random: u64) -> i64 {
     let part = REFRESH_FROM + (REFRESH_TO - REFRESH_FROM) * fraction(random);

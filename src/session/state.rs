@@ -56,8 +56,10 @@ pub(crate) struct Identity {
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentTokens {
     pub(crate) record: Record,
-    /// `None`: never.
+    /// `None`: never. Not before the end of a hold.
     pub(crate) refresh_at: Option<Moment>,
+    /// The end of the hold, which is never after the expiry.
+    pub(crate) held_until: Option<Moment>,
     pub(crate) expires_at: Option<Moment>,
     /// When the tokens were obtained, by the boot clock. If another machine obtained them, or this one before a restart: when
     /// this process first saw them. The tokens are at least this old.
@@ -85,8 +87,8 @@ pub(crate) struct BackOff {
 /// What a caller wants.
 #[derive(Clone, Debug)]
 pub(crate) enum Want {
-    /// Tokens that are valid now.
-    Valid,
+    /// Tokens that are valid now, and for at least this number of milliseconds.
+    ValidFor(i64),
     /// Tokens with another access token than this one, which the API rejected.
     ReplacementFor(Secret),
 }
@@ -119,8 +121,10 @@ impl CurrentTokens {
         let expires_at = record.tokens.expires_at().map(|at| moment(at.saturating_mul(1000)));
         // Without a refresh token there is nothing to do before the tokens expire.
         let refresh_at = record.refresh_at.filter(|_| record.tokens.refresh_token().is_some());
+        let held_until = record.held_until();
         CurrentTokens {
-            refresh_at: refresh_at.map(moment),
+            refresh_at: refresh_at.map(|at| moment(held_until.map_or(at, |held| at.max(held)))),
+            held_until: held_until.map(moment),
             expires_at,
             known_since,
             obtained_estimate,
@@ -142,6 +146,21 @@ impl CurrentTokens {
         self.refresh_at.is_some_and(|at| now.has_reached(at))
     }
 
+    /// Whether early refreshes are held off.
+    pub(crate) fn is_held(&self, now: Now) -> bool {
+        self.held_until.is_some_and(|until| !now.has_reached(until)) && !self.is_expired(now)
+    }
+
+    /// How long the tokens are still valid, in milliseconds. The clock on which they expire first counts.
+    pub(crate) fn left(&self, now: Now) -> i64 {
+        self.expires_at.map_or(i64::MAX, |at| now.until(at).max(0))
+    }
+
+    /// Whether the tokens are valid now, and for at least `min_left` milliseconds.
+    pub(crate) fn lasts(&self, min_left: i64, now: Now) -> bool {
+        !self.is_expired(now) && self.left(now) >= min_left
+    }
+
     /// The tokens are at least this old.
     pub(crate) fn age(&self, now: Now) -> i64 {
         now.boot.saturating_sub(self.known_since)
@@ -154,6 +173,27 @@ impl CurrentTokens {
 
     pub(crate) fn has_same_token(&self, tokens: &Tokens) -> bool {
         self.tokens().access_token() == tokens.access_token()
+    }
+
+    /// Why tokens that have not expired must not be refreshed for a caller to whom they do not last long enough.
+    fn too_short(&self, min_left: i64, now: Now) -> Option<Error> {
+        if self.is_expired(now) || self.left(now) >= min_left {
+            return None;
+        }
+        let most = policy::max_min_validity(self.lifetime());
+        if self.record.refreshed && min_left > most {
+            let problem = format!(
+                "the server's tokens are valid for {} s, so ask for at most {} s",
+                self.lifetime() / 1000,
+                most / 1000
+            );
+            return Some(Error::invalid_argument("min_validity", problem));
+        }
+        let until = self.held_until.filter(|_| self.is_held(now))?;
+        let what = "the tokens do not last as long as requested, and they are not refreshed while a caller holds them";
+        let remedy = "try again later, or request a shorter time";
+        let error = Error::new(Status::TokenRejected, what, remedy).with_advice(Advice::Retry, remedy);
+        Some(error.with_retry_after(Some(Duration::from_millis(now.until(until).max(0).unsigned_abs()))))
     }
 
     pub(crate) fn secrets(&self) -> [&str; 2] {
@@ -254,18 +294,27 @@ impl State {
         self.current.as_ref().filter(|current| !current.is_expired(now)).map(CurrentTokens::tokens)
     }
 
+    /// Unexpired tokens that a caller can use in place of newer ones.
+    pub(crate) fn usable_tokens(&self, want: &Want, now: Now) -> Option<&Tokens> {
+        match want {
+            Want::ValidFor(min_left) => self.current.as_ref().filter(|current| current.lasts(*min_left, now)),
+            Want::ReplacementFor(_) => None,
+        }
+        .map(CurrentTokens::tokens)
+    }
+
     /// Resolves a call without the store and the server, if possible.
     pub(crate) fn resolve_locally(&self, want: &Want, now: Now) -> LocalResult {
         let Some(current) = &self.current else {
             return LocalResult::NeedsFlight;
         };
         match want {
-            Want::Valid => {
-                if let Some(tokens) = self.ready(now) {
-                    return LocalResult::Tokens(tokens.clone());
-                }
-                if !current.is_expired(now) {
-                    return LocalResult::NeedsFlight;
+            Want::ValidFor(min_left) => {
+                if current.lasts(*min_left, now) {
+                    return match self.ready(now) {
+                        Some(tokens) => LocalResult::Tokens(tokens.clone()),
+                        None => LocalResult::NeedsFlight,
+                    };
                 }
             }
             Want::ReplacementFor(rejected) => {
@@ -294,8 +343,12 @@ impl State {
     /// Why the server must not be asked now for tokens that replace the current ones. `None`: it may be asked.
     pub(crate) fn refusal(&self, want: &Want, now: Now) -> Option<Error> {
         let current = self.current.as_ref()?;
-        let is_early = matches!(want, Want::Valid) && !current.is_expired(now);
-        if let Some(error) = self.back_off_error(is_early, now) {
+        if let Want::ValidFor(min_left) = want
+            && let Some(error) = current.too_short(*min_left, now)
+        {
+            return Some(error);
+        }
+        if let Some(error) = self.back_off_error(self.usable_tokens(want, now).is_some(), now) {
             return Some(error);
         }
         // If their age is not exact, they count as no older than this process's last refresh of rejected tokens.
@@ -358,13 +411,13 @@ impl State {
         .with_ready_until(now)
     }
 
-    /// Whether the other snapshot has other tokens or another generation.
+    /// Whether the other snapshot has other tokens, or tokens of another login. A hold changes the generation only.
     pub(crate) fn differs_from(&self, other: &State) -> bool {
-        let is_same = match (&self.current, &other.current) {
-            (Some(one), Some(two)) => one.has_same_token(two.tokens()),
-            (one, two) => one.is_none() && two.is_none(),
-        };
-        self.generation != other.generation || !is_same
+        match (&self.current, &other.current) {
+            (Some(one), Some(two)) => !one.has_same_token(two.tokens()) || one.record.login != two.record.login,
+            (None, None) => self.generation != other.generation,
+            _ => true,
+        }
     }
 
     /// When the next refresh will be tried, in Unix seconds: when the tokens are due and no back-off is in progress, or at the
@@ -381,6 +434,12 @@ impl State {
         Some(early.min(needed).div_euclid(1000))
     }
 
+    /// Until when early refreshes are held off, in Unix seconds.
+    pub(crate) fn held_until(&self, now: Now) -> Option<i64> {
+        let current = self.current.as_ref().filter(|current| current.is_held(now))?;
+        Some(current.record.held_until()?.div_euclid(1000))
+    }
+
     /// How long in milliseconds a call for tokens has nothing to do. `None`: nothing will be due.
     pub(crate) fn next_action(&self, now: Now) -> Option<i64> {
         let current = self.current.as_ref()?;
@@ -391,9 +450,7 @@ impl State {
             return Some(until.saturating_sub(now.boot).max(0));
         }
         let until = self.ready_until.filter(|until| *until != Moment::NEVER)?;
-        // The clock that comes first counts.
-        let left = until.boot.saturating_sub(now.boot).min(until.wall.saturating_sub(now.wall));
-        Some(left.max(0))
+        Some(now.until(until).max(0))
     }
 
     /// What the change was that led to this snapshot.

@@ -34,6 +34,11 @@ pub(crate) struct Record {
     pub(crate) obtained_boot: Option<BootTime>,
     /// When to refresh the tokens, in Unix milliseconds. Drawn once, so that all sessions on the store agree. `None`: never.
     pub(crate) refresh_at: Option<i64>,
+    /// Until when early refreshes are held off, in Unix milliseconds. See [`held_until`](Self::held_until).
+    pub(crate) held_until: Option<i64>,
+    /// The tokens come from a refresh, so their lifetime is the longest that the server issues. A login can return tokens that were
+    /// issued earlier.
+    pub(crate) refreshed: bool,
     /// How many refreshes in a row replaced young tokens because the API had rejected them.
     pub(crate) rejections: u32,
 }
@@ -68,6 +73,8 @@ impl Record {
             "boot_id": boot.map(|boot| &boot.boot_id),
             "obtained_boot": boot.map(|boot| boot.at),
             "refresh_at": self.refresh_at,
+            "held_until": self.held_until,
+            "refreshed": self.refreshed,
             "rejections": self.rejections,
             "tokens": tokens.expose(),
         });
@@ -94,6 +101,8 @@ impl Record {
         }
         let obtained_at = number("obtained_at").ok_or_else(|| damaged("its time is missing"))?;
         let refresh_at = number("refresh_at");
+        let held_until = number("held_until");
+        let refreshed = value.0.get("refreshed").and_then(Value::as_bool).unwrap_or(false);
         let login = positive("login");
         let rejections = positive("rejections").and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
         let obtained_boot = text("boot_id").zip(number("obtained_boot")).map(|(boot_id, at)| BootTime { boot_id, at });
@@ -104,7 +113,24 @@ impl Record {
         };
         let tokens = value.take_text("tokens").ok().flatten().and_then(|json| Tokens::from_json(&json).ok());
         let tokens = tokens.ok_or_else(|| damaged("its tokens are missing"))?;
-        Ok(Record { owner, login, tokens, generation, obtained_at, obtained_boot, refresh_at, rejections })
+        Ok(Record {
+            owner,
+            login,
+            tokens,
+            generation,
+            obtained_at,
+            obtained_boot,
+            refresh_at,
+            held_until,
+            refreshed,
+            rejections,
+        })
+    }
+
+    /// Until when early refreshes are held off, in Unix milliseconds: never past the expiry of the tokens.
+    pub(crate) fn held_until(&self) -> Option<i64> {
+        let expires_at = self.tokens.expires_at()?.saturating_mul(1000);
+        self.held_until.map(|until| until.min(expires_at))
     }
 
     /// Checks that the tokens belong to `owner`. A record of version 0.1 names no owner and belongs to every owner.
@@ -147,13 +173,23 @@ mod tests {
             obtained_at: 1_700_000_000_000,
             obtained_boot: Some(BootTime { boot_id: "0d6f".to_owned(), at: 12_345 }),
             refresh_at: Some(1_700_000_080_123),
+            held_until: Some(1_700_000_090_123),
+            refreshed: true,
             rejections: 2,
         }
     }
 
     #[test]
     fn a_record_survives_serialization() {
-        let of_0_1 = Record { owner: None, login: None, obtained_boot: None, rejections: 0, ..record() };
+        let of_0_1 = Record {
+            owner: None,
+            login: None,
+            obtained_boot: None,
+            held_until: None,
+            refreshed: false,
+            rejections: 0,
+            ..record()
+        };
         for record in [record(), Record { refresh_at: None, ..record() }, of_0_1] {
             assert_eq!(Record::from_text(&record.to_text()).unwrap(), record);
         }

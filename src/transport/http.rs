@@ -17,6 +17,7 @@ const MAX_DETAILS_WAIT: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
+    Get,
     Post,
     Delete,
 }
@@ -24,6 +25,7 @@ pub(crate) enum Method {
 impl Method {
     pub(super) fn name(self) -> &'static str {
         match self {
+            Method::Get => "GET",
             Method::Post => "POST",
             Method::Delete => "DELETE",
         }

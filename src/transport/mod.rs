@@ -189,6 +189,7 @@ impl Transport {
             };
         }
         let response = match (request.method, request.form) {
+            (Method::Get, _) => prepare!(agent.get(request.url)).call(),
             (Method::Delete, _) => prepare!(agent.delete(request.url)).call(),
             (Method::Post, None) => prepare!(agent.post(request.url)).send_empty(),
             (Method::Post, Some(form)) => {

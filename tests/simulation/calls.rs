@@ -178,7 +178,7 @@ impl World {
         let began = now.boot;
         // They must still be valid after the longest time that the call may wait.
         let later = Now { boot: now.boot + 1_200, wall: now.wall + 1_200 };
-        let had_fallback = matches!(want, Want::Valid) && state.state.unexpired_tokens(later).is_some();
+        let had_fallback = matches!(want, Want::ValidFor(0)) && state.state.unexpired_tokens(later).is_some();
         let of = Caller { want, deadline: now.boot + state.timeout };
         let step = of.next_step(&state.state, now);
         let slot = &mut state.callers[caller];

@@ -220,7 +220,7 @@ impl World {
                 Ok(())
             }
             Scheduled::Begin(process, caller) if self.processes[process].alive => {
-                self.call(process, caller, Want::Valid)
+                self.call(process, caller, Want::ValidFor(0))
             }
             Scheduled::Timer { process, caller, call, purpose } => self.waited(process, caller, call, purpose, None),
             Scheduled::FlightEnded { process, caller, call, purpose, result } => {

@@ -61,10 +61,12 @@ impl Leader {
                 let new = NewTokens {
                     tokens: tokens.clone(),
                     login: random,
+                    refreshed: false,
                     // Larger than the generation of every refresh of an earlier login, even if a process slept through the
                     // change, or the store lost its generation.
                     generation: next_generation(self.generation).max(now.wall.unsigned_abs().min(MAX_GENERATION)),
                     rejections: 0,
+                    held_until: self.held_until,
                 };
                 let record = Box::new(new.into_record(&self.identity, now, random));
                 self.stage = Stage::SavingLogin { record: record.clone() };

@@ -4,6 +4,7 @@
 //! `driver` carries the actions out, and so does the simulation (tests/simulation). The order of the steps protects the login:
 //! lock, load, decide, ask the server, save, and only then publish.
 
+mod hold;
 mod login;
 mod refresh;
 mod stage;
@@ -37,6 +38,8 @@ pub(crate) struct Leader {
     stage: Stage,
     /// The largest generation known, for a login or its end.
     generation: u64,
+    /// The end of a hold of the tokens of a login: a login can return tokens that the store has already.
+    held_until: Option<i64>,
     /// A logout has already refreshed the tokens once.
     refreshed_for_logout: bool,
     /// The store had newer tokens than those to be saved.
@@ -53,6 +56,7 @@ impl Leader {
             state,
             stage: Stage::Begun,
             generation,
+            held_until: None,
             refreshed_for_logout: false,
             overtaken: false,
         }
@@ -88,6 +92,7 @@ impl Leader {
             (S::ReadingGeneration { record, is_retry }, Event::GenerationRead(result)) => {
                 self.generation_read(result, record, is_retry, now, random)
             }
+            (S::SavingHold { record }, Event::Saved(result)) => self.saved_hold(result, *record, now),
             (S::SavingLogin { record }, Event::Saved(result)) => self.saved_login(result, *record, now),
             (S::LoadingAfterInvalidGrant { error }, Event::Loaded(result)) => {
                 self.loaded_after_invalid_grant(result, error, now)
@@ -120,7 +125,7 @@ impl Leader {
                 LocalResult::Failed(error) => return Action::Finish(Err(error)),
                 LocalResult::NeedsFlight => {}
             }
-            if matches!(want, Want::Valid) && self.state.unexpired_tokens(now).is_some() {
+            if self.state.usable_tokens(want, now).is_some() {
                 lock_deadline = lock_deadline.min(now.boot.saturating_add(policy::MAX_WAIT_WITH_TOKENS));
             }
         }
@@ -170,6 +175,11 @@ impl Leader {
                 return self.unlock(Err(error));
             }
         };
+        if let (Job::Start(tokens), Some(stored)) = (&self.job, &stored)
+            && stored.tokens.access_token() == tokens.access_token()
+        {
+            self.held_until = stored.held_until;
+        }
         if matches!(self.job, Job::Start(_) | Job::Forget) {
             self.generation = self.generation.max(stored.map_or(0, |record| record.generation));
             return self.read_generation(None, false);
@@ -279,11 +289,13 @@ impl Leader {
                 let reason = match want {
                     _ if is_expired => Reason::Expired,
                     Want::ReplacementFor(rejected) if current.tokens().access_token() == rejected => Reason::Rejected,
-                    Want::Valid if current.needs_refresh(now) => Reason::Due,
+                    Want::ValidFor(min_left) if !current.lasts(*min_left, now) => Reason::TooShort,
+                    Want::ValidFor(_) if current.needs_refresh(now) => Reason::Due,
                     _ => return self.unlock(Ok(Outcome::Tokens(current.tokens().clone()))),
                 };
                 (reason, self.state.refusal(want, now))
             }
+            Job::Hold(until) => return self.hold(*until, now),
             _ => {
                 // For a logout, waiting for the end of the back-off is better than an error.
                 let until = self.state.back_off.as_ref().map_or(i64::MIN, |back_off| back_off.until);

@@ -31,7 +31,7 @@ impl Leader {
         };
         let scope = current.tokens().scope().map(str::to_owned);
         let earliest = self.state.refreshed_at.map_or(i64::MIN, |at| at.saturating_add(policy::MIN_REFRESH_INTERVAL));
-        if reason == Reason::Expired && now.boot < earliest {
+        if matches!(reason, Reason::Expired | Reason::TooShort) && now.boot < earliest {
             return self.wait_to_refresh(earliest, now);
         }
         // If this machine slept past the end of its lease, this check stops a request while another process refreshes.
@@ -52,6 +52,8 @@ impl Leader {
             tokens: tokens.or_scope(current.tokens().scope()),
             // A record of version 0.1 has no login number.
             login: current.record.login.unwrap_or(random),
+            refreshed: true,
+            held_until: None,
             generation: next_generation(self.state.generation),
             rejections: policy::rejections_after(current.record.rejections, current.age(begun), because_rejected),
         };

@@ -12,6 +12,8 @@ pub(super) enum Reason {
     Due,
     Expired,
     Rejected,
+    /// They do not last as long as a caller asks for.
+    TooShort,
     /// For a logout, which needs an access token that the server accepts.
     LogOut,
 }
@@ -46,6 +48,9 @@ pub(super) enum Stage {
     ReadingGeneration {
         record: Option<Box<Record>>,
         is_retry: bool,
+    },
+    SavingHold {
+        record: Box<Record>,
     },
     SavingLogin {
         record: Box<Record>,

@@ -28,12 +28,16 @@ fn expired_record() -> Record {
     let expires_at = Some(NOW.wall / 1000 - 60);
     let scope = Some("read".to_owned());
     let tokens = Tokens::new(Secret::new("a:1"), Some(Secret::new("r:1")), "bearer".to_owned(), scope, expires_at);
-    NewTokens { tokens, login: 1, generation: 7, rejections: 0 }.into_record(&identity(), obtained, 0)
+    NewTokens { tokens, login: 1, generation: 7, refreshed: false, rejections: 0, held_until: None }.into_record(
+        &identity(),
+        obtained,
+        0,
+    )
 }
 
 fn leader(limits: Limits) -> Leader {
     let state = Arc::new(State::from_record(expired_record(), &identity(), NOW));
-    Leader::new(Job::Provide(Want::Valid), identity(), limits, state)
+    Leader::new(Job::Provide(Want::ValidFor(0)), identity(), limits, state)
 }
 
 fn at(ms: i64) -> Now {
@@ -99,7 +103,7 @@ fn new_tokens_survive_if_the_store_reports_newer_ones_and_cannot_be_read() {
 /// The step of the leading caller if the flight took so long that its tokens have expired.
 fn step_after_slow_flight(leader: &Leader) -> Step {
     let tokens = leader.state().current.as_ref().map(|current| current.tokens().clone()).unwrap();
-    let caller = Caller { want: Want::Valid, deadline: LIMITS.deadline };
+    let caller = Caller { want: Want::ValidFor(0), deadline: LIMITS.deadline };
     caller.after_leading(Ok(tokens), NOW.boot, leader.state(), at(10_000))
 }
 
@@ -119,7 +123,14 @@ fn only_the_call_that_fetched_tokens_returns_them_after_they_expired() {
     assert!(matches!(decide(&mut overtaken, 0), Action::Refresh { .. }));
     assert!(matches!(overtaken.handle(Event::Refreshed(Ok(expires_soon("a:2"))), at(100), 0), Action::Save(_)));
     assert!(matches!(overtaken.handle(Event::Saved(Err(StoreError::Newer)), at(110), 0), Action::Load));
-    let theirs = NewTokens { tokens: expires_soon("a:3"), login: 1, generation: 9, rejections: 0 };
+    let theirs = NewTokens {
+        tokens: expires_soon("a:3"),
+        login: 1,
+        generation: 9,
+        refreshed: false,
+        rejections: 0,
+        held_until: None,
+    };
     let theirs = theirs.into_record(&identity(), NOW, u64::MAX).to_text();
     assert!(matches!(overtaken.handle(Event::Loaded(Ok(Some(theirs))), at(120), 0), Action::Unlock));
     assert!(matches!(step_after_slow_flight(&overtaken), Step::LeadOrJoin(_)));

@@ -17,7 +17,14 @@ fn tokens(access_token: &str, expires_at: Option<i64>) -> Tokens {
 /// A record that was obtained at [`NOW`], of tokens with this lifetime in seconds.
 fn record(lifetime: Option<i64>, rejections: u32) -> Record {
     let expires_at = lifetime.map(|seconds| NOW.wall / 1000 + seconds);
-    let new = NewTokens { tokens: tokens("a:1", expires_at), login: 1, generation: 1, rejections };
+    let new = NewTokens {
+        tokens: tokens("a:1", expires_at),
+        login: 1,
+        generation: 1,
+        refreshed: true,
+        rejections,
+        held_until: None,
+    };
     new.into_record(&identity("this"), NOW, u64::MAX / 4)
 }
 
@@ -84,16 +91,16 @@ fn during_the_back_off_the_same_error_comes_at_once_with_the_remaining_time() {
     let error = Error::new(Status::Server, "x", "y").with_retry_after(Some(Duration::from_secs(120)));
     let state = State::from_record(record(Some(6), 0), &identity("this"), NOW);
     let state = State { store_read_at: later(10, 0).boot, ..state.after_failure(&error, later(10, 0), 7) };
-    let LocalResult::Failed(shown) = state.resolve_locally(&Want::Valid, later(10, 0)) else { panic!() };
+    let LocalResult::Failed(shown) = state.resolve_locally(&Want::ValidFor(0), later(10, 0)) else { panic!() };
     assert_eq!(shown.retry_after(), Some(Duration::from_secs(120)));
     let replacement = Want::ReplacementFor(Secret::new("a:1"));
     let LocalResult::Failed(shown) = state.resolve_locally(&replacement, later(10, 0)) else { panic!() };
     assert_eq!(shown.retry_after(), Some(Duration::from_secs(120)));
-    assert!(state.refusal(&Want::Valid, later(129, 0)).is_some());
-    assert!(state.refusal(&Want::Valid, later(130, 0)).is_none());
+    assert!(state.refusal(&Want::ValidFor(0), later(129, 0)).is_some());
+    assert!(state.refusal(&Want::ValidFor(0), later(130, 0)).is_none());
     // Other tokens do not end the back-off.
     let theirs = state.replaced_by(record(Some(6), 0), &identity("this"), later(20, 0));
-    assert!(theirs.refusal(&Want::Valid, later(129, 0)).is_some());
+    assert!(theirs.refusal(&Want::ValidFor(0), later(129, 0)).is_some());
 }
 
 #[test]
@@ -152,7 +159,7 @@ fn young_rejected_tokens_are_not_refreshed_and_replaced_ones_are_resolved_at_onc
     assert_eq!((refusal.status(), refusal.advice()), (Status::TokenRejected, Advice::Retry));
     assert_eq!(refusal.retry_after(), Some(Duration::from_secs(20)));
     assert!(state.refusal(&rejected, later(30, 0)).is_none());
-    assert!(state.refusal(&Want::Valid, later(10, 0)).is_none());
+    assert!(state.refusal(&Want::ValidFor(0), later(10, 0)).is_none());
     // Setting the wall clock does not make them older.
     assert!(state.refusal(&rejected, later(10, 600)).is_some());
 

@@ -33,7 +33,7 @@ impl Checks {
         let Failures { in_a_row, until, early_until } = *failures;
         let state = &world.processes[process];
         let is_expired = state.state.current.as_ref().is_none_or(|current| current.is_expired(now));
-        let wants_valid = state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::Valid)));
+        let wants_valid = state.flight.as_ref().is_some_and(|run| matches!(run.job, Job::Provide(Want::ValidFor(0))));
         let until = if wants_valid && !is_expired { early_until } else { until };
         if now.boot < until {
             let early = until - now.boot;
