@@ -101,7 +101,11 @@ impl Caller {
             Ok(tokens) if self.is_satisfied_by(&tokens, state, now) => {
                 self.return_unless_expired(tokens, began, state, now)
             }
-            Ok(_) => self.next_step(state, now),
+            // They do not last as long as this call asks for. It does not try again: each refresh ends the tokens of all others.
+            Ok(_) => match self.next_step(state, now) {
+                Step::LeadOrJoin(_) => Step::Return(Err(too_short())),
+                step => step,
+            },
             Err(error) => Step::Return(self.or_fallback_tokens(error, state, now)),
         }
     }
@@ -136,6 +140,11 @@ impl Caller {
     pub(super) fn fallback_tokens(&self, state: &State, now: Now) -> Option<Tokens> {
         state.usable_tokens(&self.want, now).cloned()
     }
+}
+
+fn too_short() -> Error {
+    let what = "the new tokens do not last as long as requested";
+    Error::new(Status::Timeout, what, "request a shorter time, or try again later")
 }
 
 fn timed_out() -> Error {

@@ -431,13 +431,13 @@ impl State {
             self.back_off.as_ref().map_or((i64::MIN, i64::MIN), |back_off| (back_off.early_until, back_off.until));
         let early = time(current.refresh_at?).max(by_wall(early.max(self.store_retry_at)));
         let needed = time(current.expires_at.unwrap_or(Moment::NEVER)).max(by_wall(needed));
-        Some(early.min(needed).div_euclid(1000))
+        Some(to_nearest_second(early.min(needed)))
     }
 
     /// Until when early refreshes are held off, in Unix seconds.
     pub(crate) fn held_until(&self, now: Now) -> Option<i64> {
         let current = self.current.as_ref().filter(|current| current.is_held(now))?;
-        Some(current.record.held_until()?.div_euclid(1000))
+        Some(to_nearest_second(now.wall.saturating_add(now.until(current.held_until?))))
     }
 
     /// How long in milliseconds a call for tokens has nothing to do. `None`: nothing will be due.
@@ -462,4 +462,9 @@ impl State {
     pub(crate) fn failures(&self) -> u32 {
         self.back_off.as_ref().map_or(0, |back_off| back_off.failures).saturating_add(self.store_failures)
     }
+}
+
+/// In seconds. Not rounded down: the two clocks tick up to a millisecond apart, which would show a second too little.
+fn to_nearest_second(ms: i64) -> i64 {
+    ms.saturating_add(500).div_euclid(1000)
 }

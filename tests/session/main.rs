@@ -6,6 +6,7 @@ mod logins;
 mod panics;
 mod refreshes;
 mod stores;
+mod validity;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};

@@ -220,7 +220,15 @@ impl World {
                 Ok(())
             }
             Scheduled::Begin(process, caller) if self.processes[process].alive => {
-                self.call(process, caller, Want::ValidFor(0))
+                // A caller to whom held tokens do not last long enough must wait, so holds end with the disturbances.
+                if self.rng.between(0, 19) == 0 && self.at < self.plan.calm_at() {
+                    let until = self.now(process).wall + self.rng.between(0, 30_000);
+                    self.job(process, Job::Hold(until))?;
+                }
+                // Some calls ask for tokens that last for a part of the lifetime.
+                let lifetime = self.plan.lifetime * 1000;
+                let min_left = if self.rng.between(0, 9) == 0 { self.rng.between(0, lifetime / 2) } else { 0 };
+                self.call(process, caller, Want::ValidFor(min_left))
             }
             Scheduled::Timer { process, caller, call, purpose } => self.waited(process, caller, call, purpose, None),
             Scheduled::FlightEnded { process, caller, call, purpose, result } => {

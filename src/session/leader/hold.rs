@@ -21,9 +21,13 @@ impl Leader {
             let what = "the tokens expired before they could be held";
             return self.unlock(Err(Error::new(Status::Timeout, what, "try again")));
         }
+        // By the clock that cannot be set: the wall clock may have been set back since the tokens were obtained.
+        let age = now.boot.saturating_sub(current.obtained_estimate.unwrap_or(current.known_since));
+        let until = (current.record.obtained_at).saturating_add(age).saturating_add(until.saturating_sub(now.wall));
         let held = current.record.held_until.unwrap_or(i64::MIN);
         // A shorter hold does not end a longer one, and tokens that do not expire are not refreshed early.
-        if until <= held.max(now.wall) || current.tokens().expires_at().is_none() {
+        if until <= held.max(current.record.obtained_at.saturating_add(age)) || current.tokens().expires_at().is_none()
+        {
             return self.unlock(Ok(Outcome::Tokens(current.tokens().clone())));
         }
         let generation = next_generation(self.generation.max(self.state.generation));

@@ -32,6 +32,9 @@ impl Leader {
         let scope = current.tokens().scope().map(str::to_owned);
         let earliest = self.state.refreshed_at.map_or(i64::MIN, |at| at.saturating_add(policy::MIN_REFRESH_INTERVAL));
         if matches!(reason, Reason::Expired | Reason::TooShort) && now.boot < earliest {
+            if earliest > self.limits.latest_request_start() {
+                return self.unlock(Err(not_enough_time()));
+            }
             return self.wait_to_refresh(earliest, now);
         }
         // If this machine slept past the end of its lease, this check stops a request while another process refreshes.

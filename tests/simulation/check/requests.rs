@@ -67,6 +67,15 @@ impl Checks {
         if is_expired && matches!(run.job, Job::Provide(_)) && since < 1_000 {
             return violated("4 requests are bounded", format!("expired tokens are refreshed again after {since} ms"));
         }
+        // 11: no early refresh of tokens that a session on the store holds. If clocks differ or change, the end of the hold differs,
+        // too.
+        let held =
+            store.content.as_ref().filter(|stored| current.is_some_and(|our| our.has_same_token(&stored.tokens)));
+        let is_held = held.is_some_and(|held| CurrentTokens::new(held.clone(), &state.identity, now).is_held(now));
+        let one_clock = world.machines.len() == 1 && world.machines[0].set_at == i64::MIN;
+        if one_clock && is_held && !is_expired && matches!(run.job, Job::Provide(Want::ValidFor(_))) {
+            return violated("11 a hold is respected", format!("process {process} refreshes tokens that are held"));
+        }
         if let Job::Provide(Want::ReplacementFor(rejected)) = &run.job
             && let Some(current) = current
         {
