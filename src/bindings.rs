@@ -8,6 +8,7 @@
 //!   time.
 //! - [`already_logged_out`] is the error for a binding that reports
 //!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
+//! - [`Origins`], [`check_url`] and [`sign_url`] allow origins for one use of a session, in addition to those of its client.
 //! - [`with_tokens_at_hand`] reads a session's tokens without a reference count that threads share.
 //!
 //! Their signatures may change in any version.
@@ -17,10 +18,13 @@ use std::fmt;
 pub use crate::cancel::{interruptible, set_cancel_scope};
 pub use crate::panic::catch_panic;
 
+use crate::client::Client;
 use crate::config::Config;
 use crate::error::{Error, Status};
 use crate::loopback::Loopback;
+use crate::origin::Origin;
 use crate::session::Session;
+use crate::signed_url::SignedUrl;
 use crate::tokens::Tokens;
 
 /// The error for a bad argument: the name of the argument, and what is wrong with it or how to correct it.
@@ -45,6 +49,37 @@ pub fn reject_page(login: &Loopback, name: &str, problem: &str) {
 /// The error has [`Status::LoginRequired`].
 pub fn already_logged_out() -> Error {
     Error::new(Status::LoginRequired, "the login was gone already", "nothing is left to log out")
+}
+
+/// Origins that may get the access token, in addition to those of [`Config::allow_origin`].
+#[derive(Clone, Debug, Default)]
+pub struct Origins(Vec<Origin>);
+
+impl Origins {
+    /// Adds an origin.
+    ///
+    /// # Errors
+    /// [`Status::InvalidArgument`]: it is none, or neither https nor of a loopback host.
+    pub fn add(&mut self, origin: &str) -> Result<(), Error> {
+        self.0.push(Origin::parse(origin).map_err(|problem| invalid_argument("allow", problem))?);
+        Ok(())
+    }
+}
+
+/// [`Client::check_url`] with further origins.
+///
+/// # Errors
+/// As for [`Client::check_url`].
+pub fn check_url(client: &Client, url: &str, allowed: &Origins) -> Result<(), Error> {
+    client.check_url_or(url, &allowed.0)
+}
+
+/// [`Session::sign_url`] with further origins.
+///
+/// # Errors
+/// As for [`Session::sign_url`].
+pub fn sign_url(session: &Session, url: &str, allowed: &Origins) -> Result<SignedUrl, Error> {
+    session.sign_url_or(url, &allowed.0)
 }
 
 /// Calls `read` with the tokens that [`Session::tokens_at_hand`] would return; `None` if it would return `None`.

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cmauth::bindings::reject_setting;
+use cmauth::bindings::{Origins, reject_setting};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString};
 
 use crate::login::Login;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, access_token_of};
 use crate::{errors, text};
 
 /// A client for one API key: an id and a secret, from https://dealer.cameramanager.com.
@@ -35,6 +35,8 @@ use crate::{errors, text};
 /// user_agent: your product and its version, which follow `libcmauth/x.y.z`.
 /// max_retries: how often a refresh or logout is retried after a temporary failure. Default: 2.
 /// params_in_body: sends token requests as a form, not in the query. Default: `False`.
+/// allow_origins: further origins that may get the access token of a user, such as
+///     "https://media.example". Default: only `base_url` may. See `check_url`.
 ///
 /// An unusable value raises `FixError` with its name. Making a client sends nothing.
 #[pyclass(module = "cmauth", frozen)]
@@ -54,7 +56,7 @@ pub(crate) struct Client {
 impl Client {
     #[new]
     #[pyo3(signature = (client_id, client_secret, *, base_url=None, scope=None, timeout=None, connect_timeout=None,
-        ca_file=None, add_ca_files=None, proxy=None, user_agent=None, max_retries=None, params_in_body=false))]
+        ca_file=None, add_ca_files=None, proxy=None, user_agent=None, max_retries=None, params_in_body=false, allow_origins=None))]
     #[allow(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
@@ -70,6 +72,7 @@ impl Client {
         user_agent: Option<&Bound<'_, PyString>>,
         max_retries: Option<&Bound<'_, PyInt>>,
         params_in_body: bool,
+        allow_origins: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Client> {
         let client_id = text("client_id", client_id)?;
         let client_secret = client_secret.map(|secret| text("client_secret", secret)).transpose()?;
@@ -110,10 +113,7 @@ impl Client {
             config.set_ca_file(ca_file);
         }
         if let Some(paths) = add_ca_files {
-            if paths.is_instance_of::<PyString>() {
-                return Err(PyTypeError::new_err("add_ca_files: give a list of paths, not one path"));
-            }
-            let paths = paths.try_iter()?.map(|path| path?.extract()).collect::<PyResult<Vec<PathBuf>>>()?;
+            let paths: Vec<PathBuf> = list("add_ca_files", "paths", paths)?;
             options.set_item("add_ca_files", &paths)?;
             for path in paths {
                 config.add_ca_file(path);
@@ -132,6 +132,13 @@ impl Client {
             }
         }
         config.set_params_in_body(params_in_body);
+        if let Some(origins) = allow_origins {
+            let origins: Vec<String> = list("allow_origins", "origins", origins)?;
+            for origin in &origins {
+                config.allow_origin(origin);
+            }
+            options.set_item("allow_origins", origins)?;
+        }
         Ok(Client {
             core: errors::call(py, || cmauth::Client::new(&config))?,
             client_id: client_id.expose().to_owned(),
@@ -174,6 +181,31 @@ impl Client {
         errors::call(py, || self.core.logout(access_token.expose()))
     }
 
+    /// Asks the API who the user of these tokens is, and returns a `User`.
+    ///
+    /// A program that serves many users keeps them by `User.id`. Raises `RefreshError` if the access
+    /// token is unknown or expired. Raises `FixError` if its scope does not allow it.
+    ///
+    /// tokens: the tokens, or only their access token.
+    fn user(&self, py: Python<'_>, tokens: &Bound<'_, PyAny>) -> PyResult<User> {
+        let access_token = access_token_of(tokens)?;
+        errors::call(py, || self.core.user(access_token.expose())).map(User)
+    }
+
+    /// Checks that a URL may get the access token. Raises `FixError` with its origin if it may not.
+    ///
+    /// URLs of the server (`base_url`: scheme, host and port) may, and those of `allow_origins` and
+    /// `allow`. `Auth`, `HttpxAuth` and `Session.sign_url` do this check. With other HTTP libraries,
+    /// call it before each request to a URL that the program did not write itself.
+    ///
+    /// allow: further origins: `["https://media.example"]`.
+    #[pyo3(signature = (url, *, allow=None))]
+    fn check_url(&self, py: Python<'_>, url: &Bound<'_, PyString>, allow: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let allow = origins(py, allow)?;
+        let url = text("url", url)?;
+        cmauth::bindings::check_url(&self.core, url.expose(), &allow).map_err(|error| errors::to_python(py, &error))
+    }
+
     /// Ends the calls in progress on this client, and all later ones, with `CancelledError`.
     ///
     /// Call it from any thread when the program must stop. A cancelled client stays cancelled.
@@ -207,33 +239,24 @@ impl Client {
     /// timeout: how long the user may take, in seconds.
     /// port: as for `listen`.
     /// message: the text of the page that the browser shows after the login.
-    /// show: called with the URL of the login page instead of opening a browser: `show=print`.
+    /// show: called with the URL of the login page instead of opening a browser: `show=print`. It runs
+    ///     in a thread, so the redirect is answered while it blocks. Its exception ends the login.
     ///
     /// Raises `LoginError` if the user denied the access, `RetryError` after the timeout.
     #[pyo3(signature = (*, timeout=300.0, port=0, message=None, show=None))]
-    fn login(
+    fn login<'py>(
         &self,
-        py: Python<'_>,
+        py: Python<'py>,
         timeout: f64,
         port: u16,
         message: Option<&Bound<'_, PyString>>,
-        show: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Tokens> {
+        show: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let login = self.listen(py, port)?;
         if let Some(message) = message {
             login.set_message(message)?;
         }
-        match show {
-            Some(show) => _ = show.call1((login.url(),))?,
-            None => {
-                let browser = py.import("webbrowser")?.call_method1("open", (login.url(),))?;
-                if !browser.is_truthy()? {
-                    let problem = "no browser can be opened; pass show=print, and open the page yourself";
-                    return Err(errors::to_python(py, &cmauth::bindings::invalid_argument("show", problem)));
-                }
-            }
-        }
-        login.wait(py, timeout)
+        py.import("cmauth._show")?.call_method1("wait_and_show", (login, show, timeout))
     }
 
     /// The arguments with which a pickle makes the client.
@@ -254,6 +277,59 @@ impl Client {
     fn __repr__(&self) -> String {
         format!("Client(client_id={:?}, base_url={:?})", self.client_id, self.base_url)
     }
+}
+
+/// A user, as the API describes it. `Client.user` asks for it. Contains no secret.
+#[pyclass(module = "cmauth", frozen, eq)]
+#[derive(PartialEq)]
+pub(crate) struct User(cmauth::User);
+
+#[pymethods]
+impl User {
+    /// The ID, the same for every login of the user: "20003".
+    #[getter]
+    fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The name with which the user logs in, if the API sent it.
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        self.0.name.as_deref()
+    }
+
+    /// The e-mail address, if the API sent it.
+    #[getter]
+    fn email(&self) -> Option<&str> {
+        self.0.email.as_deref()
+    }
+
+    fn __repr__(&self) -> String {
+        let or_none =
+            |text: &Option<String>| text.as_ref().map_or_else(|| "None".to_owned(), |text| format!("{text:?}"));
+        format!("User(id={:?}, name={}, email={})", self.0.id, or_none(&self.0.name), or_none(&self.0.email))
+    }
+}
+
+/// The items of a list that the caller gave. One text is a mistake, although Python can iterate over it.
+fn list<T: for<'py> FromPyObjectOwned<'py, Error: Into<PyErr>>>(
+    name: &str,
+    of: &str,
+    items: &Bound<'_, PyAny>,
+) -> PyResult<Vec<T>> {
+    if items.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err(format!("{name}: give a list of {of}, not one text")));
+    }
+    items.try_iter()?.map(|item| item?.extract().map_err(Into::into)).collect()
+}
+
+/// The origins of an argument `allow`.
+pub(crate) fn origins(py: Python<'_>, allow: Option<&Bound<'_, PyAny>>) -> PyResult<Origins> {
+    let mut origins = Origins::default();
+    for origin in allow.map(|allow| list::<String>("allow", "origins", allow)).transpose()?.unwrap_or_default() {
+        origins.add(&origin).map_err(|error| errors::to_python(py, &error))?;
+    }
+    Ok(origins)
 }
 
 /// `Client.exchange_code` for a script that calls once. `options` are those of `Client`.

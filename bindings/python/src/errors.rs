@@ -16,10 +16,18 @@ use pyo3::types::PyDict;
 /// Runs a call of the core, while other Python threads run. A panic of the core becomes `cmauth.InternalError` with the
 /// position in the source and nothing else.
 pub(crate) fn call<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) -> PyResult<T> {
+    CAUSE.take();
     crate::logging::prepare(py);
     let result = run(py, call);
     crate::logging::deliver(py);
-    result?.map_err(|error| to_python(py, &error))
+    raise_interrupt()?;
+    result?.map_err(|error| {
+        let raised = to_python(py, &error);
+        if error.status() == Status::Store {
+            raised.set_cause(py, CAUSE.take());
+        }
+        raised
+    })
 }
 
 /// Runs a call. If a signal handler raises an exception meanwhile, raises that.
@@ -29,7 +37,7 @@ fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) 
             let raised = Rc::new(RefCell::new(None));
             let handlers = raised.clone();
             let ask = move || {
-                if handlers.borrow().is_some() {
+                if handlers.borrow().is_some() || has_interrupt() {
                     return true;
                 }
                 // A handler may itself call the library, and so this closure. While the interpreter shuts down, nothing
@@ -51,23 +59,41 @@ fn run<T: Send>(py: Python<'_>, call: impl FnOnce() -> Result<T, Error> + Send) 
     } else {
         py.detach(|| catch_panic(call))
     };
-    raise_interrupt()?;
     Ok(result.and_then(|result| result))
 }
 
 thread_local! {
-    /// An exception such as `KeyboardInterrupt` or `SystemExit` of a store or a callback. It must end the call, too.
+    /// An exception that must end the call of the library in progress: `KeyboardInterrupt` or `SystemExit` of a store, a
+    /// callback or a log handler, or a `TypeError` about a store.
     static INTERRUPT: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+
+    /// The last exception of a store during this call. It is the cause of the error that the call raises, so that its traceback
+    /// is not lost.
+    static CAUSE: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// Keeps an exception that is not an `Exception`, so not a failure of the store. The call in progress on this thread raises
-/// it.
+/// Keeps an exception that is not an `Exception`, so not a failure of the code that raised it. The call in progress on this
+/// thread raises it.
 pub(crate) fn keep_interrupt(py: Python<'_>, error: &PyErr) -> bool {
     let ends = !error.is_instance_of::<pyo3::exceptions::PyException>(py);
     if ends {
-        INTERRUPT.set(Some(error.clone_ref(py)));
+        keep(error.clone_ref(py));
     }
     ends
+}
+
+/// Keeps an exception. The call in progress on this thread raises it.
+pub(crate) fn keep(error: PyErr) {
+    INTERRUPT.set(Some(error));
+}
+
+/// Keeps an exception of a store, as the cause of the error of the call in progress on this thread.
+pub(crate) fn keep_cause(error: PyErr) {
+    CAUSE.set(Some(error));
+}
+
+fn has_interrupt() -> bool {
+    INTERRUPT.with_borrow(Option::is_some)
 }
 
 /// Raises the exception that `keep_interrupt` has kept.

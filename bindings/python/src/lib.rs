@@ -4,11 +4,13 @@
 //! Python the enumerations, the exceptions and the type of the options. `_cmauth.pyi` repeats the signatures and docs of this
 //! crate for editors and type checkers; a test compares the two.
 
+mod cancel;
 mod client;
 mod errors;
 mod logging;
 mod login;
 mod session;
+mod store;
 mod tokens;
 
 use std::alloc::System;
@@ -25,11 +27,15 @@ mod _cmauth {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::client::{Client, exchange_code, logout, refresh};
+    use crate::cancel::Cancel;
+    #[pymodule_export]
+    use crate::client::{Client, User, exchange_code, logout, refresh};
     #[pymodule_export]
     use crate::login::Login;
     #[pymodule_export]
-    use crate::session::{FileStore, Health, MemoryStore, Session, store_time_left};
+    use crate::session::{Health, Origins, Session, SignedUrl};
+    #[pymodule_export]
+    use crate::store::{FileStore, MemoryStore, store_time_left};
     #[pymodule_export]
     use crate::tokens::Tokens;
 

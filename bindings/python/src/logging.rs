@@ -18,6 +18,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
+use crate::errors;
+
 static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
 /// How many lines of background threads wait at most. Older ones are dropped.
@@ -59,7 +61,7 @@ impl Log for Bridge {
                 .bind(py)
                 .call_method1(intern!(py, "log"), (number(record.level()), "%s", record.args().to_string()));
             if let Err(error) = logged {
-                error.write_unraisable(py, None);
+                report(py, error);
             }
         });
     }
@@ -102,8 +104,15 @@ pub(crate) fn deliver(py: Python<'_>) {
     let Some(logger) = LOGGER.get(py) else { return };
     for line in lines.into_iter().filter(|line| line.process == std::process::id()) {
         if let Err(error) = write(logger.bind(py), line) {
-            error.write_unraisable(py, None);
+            report(py, error);
         }
+    }
+}
+
+/// A failure of a handler must not disturb the call. `KeyboardInterrupt` and its like end it.
+fn report(py: Python<'_>, error: PyErr) {
+    if !errors::keep_interrupt(py, &error) {
+        error.write_unraisable(py, None);
     }
 }
 

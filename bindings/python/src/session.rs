@@ -1,16 +1,19 @@
-//! `cmauth.Session` and its stores: `MemoryStore`, `FileStore`, and objects that implement the protocol `cmauth.Store`.
+//! `cmauth.Session`, and what it returns.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use cmauth::{Change, LoggedOut, Secret, Store, StoreError};
+use cmauth::bindings::{invalid_argument, sign_url};
+use cmauth::{Change, LoggedOut, Store};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
-use crate::client::Client;
-use crate::tokens::Tokens;
+use crate::client::{Client, origins};
+use crate::store::{FileStore, MemoryStore, PythonStore};
+use crate::tokens::{Tokens, access_token_of};
 use crate::{errors, text};
 
 /// A logged-in user. It gives all threads and processes a valid access token.
@@ -22,22 +25,47 @@ use crate::{errors, text};
 /// Raises `RetryError` if the store cannot be read. If its content is damaged, or of another API
 /// key or server, nobody is logged in: `health` has a `FixError`, which every call except
 /// `forget` raises, and `forget` clears the store.
-#[pyclass(module = "cmauth", frozen)]
-pub(crate) struct Session(cmauth::Session);
+#[pyclass(module = "cmauth", frozen, weakref)]
+pub(crate) struct Session {
+    core: cmauth::Session,
+    /// The object behind the store, if it is one of Python.
+    store: Option<Arc<PythonStore>>,
+    on_change: Arc<Callback>,
+    /// Runs the blocking calls of this session for event loops. Made when it is needed.
+    worker: PyOnceLock<Py<PyAny>>,
+}
+
+/// The callback of `Session.on_change`. The garbage collector must see it: it often refers to the session.
+#[derive(Default)]
+struct Callback(Mutex<Option<Py<PyAny>>>);
+
+impl Callback {
+    fn get(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|callback| callback.clone_ref(py))
+    }
+
+    fn set(&self, callback: Option<Py<PyAny>>) {
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), callback);
+        // This can run code of the program, so the lock is free.
+        drop(before);
+    }
+}
 
 #[pymethods]
 impl Session {
     #[new]
     fn new(py: Python<'_>, client: &Bound<'_, Client>, store: &Bound<'_, PyAny>) -> PyResult<Session> {
-        let store: Arc<dyn Store> = if let Ok(memory) = store.cast::<MemoryStore>() {
-            memory.get().0.clone()
+        let (store, own): (Arc<dyn Store>, _) = if let Ok(memory) = store.cast::<MemoryStore>() {
+            (memory.get().0.clone(), None)
         } else if let Ok(file) = store.cast::<FileStore>() {
-            file.get().0.clone()
+            (file.get().0.clone(), None)
         } else {
-            Arc::new(PythonStore(store.clone().unbind()))
+            let own = Arc::new(PythonStore::new(store)?);
+            (own.clone(), Some(own))
         };
         let client = &client.get().core;
-        errors::call(py, || cmauth::Session::open_shared(client, store)).map(Session)
+        let core = errors::call(py, || cmauth::Session::open_shared(client, store))?;
+        Ok(Session { core, store: own, on_change: Arc::default(), worker: PyOnceLock::new() })
     }
 
     /// Begins with the tokens of a login. They are in the store when this returns.
@@ -47,7 +75,7 @@ impl Session {
     /// error, the session is unchanged and the tokens are still valid, so you can try again.
     fn start(&self, py: Python<'_>, tokens: &Bound<'_, Tokens>) -> PyResult<()> {
         let tokens = &tokens.get().0;
-        errors::call(py, || self.0.start(tokens))
+        errors::call(py, || self.core.start(tokens))
     }
 
     /// Returns valid tokens. Refreshes them shortly before they expire, once for all callers.
@@ -58,20 +86,31 @@ impl Session {
     /// With a `MemoryStore` or `FileStore`, a caller whose tokens have not expired waits for a
     /// refresh for at most a second. After a failure, the session pauses: until `retry_after` has
     /// passed, it raises the same error at once if the tokens have expired or were rejected.
-    fn tokens(&self, py: Python<'_>) -> PyResult<Tokens> {
+    ///
+    /// min_validity: how many seconds the tokens must remain valid. They are refreshed first if they
+    ///     are not, for a job that must end with the tokens that it began with: see also `hold`.
+    ///     Raises `FixError` if it is more than new tokens have.
+    #[pyo3(signature = (*, min_validity=None))]
+    fn tokens(&self, py: Python<'_>, min_validity: Option<f64>) -> PyResult<Tokens> {
+        if let Some(seconds) = min_validity {
+            let time = Duration::try_from_secs_f64(seconds).map_err(|_| {
+                errors::to_python(py, &invalid_argument("min_validity", "not a time; give seconds, at least 0"))
+            })?;
+            return errors::call(py, || self.core.tokens_for(time)).map(Tokens);
+        }
         crate::logging::deliver(py);
-        let tokens = self.0.tokens_at_hand();
+        let tokens = self.core.tokens_at_hand();
         errors::raise_interrupt()?;
         if let Some(tokens) = tokens {
             return Ok(Tokens(tokens));
         }
-        errors::call(py, || self.0.tokens()).map(Tokens)
+        errors::call(py, || self.core.tokens()).map(Tokens)
     }
 
     /// The tokens, if they are valid and need no refresh now, else `None`. Never blocks.
     fn tokens_at_hand(&self, py: Python<'_>) -> PyResult<Option<Tokens>> {
         crate::logging::deliver(py);
-        let tokens = self.0.tokens_at_hand().map(Tokens);
+        let tokens = self.core.tokens_at_hand().map(Tokens);
         errors::raise_interrupt().map(|()| tokens)
     }
 
@@ -86,12 +125,63 @@ impl Session {
     ///
     /// tokens: the rejected tokens, or only their access token.
     fn rejected(&self, py: Python<'_>, tokens: &Bound<'_, PyAny>) -> PyResult<Tokens> {
-        if let Ok(access_token) = tokens.cast::<PyString>() {
-            let access_token = text("tokens", access_token)?;
-            return errors::call(py, || self.0.rejected_token(access_token.expose())).map(Tokens);
+        let access_token = access_token_of(tokens)?;
+        errors::call(py, || self.core.rejected_token(access_token.expose())).map(Tokens)
+    }
+
+    /// Holds early refreshes off until `until`, for all sessions on the store, and returns the tokens.
+    ///
+    /// A refresh ends the old access token at once, so hold the tokens during a long download:
+    /// `session.tokens(min_validity=3600)`, then `session.hold(time.time() + 3600)`. A hold ends with
+    /// the tokens at the latest. A shorter one does not end a longer one. It does not prevent a
+    /// refresh after a 401, a logout, or a refresh by a program that does not use this store.
+    ///
+    /// until: Unix seconds.
+    ///
+    /// Raises the errors of `tokens`. Raises `RetryError` if the hold could not be saved.
+    fn hold(&self, py: Python<'_>, until: f64) -> PyResult<Tokens> {
+        if until.is_nan() {
+            return Err(errors::to_python(py, &invalid_argument("until", "not a time; give Unix seconds")));
         }
-        let tokens = &tokens.cast::<Tokens>()?.get().0;
-        errors::call(py, || self.0.rejected(tokens)).map(Tokens)
+        // A conversion to an integer keeps to its limits.
+        let until = until.ceil() as i64;
+        errors::call(py, || self.core.hold(until)).map(Tokens)
+    }
+
+    /// Returns `url` with the access token as the query parameter `access_token`, as a `SignedUrl`.
+    ///
+    /// The API requires that for downloads of recordings. The token is percent-encoded, and replaces
+    /// one that is there. The rest of the URL stays as it is, so encode the `+` of a time as `%2B`.
+    /// Prefer the header where the API accepts it: servers and proxies log URLs.
+    ///
+    /// allow: further origins that may get the token: `["https://media.example"]`.
+    ///
+    /// Raises `FixError` if the URL may not get the token: see `Client.check_url`. Otherwise raises the
+    /// errors of `tokens`.
+    #[pyo3(signature = (url, *, allow=None))]
+    fn sign_url(
+        &self,
+        py: Python<'_>,
+        url: &Bound<'_, PyString>,
+        allow: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<SignedUrl> {
+        let allow = origins(py, allow)?;
+        let url = text("url", url)?;
+        errors::call(py, || sign_url(&self.core, url.expose(), &allow)).map(SignedUrl)
+    }
+
+    /// For `Auth` and `HttpxAuth`: `Client.check_url` of this session's client.
+    fn _check_url(&self, py: Python<'_>, url: &Bound<'_, PyString>, allow: &Bound<'_, Origins>) -> PyResult<()> {
+        let url = text("url", url)?;
+        cmauth::bindings::check_url(self.core.client(), url.expose(), &allow.get().0)
+            .map_err(|error| errors::to_python(py, &error))
+    }
+
+    /// For event loops: runs the blocking calls of this session in a thread.
+    #[getter]
+    fn _worker(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let make = || PyResult::Ok(py.import("cmauth._async")?.getattr("Worker")?.call0()?.unbind());
+        self.worker.get_or_try_init(py, make).map(|worker| worker.clone_ref(py))
     }
 
     /// How many seconds `tokens` has nothing to do but to return the tokens at hand.
@@ -99,7 +189,7 @@ impl Session {
     /// `None`: nothing will be due, because the tokens do not expire or nobody is logged in. An event
     /// loop can wait for this time. Another call, or another process, can change it.
     fn next_action(&self) -> Option<f64> {
-        self.0.next_action().map(|time| time.as_secs_f64())
+        self.core.next_action().map(|time| time.as_secs_f64())
     }
 
     /// Ends the login at the server, for all who share it, and clears the store.
@@ -107,14 +197,14 @@ impl Session {
     /// Returns `True` if the server confirmed it, `False` if the login had ended already. Raises an
     /// error and changes nothing if the server cannot be told; then try again, or call `forget`.
     fn logout(&self, py: Python<'_>) -> PyResult<bool> {
-        Ok(errors::call(py, || self.0.logout())? == LoggedOut::Confirmed)
+        Ok(errors::call(py, || self.core.logout())? == LoggedOut::Confirmed)
     }
 
     /// Deletes the tokens here and in the store, without telling the server.
     ///
     /// It also clears a store whose content is damaged, or of another API key or server.
     fn forget(&self, py: Python<'_>) -> PyResult<()> {
-        errors::call(py, || self.0.forget())
+        errors::call(py, || self.core.forget())
     }
 
     /// Calls `callback` with a `Change` and the generation after each change of the tokens.
@@ -125,8 +215,9 @@ impl Session {
     /// differs after each change. Two concurrent calls can come in any order. `None` removes the
     /// callback.
     fn on_change(&self, callback: Option<Py<PyAny>>) {
-        self.0.on_change(move |change, generation| {
-            let Some(callback) = &callback else { return };
+        self.on_change.set(callback);
+        let on_change = self.on_change.clone();
+        self.core.on_change(move |change, generation| {
             let number = match change {
                 Change::EndedHere => 2,
                 Change::EndedByServer => 3,
@@ -134,6 +225,7 @@ impl Session {
                 _ => 1,
             };
             Python::attach(|py| {
+                let Some(callback) = on_change.get(py) else { return };
                 let change = py
                     .import(intern!(py, "cmauth._change"))
                     .and_then(|module| module.getattr(intern!(py, "Change")))
@@ -150,11 +242,64 @@ impl Session {
     /// The state of the session, as far as this process knows. Sends nothing.
     fn health(&self, py: Python<'_>) -> Health {
         crate::logging::deliver(py);
-        Health(self.0.health())
+        Health(self.core.health())
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // A callback that is just being set is in use, so it need not be seen.
+        if let Ok(callback) = self.on_change.0.try_lock() {
+            visit.call(&*callback)?;
+        }
+        visit.call(self.store.as_ref().map(|store| store.object()))
+    }
+
+    fn __clear__(&self) {
+        self.on_change.set(None);
     }
 
     fn __repr__(&self) -> String {
-        format!("Session({})", Health(self.0.health()).__repr__())
+        format!("Session({})", Health(self.core.health()).__repr__())
+    }
+}
+
+/// Further origins that may get the access token, for `Auth` and `HttpxAuth`.
+#[pyclass(module = "cmauth._cmauth", name = "_Origins", frozen)]
+pub(crate) struct Origins(cmauth::bindings::Origins);
+
+#[pymethods]
+impl Origins {
+    #[new]
+    #[pyo3(signature = (allow=None))]
+    fn new(py: Python<'_>, allow: Option<&Bound<'_, PyAny>>) -> PyResult<Origins> {
+        origins(py, allow).map(Origins)
+    }
+}
+
+/// A URL with the access token in its query, made by `Session.sign_url`.
+///
+/// It is as secret as the token. Its `repr` and `str` hide it.
+#[pyclass(module = "cmauth", frozen)]
+pub(crate) struct SignedUrl(cmauth::SignedUrl);
+
+#[pymethods]
+impl SignedUrl {
+    /// The URL. Do not log it.
+    #[getter]
+    fn url(&self) -> &str {
+        self.0.url().expose()
+    }
+
+    /// When the token in the URL expires, in Unix seconds. `None`: never.
+    ///
+    /// A refresh ends the token earlier: `Session.hold` keeps refreshes away.
+    #[getter]
+    fn expires_at(&self) -> Option<i64> {
+        self.0.expires_at()
+    }
+
+    fn __repr__(&self) -> String {
+        let expires_at = self.0.expires_at().map_or_else(|| "None".to_owned(), |at| at.to_string());
+        format!("SignedUrl(url=[redacted], expires_at={expires_at})")
     }
 }
 
@@ -206,6 +351,12 @@ impl Health {
         self.0.saved
     }
 
+    /// Until when early refreshes are held off, in Unix seconds: see `Session.hold`. `None`: they are not.
+    #[getter]
+    fn held_until(&self) -> Option<i64> {
+        self.0.held_until
+    }
+
     fn __repr__(&self) -> String {
         let health = &self.0;
         format!(
@@ -220,124 +371,4 @@ impl Health {
 
 fn python_bool(value: bool) -> &'static str {
     if value { "True" } else { "False" }
-}
-
-/// Keeps a session in memory, until the process ends.
-#[pyclass(module = "cmauth", frozen)]
-pub(crate) struct MemoryStore(Arc<cmauth::MemoryStore>);
-
-#[pymethods]
-impl MemoryStore {
-    #[new]
-    fn new() -> MemoryStore {
-        MemoryStore(Arc::new(cmauth::MemoryStore::new()))
-    }
-
-    #[allow(clippy::unused_self, reason = "a method in Python")]
-    fn __repr__(&self) -> &'static str {
-        "MemoryStore()"
-    }
-}
-
-/// Keeps a session in one file, which only its owner can read, for all processes of a machine.
-///
-/// Beside `path`, it uses `path.lock`, which stays, and `path.tmp` while it writes. If a process
-/// is killed, or the machine loses power, the file has the old session or the new one. The store
-/// rejects a file that other users can read. Opening a session raises errors of the path.
-///
-/// A relative path counts from the working directory at the time of this call. For a symbolic
-/// link, the store writes and locks the target. A child of `os.fork` does not inherit the lock.
-/// Other code of the process must not open and close `path.lock`, which would release the lock.
-#[pyclass(module = "cmauth", frozen)]
-pub(crate) struct FileStore(Arc<cmauth::FileStore>);
-
-#[pymethods]
-impl FileStore {
-    #[new]
-    fn new(path: PathBuf) -> FileStore {
-        FileStore(Arc::new(cmauth::FileStore::new(path)))
-    }
-
-    fn __repr__(&self) -> String {
-        format!("FileStore({:?})", self.0.path())
-    }
-}
-
-/// An object that implements the protocol `cmauth.Store`.
-struct PythonStore(Py<PyAny>);
-
-impl Store for PythonStore {
-    fn load(&self) -> Result<Option<Secret>, StoreError> {
-        Python::attach(|py| {
-            let record = self.0.bind(py).call_method0(intern!(py, "load"));
-            let record = record.and_then(|record| match record.is_none() {
-                true => Ok(None),
-                false => text("record", record.cast::<PyString>()?).map(Some),
-            });
-            record.map_err(|error| failed(py, &error))
-        })
-    }
-
-    fn save(&self, record: &Secret, generation: u64) -> Result<(), StoreError> {
-        Python::attach(|py| {
-            let saved = self.0.bind(py).call_method1(intern!(py, "save"), (record.expose(), generation));
-            saved.map(drop).map_err(|error| failed(py, &error))
-        })
-    }
-
-    fn clear(&self, generation: u64) -> Result<(), StoreError> {
-        Python::attach(|py| {
-            let cleared = self.0.bind(py).call_method1(intern!(py, "clear"), (generation,));
-            cleared.map(drop).map_err(|error| failed(py, &error))
-        })
-    }
-
-    fn try_lock(&self, hold: Duration) -> Result<bool, StoreError> {
-        Python::attach(|py| {
-            let locked = self.0.bind(py).call_method1(intern!(py, "try_lock"), (hold.as_secs_f64(),));
-            locked.and_then(|locked| locked.is_truthy()).map_err(|error| failed(py, &error))
-        })
-    }
-
-    fn unlock(&self) -> Result<(), StoreError> {
-        Python::attach(|py| {
-            let unlocked = self.0.bind(py).call_method0(intern!(py, "unlock"));
-            unlocked.map(drop).map_err(|error| failed(py, &error))
-        })
-    }
-
-    fn generation(&self) -> Result<u64, StoreError> {
-        Python::attach(|py| {
-            let method = self.0.bind(py).getattr_opt(intern!(py, "generation"));
-            // The method is optional. A store may also have another attribute of that name.
-            let method = method.map(|method| method.filter(|method| method.is_callable()));
-            let generation = method.and_then(|method| method.map_or(Ok(0), |method| method.call0()?.extract()));
-            generation.map_err(|error| failed(py, &error))
-        })
-    }
-}
-
-/// Converts an exception of a store. The core redacts tokens in its text.
-fn failed(py: Python<'_>, error: &PyErr) -> StoreError {
-    errors::keep_interrupt(py, error);
-    let kind = error.get_type(py);
-    let stale = py
-        .import(intern!(py, "cmauth._stores"))
-        .and_then(|module| module.getattr(intern!(py, "StaleError")))
-        .is_ok_and(|stale| kind.is_subclass(&stale).unwrap_or(false));
-    if stale {
-        return StoreError::Newer;
-    }
-    let name = kind.name().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
-    StoreError::Failed(format!("{name}: {}", error.value(py)))
-}
-
-/// How many seconds a method of a store may still take, if a session calls it on this thread.
-///
-/// Neither the timeout of the client nor a cancel ends a method of a store, so use this as the
-/// limit of its own requests. It is at least 1, because new tokens are saved even after the
-/// timeout. `None`: no session calls a store on this thread.
-#[pyfunction]
-pub(crate) fn store_time_left() -> Option<f64> {
-    cmauth::store_time_left().map(|time| time.as_secs_f64())
 }

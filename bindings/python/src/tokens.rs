@@ -1,5 +1,6 @@
 //! `cmauth.Tokens`.
 
+use cmauth::Secret;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
@@ -32,7 +33,7 @@ impl Tokens {
     /// It is valid until the user logs out.
     #[getter]
     fn refresh_token(&self) -> Option<&str> {
-        self.0.refresh_token().map(cmauth::Secret::expose)
+        self.0.refresh_token().map(Secret::expose)
     }
 
     /// The type of the access token: "bearer", in the spelling of the server.
@@ -83,7 +84,7 @@ impl Tokens {
         // A server could repeat a token in one of these fields.
         let secrets = [Some(self.0.access_token()), self.0.refresh_token()];
         let plain = |text: &str| {
-            let hide = |text: String, secret: &cmauth::Secret| text.replace(secret.expose(), "[redacted]");
+            let hide = |text: String, secret: &Secret| text.replace(secret.expose(), "[redacted]");
             format!("{:?}", secrets.iter().flatten().fold(text.to_owned(), |text, secret| hide(text, secret)))
         };
         let or_none = |shown: Option<String>| shown.unwrap_or_else(|| "None".to_owned());
@@ -94,5 +95,13 @@ impl Tokens {
             or_none(self.0.scope().map(plain)),
             or_none(self.0.expires_at().map(|at| at.to_string())),
         )
+    }
+}
+
+/// The access token of an argument that is tokens, or only their access token.
+pub(crate) fn access_token_of(tokens: &Bound<'_, PyAny>) -> PyResult<Secret> {
+    match tokens.cast::<PyString>() {
+        Ok(access_token) => text("tokens", access_token),
+        Err(_) => Ok(tokens.cast::<Tokens>()?.get().0.access_token().clone()),
     }
 }

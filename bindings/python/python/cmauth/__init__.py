@@ -38,6 +38,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cmauth._async_api import AsyncClient, AsyncLogin, AsyncSession
+from cmauth._auth import Auth
 from cmauth._change import Change
 from cmauth._cmauth import (
     DEFAULT_BASE_URL,
@@ -47,7 +49,9 @@ from cmauth._cmauth import (
     Login,
     MemoryStore,
     Session,
+    SignedUrl,
     Tokens,
+    User,
     __version__,
     exchange_code,
     logout,
@@ -66,7 +70,7 @@ from cmauth._errors import (
     Status,
 )
 from cmauth._options import Options
-from cmauth._sessions import AsyncSession, Auth
+from cmauth._sessions import Sessions
 from cmauth._stores import KeyringStore, RedisStore, StaleError, Store
 
 if TYPE_CHECKING:
@@ -75,6 +79,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_BASE_URL",
     "Advice",
+    "AsyncClient",
+    "AsyncLogin",
     "AsyncSession",
     "Auth",
     "CancelledError",
@@ -95,10 +101,13 @@ __all__ = [
     "RefreshError",
     "RetryError",
     "Session",
+    "Sessions",
+    "SignedUrl",
     "StaleError",
     "Status",
     "Store",
     "Tokens",
+    "User",
     "__version__",
     "exchange_code",
     "logout",

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, ClassVar, Final, final
+from typing import Any, ClassVar, Final, TypeVar, final
 
 from typing_extensions import Self, Unpack
 
@@ -11,6 +11,8 @@ from cmauth._change import Change
 from cmauth._errors import Error
 from cmauth._options import Options
 from cmauth._stores import Store as _Store
+
+_Result = TypeVar("_Result")
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -22,7 +24,11 @@ __all__ = [
     "Login",
     "MemoryStore",
     "Session",
+    "SignedUrl",
     "Tokens",
+    "User",
+    "_Cancel",
+    "_Origins",
     "__version__",
     "exchange_code",
     "logout",
@@ -60,6 +66,8 @@ class Client:
     user_agent: your product and its version, which follow `libcmauth/x.y.z`.
     max_retries: how often a refresh or logout is retried after a temporary failure. Default: 2.
     params_in_body: sends token requests as a form, not in the query. Default: `False`.
+    allow_origins: further origins that may get the access token of a user, such as
+        "https://media.example". Default: only `base_url` may. See `check_url`.
 
     An unusable value raises `FixError` with its name. Making a client sends nothing.
     """
@@ -79,6 +87,7 @@ class Client:
         user_agent: str | None = None,
         max_retries: int | None = None,
         params_in_body: bool = False,
+        allow_origins: Iterable[str] | None = None,
     ) -> Self: ...
     def exchange_code(self, code: str, redirect_uri: str) -> Tokens:
         """Exchanges the code of a redirect for tokens.
@@ -97,6 +106,23 @@ class Client:
 
         Raises `RefreshError` if the access token is unknown or expired. The refresh token of an
         expired one stays valid: refresh, then log out.
+        """
+    def user(self, tokens: Tokens | str) -> User:
+        """Asks the API who the user of these tokens is, and returns a `User`.
+
+        A program that serves many users keeps them by `User.id`. Raises `RefreshError` if the access
+        token is unknown or expired. Raises `FixError` if its scope does not allow it.
+
+        tokens: the tokens, or only their access token.
+        """
+    def check_url(self, url: str, *, allow: Iterable[str] | None = None) -> None:
+        """Checks that a URL may get the access token. Raises `FixError` with its origin if it may not.
+
+        URLs of the server (`base_url`: scheme, host and port) may, and those of `allow_origins` and
+        `allow`. `Auth`, `HttpxAuth` and `Session.sign_url` do this check. With other HTTP libraries,
+        call it before each request to a URL that the program did not write itself.
+
+        allow: further origins: `["https://media.example"]`.
         """
     def cancel(self) -> None:
         """Ends the calls in progress on this client, and all later ones, with `CancelledError`.
@@ -137,11 +163,28 @@ class Client:
         timeout: how long the user may take, in seconds.
         port: as for `listen`.
         message: the text of the page that the browser shows after the login.
-        show: called with the URL of the login page instead of opening a browser: `show=print`.
+        show: called with the URL of the login page instead of opening a browser: `show=print`. It runs
+            in a thread, so the redirect is answered while it blocks. Its exception ends the login.
 
         Raises `LoginError` if the user denied the access, `RetryError` after the timeout.
         """
     def __getnewargs_ex__(self) -> tuple[tuple[str, str | None], dict[str, Any]]: ...
+
+@final
+class User:
+    """A user, as the API describes it. `Client.user` asks for it. Contains no secret."""
+
+    @property
+    def id(self) -> str:
+        """The ID, the same for every login of the user: "20003"."""
+    @property
+    def name(self) -> str | None:
+        """The name with which the user logs in, if the API sent it."""
+    @property
+    def email(self) -> str | None:
+        """The e-mail address, if the API sent it."""
+    def __eq__(self, value: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
 @final
 class Login:
@@ -278,7 +321,7 @@ class Session:
         has content that is damaged, or of another API key or server; `forget` deletes it. After an
         error, the session is unchanged and the tokens are still valid, so you can try again.
         """
-    def tokens(self) -> Tokens:
+    def tokens(self, *, min_validity: float | None = None) -> Tokens:
         """Returns valid tokens. Refreshes them shortly before they expire, once for all callers.
 
         If a refresh fails before the tokens have expired, this returns them, and `health` has the
@@ -287,6 +330,10 @@ class Session:
         With a `MemoryStore` or `FileStore`, a caller whose tokens have not expired waits for a
         refresh for at most a second. After a failure, the session pauses: until `retry_after` has
         passed, it raises the same error at once if the tokens have expired or were rejected.
+
+        min_validity: how many seconds the tokens must remain valid. They are refreshed first if they
+            are not, for a job that must end with the tokens that it began with: see also `hold`.
+            Raises `FixError` if it is more than new tokens have.
         """
     def tokens_at_hand(self) -> Tokens | None:
         """The tokens, if they are valid and need no refresh now, else `None`. Never blocks."""
@@ -302,6 +349,35 @@ class Session:
 
         tokens: the rejected tokens, or only their access token.
         """
+    def hold(self, until: float) -> Tokens:
+        """Holds early refreshes off until `until`, for all sessions on the store, and returns the tokens.
+
+        A refresh ends the old access token at once, so hold the tokens during a long download:
+        `session.tokens(min_validity=3600)`, then `session.hold(time.time() + 3600)`. A hold ends with
+        the tokens at the latest. A shorter one does not end a longer one. It does not prevent a
+        refresh after a 401, a logout, or a refresh by a program that does not use this store.
+
+        until: Unix seconds.
+
+        Raises the errors of `tokens`. Raises `RetryError` if the hold could not be saved.
+        """
+    def sign_url(self, url: str, *, allow: Iterable[str] | None = None) -> SignedUrl:
+        """Returns `url` with the access token as the query parameter `access_token`, as a `SignedUrl`.
+
+        The API requires that for downloads of recordings. The token is percent-encoded, and replaces
+        one that is there. The rest of the URL stays as it is, so encode the `+` of a time as `%2B`.
+        Prefer the header where the API accepts it: servers and proxies log URLs.
+
+        allow: further origins that may get the token: `["https://media.example"]`.
+
+        Raises `FixError` if the URL may not get the token: see `Client.check_url`. Otherwise raises the
+        errors of `tokens`.
+        """
+    def _check_url(self, url: str, allow: _Origins) -> None:
+        """For `Auth` and `HttpxAuth`: `Client.check_url` of this session's client."""
+    @property
+    def _worker(self) -> Any:
+        """For event loops: runs the blocking calls of this session in a thread."""
     def next_action(self) -> float | None:
         """How many seconds `tokens` has nothing to do but to return the tokens at hand.
 
@@ -332,6 +408,39 @@ class Session:
         """The state of the session, as far as this process knows. Sends nothing."""
 
 @final
+class _Origins:
+    """Further origins that may get the access token, for `Auth` and `HttpxAuth`."""
+
+    def __new__(cls, allow: Iterable[str] | None = None) -> Self: ...
+
+@final
+class _Cancel:
+    """Ends calls from another thread."""
+
+    def __new__(cls) -> Self: ...
+    def run(self, call: Callable[..., _Result], *arguments: Any) -> _Result:
+        """Runs `call`. After `cancel`, the calls of the library that it makes raise `CancelledError`."""
+    def cancel(self) -> None:
+        """Ends the calls within 100 ms."""
+
+@final
+class SignedUrl:
+    """A URL with the access token in its query, made by `Session.sign_url`.
+
+    It is as secret as the token. Its `repr` and `str` hide it.
+    """
+
+    @property
+    def url(self) -> str:
+        """The URL. Do not log it."""
+    @property
+    def expires_at(self) -> int | None:
+        """When the token in the URL expires, in Unix seconds. `None`: never.
+
+        A refresh ends the token earlier: `Session.hold` keeps refreshes away.
+        """
+
+@final
 class Health:
     """The state of a session. Contains no secret."""
 
@@ -356,6 +465,9 @@ class Health:
     @property
     def saved(self) -> bool:
         """Whether the store has the tokens. If saving them failed, the session tries again."""
+    @property
+    def held_until(self) -> int | None:
+        """Until when early refreshes are held off, in Unix seconds: see `Session.hold`. `None`: they are not."""
 
 @final
 class MemoryStore:
@@ -371,8 +483,8 @@ class FileStore:
     is killed, or the machine loses power, the file has the old session or the new one. The store
     rejects a file that other users can read. Opening a session raises errors of the path.
 
-    A relative path counts from the working directory at the time of this call. For a symbolic
-    link, the store writes and locks the target. A child of `os.fork` does not inherit the lock.
+    A path that begins with "~" counts from the home folder. A relative path counts from the working
+    directory at the time of this call. For a symbolic link, the store writes and locks the target. A child of `os.fork` does not inherit the lock.
     Other code of the process must not open and close `path.lock`, which would release the lock.
     """
 

@@ -2,52 +2,97 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from typing import Any, Literal
 
 import httpx
 
-from cmauth._cmauth import Session
-from cmauth._sessions import _bearer, _other
+from cmauth._async_api import AsyncSession
+from cmauth._auth import Urls, other_tokens, rewinder
+from cmauth._cmauth import Session, Tokens
 
 
 class HttpxAuth(httpx.Auth):
     """A session as the `auth` of `httpx`: `httpx.get(url, auth=cmauth.HttpxAuth(session))`.
 
-    It adds the access token to the request. After a 401, it sends the request once more with
-    another token. After a 403 it does not. If the session does not refresh again
-    (`Session.rejected`), the response is the 401. With `httpx.AsyncClient` on asyncio, calls that
-    can block run in a thread.
+    It does what `Auth` does for `requests`, and has its arguments. The answer to a redirect within
+    the server is repaired, too, without sending the first request again. With `httpx.AsyncClient`,
+    on asyncio or trio, a call that can block runs in a thread of the session.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(
+        self,
+        session: Session,
+        *,
+        allow: Iterable[str] | None = None,
+        others: Literal["raise", "no_token"] = "raise",
+    ) -> None:
         self._session = session
+        self._async_session = AsyncSession(session)
+        self._urls = Urls(session, allow, others)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if not self._urls.get_token(str(request.url)):
+            yield request
+            return
         tokens = self._session.tokens()
-        request.headers["Authorization"] = _bearer(tokens)
+        rewind = _authorize(request, tokens)
         response = yield request
-        if response.status_code == 401:
-            other = _other(self._session, tokens)
-            if other is not None:
-                request.headers["Authorization"] = _bearer(other)
-                yield request
+        if self._rejects(response, tokens):
+            other = other_tokens(self._session, tokens)
+            if other is not None and rewind(response.request):
+                yield _with(response.request, other)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        session = self._session
-        tokens = session.tokens_at_hand()
-        if tokens is None:
-            tokens = await asyncio.to_thread(session.tokens)
-        request.headers["Authorization"] = _bearer(tokens)
+        if not self._urls.get_token(str(request.url)):
+            yield request
+            return
+        session = self._async_session
+        tokens = await session.tokens()
+        rewind = _authorize(request, tokens)
         response = yield request
-        if response.status_code == 401:
-            other = await asyncio.to_thread(_other, session, tokens)
-            if other is not None:
-                request.headers["Authorization"] = _bearer(other)
-                yield request
+        if self._rejects(response, tokens):
+            other = await session._run(("other", tokens.access_token), lambda: other_tokens(self._session, tokens))  # noqa: SLF001
+            if other is not None and rewind(response.request):
+                yield _with(response.request, other)
+
+    def _rejects(self, response: httpx.Response, tokens: Tokens) -> bool:
+        """Whether the response rejects the tokens. After redirects, its request is the last one."""
+        sent = response.request
+        return (
+            response.status_code == 401
+            and sent.headers.get("Authorization") == tokens.authorization
+            and self._urls.belong(str(sent.url))
+        )
 
     def __repr__(self) -> str:
         return f"HttpxAuth({self._session!r})"
+
+
+def _authorize(request: httpx.Request, tokens: Tokens) -> Callable[[httpx.Request], bool]:
+    """Adds the token. Returns what prepares the request to be sent again, and says whether it can."""
+    request.headers["Authorization"] = tokens.authorization
+    stream: Any = request.stream
+    rewind = _rewinder(stream)
+    # A redirect can have another body, or none.
+    return lambda sent: rewind() if sent.stream is stream else isinstance(sent.stream, httpx.ByteStream)
+
+
+def _rewinder(stream: Any) -> Callable[[], bool]:
+    if isinstance(stream, httpx.ByteStream):
+        return lambda: True
+    fields = getattr(stream, "fields", None)
+    if fields is not None:
+        # A form with files. httpx itself rewinds each file, if that can seek.
+        rewinders = [rewinder(getattr(field, "file", b"")) for field in fields]
+        return lambda: all(rewind() for rewind in rewinders)
+    # httpx has no public name for the file that it sends. Without it, the body is not sent again.
+    return rewinder(getattr(stream, "_stream", NotImplemented))
+
+
+def _with(request: httpx.Request, tokens: Tokens) -> httpx.Request:
+    request.headers["Authorization"] = tokens.authorization
+    return request
 
 
 HttpxAuth.__module__ = "cmauth"

@@ -20,3 +20,4 @@ class Options(TypedDict, total=False):
     user_agent: str | None
     max_retries: int | None
     params_in_body: bool
+    allow_origins: Iterable[str] | None

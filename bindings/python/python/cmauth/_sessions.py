@@ -1,133 +1,161 @@
-"""Sessions for `requests` and asyncio."""
+"""The sessions of many users."""
 
 from __future__ import annotations
 
-import functools
+import os
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Union
+from weakref import WeakValueDictionary
 
-from cmauth._cmauth import Health, Session, Tokens
-from cmauth._errors import RetryError, Status
+from cmauth._async import Worker
+from cmauth._async_api import AsyncSession
+from cmauth._cmauth import Client, FileStore, MemoryStore, Session
+from cmauth._stores import RedisStore, Store
 
 if TYPE_CHECKING:
-    import requests
+    import redis
 
-_T = TypeVar("_T")
+_AnyStore = Union[MemoryStore, FileStore, Store]
+
+# What a key of a user keeps in the name of a file or of a key in Redis. All else is percent-encoded.
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
+_MAX_NAME = 200
 
 
-class Auth:
-    """A session as the `auth` of `requests`: `requests.get(url, auth=cmauth.Auth(session))`.
+class Sessions:
+    """The sessions of many users, for a backend: one session for each user.
 
-    It adds the access token to the request. After a 401, it sends the request once more with
-    another token. After a 403 it does not. If the session does not refresh again
-    (`Session.rejected`), the response is the 401. The token is not sent to another host after a
-    redirect.
+        sessions = cmauth.Sessions.in_redis(client, redis.Redis(), "cameramanager")
+        user = client.user(tokens)                 # after a login
+        sessions.get(user.id).start(tokens)
+        sessions.get(user_id).tokens()             # with each request of that user
+
+    A user who logs in with two browsers has one session. With one for each browser, each refresh
+    would end the tokens of the other. So keep the ID of the user in the cookie, not the tokens.
+
+    A session is opened when it is used. Those that were not used for the longest time are closed, so
+    memory is bounded. Their tokens remain in the store.
+
+    store_factory: called with the key of a user; returns the store of that user.
+    max_idle: how many sessions stay open that nobody uses.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, client: Client, store_factory: Callable[[str], _AnyStore], *, max_idle: int = 1000) -> None:
+        if not callable(store_factory):
+            raise TypeError("store_factory: give a function that returns the store of a user")
+        self._client = client
+        self._store_factory = store_factory
+        self._max_idle = max_idle
+        self._reset()
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        tokens = self._session.tokens()
-        request.headers["Authorization"] = _bearer(tokens)
-        body: Any = request.body
-        position = body.tell() if hasattr(body, "tell") and hasattr(body, "seek") else None
-        request.register_hook("response", functools.partial(self._repair, tokens, position))  # type: ignore[no-untyped-call,unused-ignore]
-        return request
+    @classmethod
+    def in_folder(cls, client: Client, folder: str | os.PathLike[str], *, max_idle: int = 1000) -> Sessions:
+        """Sessions in files of a folder, for all processes of a machine: see `FileStore`."""
+        path = os.path.expanduser(folder)
 
-    def _repair(
-        self,
-        tokens: Tokens,
-        position: int | None,
-        response: requests.Response,
-        **options: Any,
-    ) -> requests.Response:
-        sent = response.request
-        if response.status_code != 401 or sent.headers.get("Authorization") != _bearer(tokens):
-            return response
-        body: Any = sent.body
-        if position is not None:
-            body.seek(position)
-        elif hasattr(body, "__next__"):
-            return response  # A stream can be read once, so it cannot be sent again.
-        other = _other(self._session, tokens)
-        if other is None:
-            return response
-        request = sent.copy()
-        request.headers["Authorization"] = _bearer(other)
-        # Reading the response frees the connection for the next request.
-        _ = response.content
-        response.close()
-        connection: Any = response.connection  # type: ignore[attr-defined,unused-ignore]
-        again: requests.Response = connection.send(request, **options)
-        again.history.append(response)
-        again.request = request
-        return again
+        def store(user: str) -> FileStore:
+            return FileStore(os.path.join(path, f"{_name(user)}.session"))  # noqa: PTH118
+
+        return cls(client, store, max_idle=max_idle)
+
+    @classmethod
+    def in_redis(
+        cls,
+        client: Client,
+        redis: redis.Redis,
+        prefix: str,
+        *,
+        expire: int | None = None,
+        max_idle: int = 1000,
+    ) -> Sessions:
+        """Sessions in Redis, for several machines: see `RedisStore`.
+
+        The key of a user's session is `prefix`, ":" and the key of the user, percent-encoded.
+        """
+
+        def store(user: str) -> RedisStore:
+            return RedisStore(redis, f"{prefix}:{_name(user)}", expire=expire)
+
+        return cls(client, store, max_idle=max_idle)
+
+    def get(self, user: str) -> Session:
+        """The session of a user, such as `User.id`. Opens it if necessary, which reads the store.
+
+        Raises the errors of `Session`.
+        """
+        session = self._opened(user)
+        if session is None:
+            with self._lock:
+                opening = self._opening.setdefault(user, threading.Lock())
+            # Other threads that need this session wait for it. Those of other users do not.
+            with opening:
+                session = self._opened(user)
+                if session is None:
+                    session = self._open(user)
+        return session
+
+    def _open(self, user: str) -> Session:
+        try:
+            session = Session(self._client, self._store_factory(user))
+            with self._lock:
+                session = self._sessions.setdefault(user, session)
+        finally:
+            with self._lock:
+                self._opening.pop(user, None)
+        self._opened(user)
+        return session
+
+    async def get_async(self, user: str) -> AsyncSession:
+        """As `get`, for asyncio and trio."""
+        session = self._opened(user)
+        if session is None:
+            session = await self._worker.run(user, lambda: self.get(user))
+        return AsyncSession(session)
+
+    def _opened(self, user: str) -> Session | None:
+        """The session if it is open. It is now the one that was used last."""
+        if not isinstance(user, str):
+            raise TypeError(f"user: give a str, such as User.id, not a {type(user).__name__}")
+        if not user:
+            raise ValueError("user: it is empty")
+        if self._process != os.getpid():
+            # In a forked child, the locks can be locked copies.
+            self._reset()
+        closed = []
+        with self._lock:
+            session = self._sessions.get(user)
+            if session is not None:
+                self._used[user] = session
+                self._used.move_to_end(user)
+                while len(self._used) > self._max_idle:
+                    closed.append(self._used.popitem(last=False))
+        # Outside the lock, because the end of a session can run code of the program.
+        del closed
+        return session
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        # All open sessions, so that whoever still uses one shares it.
+        self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
+        # Those that stay open, the one that was used last at the end.
+        self._used: OrderedDict[str, Session] = OrderedDict()
+        self._opening: dict[str, threading.Lock] = {}
+        self._worker = Worker()
 
     def __repr__(self) -> str:
-        return f"Auth({self._session!r})"
+        return f"Sessions({self._client!r}, open={len(self._sessions)})"
 
 
-class AsyncSession:
-    """A session for asyncio. Calls that can block run in a thread, so the event loop continues.
-
-    If no refresh is due, `tokens` needs no thread.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    async def start(self, tokens: Tokens) -> None:
-        """As `Session.start`."""
-        await _in_thread(self._session.start, tokens)
-
-    async def tokens(self) -> Tokens:
-        """As `Session.tokens`."""
-        tokens = self._session.tokens_at_hand()
-        if tokens is None:
-            tokens = await _in_thread(self._session.tokens)
-        return tokens
-
-    async def rejected(self, tokens: Tokens) -> Tokens:
-        """As `Session.rejected`."""
-        return await _in_thread(self._session.rejected, tokens)
-
-    async def logout(self) -> bool:
-        """As `Session.logout`."""
-        return await _in_thread(self._session.logout)
-
-    async def forget(self) -> None:
-        """As `Session.forget`."""
-        await _in_thread(self._session.forget)
-
-    def health(self) -> Health:
-        """As `Session.health`."""
-        return self._session.health()
-
-    def __repr__(self) -> str:
-        return f"AsyncSession({self._session!r})"
+def _name(user: str) -> str:
+    """The key of a user as a name that is also safe where upper and lower case are the same."""
+    encoded = user.encode()
+    name = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in encoded)
+    if len(name) > _MAX_NAME:
+        raise ValueError(f"user: it is too long, {len(name)} characters of at most {_MAX_NAME}")
+    return name
 
 
-async def _in_thread(call: Callable[..., _T], *arguments: object) -> _T:
-    # Imported on demand, because most programs have no event loop.
-    import asyncio
-
-    return await asyncio.to_thread(call, *arguments)
-
-
-def _other(session: Session, rejected: Tokens) -> Tokens | None:
-    """Other tokens. `None` if the session does not refresh again, so the response is the 401."""
-    try:
-        return session.rejected(rejected)
-    except RetryError as error:
-        if error.status is Status.TOKEN_REJECTED:
-            return None
-        raise
-
-
-def _bearer(tokens: Tokens) -> str:
-    return f"Bearer {tokens.access_token}"
-
-
-for _kind in (Auth, AsyncSession):
-    _kind.__module__ = "cmauth"
+Sessions.__module__ = "cmauth"

@@ -14,6 +14,33 @@ if TYPE_CHECKING:
     import redis
 
 
+_METHODS = ("load", "save", "clear", "try_lock", "unlock")
+_CO_COROUTINE = 0x80  # as in `inspect`, whose import takes long
+
+
+def check_store(store: object) -> None:
+    """Raises `TypeError` if `store` cannot be a store. `Session` calls it."""
+    if isinstance(store, (str, bytes, os.PathLike)):
+        raise TypeError("store: give a store, such as cmauth.FileStore(path), not a path")
+    if isinstance(store, type):
+        raise TypeError(f"store: give an object, such as {store.__name__}(), not the class")
+    kind = type(store).__name__
+    for name in _METHODS:
+        method = getattr(store, name, None)
+        if not callable(method):
+            raise TypeError(f"store: a {kind} is no cmauth.Store, because it has no method {name!r}")
+        _check_not_async(method, f"{kind}.{name}")
+
+
+def _check_not_async(method: object, name: str) -> None:
+    code = getattr(method, "__code__", None)
+    if code is not None and code.co_flags & _CO_COROUTINE:
+        raise TypeError(
+            f"store: {name} is a coroutine function; a store is synchronous, and "
+            "cmauth.AsyncSession calls it in a thread"
+        )
+
+
 class StaleError(Exception):
     """A store raises this from `save` and `clear` if its record is newer, or as new."""
 
@@ -59,15 +86,21 @@ class Store(Protocol):
 
 
 # Saves a record (ARGV 1; "" for none) with its generation (ARGV 2). Returns 0 if the stored one is
-# newer. The same save twice is no failure, because the reply to the first one can be lost.
+# newer. The same save twice is no failure, because the reply to the first one can be lost. The key
+# expires after ARGV 3 seconds, or with 0 never.
 _SAVE = """
 local there = redis.call('HGET', KEYS[1], 'generation')
 local record = redis.call('HGET', KEYS[1], 'record') or ''
 if there and tonumber(there) == tonumber(ARGV[2]) and record == ARGV[1] then return 1 end
 if there and tonumber(there) >= tonumber(ARGV[2]) then return 0 end
 redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])
+if tonumber(ARGV[3]) > 0 then redis.call('EXPIRE', KEYS[1], ARGV[3]) else redis.call('PERSIST', KEYS[1]) end
 return 1
 """
+
+# How long the generation of a session that was cleared stays, in seconds. A machine that stalled in a
+# refresh could otherwise restore a login that has ended.
+_CLEARED_EXPIRE = 60
 
 
 class RedisStore:
@@ -75,6 +108,10 @@ class RedisStore:
 
     client: a `redis.Redis` of the package redis, with timeouts as you need them.
     key: the key of the hash with the session. The lock is at `key` + ":lock".
+    expire: after how many seconds without a new login or refresh Redis drops the session. The server
+        is not told. Default: never.
+
+    A minute after `logout` or `forget`, Redis drops the key.
 
     Programs in C share the session with examples/c/redis_store.c.
 
@@ -82,10 +119,15 @@ class RedisStore:
     cannot overwrite newer tokens, because they have a larger generation.
     """
 
-    def __init__(self, client: redis.Redis, key: str) -> None:
+    def __init__(self, client: redis.Redis, key: str, *, expire: int | None = None) -> None:
+        if expire is not None and expire < 1:
+            raise ValueError("expire: give seconds, at least 1")
+        if type(client).__module__.startswith("redis.asyncio"):
+            raise TypeError("client: give a redis.Redis, not one of redis.asyncio; cmauth.AsyncSession uses it in a thread")
         self._client = client
         self._key = key
-        self._save = client.register_script(_SAVE)
+        self._expire = expire or 0
+        self._script = client.register_script(_SAVE)
         # The locks of each thread, in the order in which it took them. A thread can have several: a
         # signal handler can call a session while another one waits for the server.
         self._taken = threading.local()
@@ -96,11 +138,14 @@ class RedisStore:
         return text or None
 
     def save(self, record: str, generation: int, /) -> None:
-        if not self._save(keys=[self._key], args=[record, generation]):
-            raise StaleError("Redis has a newer session")
+        self._save(record, generation, self._expire)
 
     def clear(self, generation: int, /) -> None:
-        self.save("", generation)
+        self._save("", generation, _CLEARED_EXPIRE)
+
+    def _save(self, record: str, generation: int, expire: int) -> None:
+        if not self._script(keys=[self._key], args=[record, generation, expire]):
+            raise StaleError("Redis has a newer session")
 
     def generation(self) -> int:
         generation: Any = self._client.hget(self._key, "generation")
