@@ -144,19 +144,18 @@ impl Loopback {
         let Ok(mut guard) = self.listener.try_lock() else {
             return Err(Error::invalid_argument("login", "another thread waits for it"));
         };
+        if self.cancel.is_cancelled() {
+            *guard = None;
+            return Err(cancelled());
+        }
         let Some(listener) = &*guard else {
             return Err(Error::invalid_argument("login", "it is already finished; begin a new one"));
         };
         let result = self.cancel.scope(|| self.serve(listener, timeout)).map_err(|error| {
             let by_cancel = error.status() == Status::Cancelled && self.cancel.is_cancelled();
-            if by_cancel {
-                let cancelled = Error::new(Status::Cancelled, "the login was cancelled", "begin a new one");
-                cancelled.with_request_sent(error.request_sent())
-            } else {
-                error
-            }
+            if by_cancel { cancelled().with_request_sent(error.request_sent()) } else { error }
         });
-        if !self.login.is_open() {
+        if !self.login.is_open() || self.cancel.is_cancelled() {
             *guard = None;
         }
         if let Err(error) = &result {
@@ -165,7 +164,7 @@ impl Loopback {
         result
     }
 
-    /// Cancels [`wait`](Self::wait) from another thread, within 100 ms. Later calls of `wait` fail at once.
+    /// Cancels [`wait`](Self::wait) from another thread, within 100 ms, which closes the port. Later calls of `wait` fail at once.
     pub fn cancel(&self) {
         self.cancel.cancel();
     }
@@ -261,4 +260,8 @@ impl fmt::Debug for Loopback {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Loopback").field("login", &self.login).finish_non_exhaustive()
     }
+}
+
+fn cancelled() -> Error {
+    Error::new(Status::Cancelled, "the login was cancelled", "begin a new one")
 }

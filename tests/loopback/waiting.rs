@@ -55,6 +55,16 @@ fn a_wait_is_cancelled_from_another_thread() {
 }
 
 #[test]
+fn a_cancelled_wait_closes_the_port_at_once() {
+    let mut waiting = WaitingLogin::new(vec![]);
+    let port = waiting.login.port();
+    waiting.login.cancel();
+    waiting.result().unwrap_err();
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err());
+    assert_eq!(waiting.login.wait(Duration::from_secs(1)).unwrap_err().status(), Status::Cancelled);
+}
+
+#[test]
 fn cancelling_one_exchange_does_not_affect_other_calls() {
     // A server that accepts requests and does not respond.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

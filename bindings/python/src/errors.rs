@@ -108,6 +108,9 @@ fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     threading.call_method0(intern!(py, "get_ident"))?.eq(main)
 }
 
+/// Settings that have another name in Python, where one argument has all values.
+const PYTHON_NAMES: [(&str, &str); 2] = [("add_ca_file: ", "add_ca_files: "), ("allow_origin: ", "allow_origins: ")];
+
 /// The exception for an error of the core.
 pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
     let details = PyDict::new(py);
@@ -118,8 +121,12 @@ pub(crate) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
         details.set_item("retry_after", error.retry_after().map(|after| after.as_secs_f64()))?;
         details.set_item("request_sent", error.request_sent())
     })();
+    let message = PYTHON_NAMES
+        .iter()
+        .find_map(|(core, python)| error.message().strip_prefix(core).map(|problem| format!("{python}{problem}")));
+    let message = message.as_deref().unwrap_or(error.message());
     match filled {
-        Ok(()) => exception(py, error.status(), error.advice(), error.message(), &details),
+        Ok(()) => exception(py, error.status(), error.advice(), message, &details),
         Err(out_of_memory) => out_of_memory,
     }
 }

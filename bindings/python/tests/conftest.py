@@ -90,8 +90,7 @@ class Fake:
             protocol_version = "HTTP/1.1"
 
             def handle_request(self) -> None:
-                length = int(self.headers.get("Content-Length", 0))
-                received = self.rfile.read(length).decode()
+                received = self.read_body().decode()
                 line = f"{self.command} {self.path}"
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 fake.requests.append((line, headers, received))
@@ -105,6 +104,16 @@ class Fake:
                 with contextlib.suppress(ConnectionError):
                     self.end_headers()
                     self.wfile.write(text.encode())
+
+            def read_body(self) -> bytes:
+                if self.headers.get("Transfer-Encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = b""
+                while size := int(self.rfile.readline(), 16):
+                    body += self.rfile.read(size)
+                    self.rfile.readline()
+                self.rfile.readline()
+                return body
 
             do_GET = do_POST = do_DELETE = handle_request  # noqa: N815
 

@@ -302,9 +302,12 @@ def test_a_session_reads_the_generation_of_a_store(fake: Fake) -> None:
     def fails() -> int:
         raise OSError("the database is away")
 
-    for generation, message in ((fails, "OSError: the database"), (lambda: "x", "TypeError")):
+    for generation, kind, message in (
+        (fails, cmauth.RetryError, "OSError: the database"),
+        (lambda: "x", TypeError, r"WithGeneration\.generation: it returned str, not int"),
+    ):
         session = cmauth.Session(fake.client(), WithGeneration(generation))  # type: ignore[arg-type]
-        with pytest.raises(cmauth.RetryError, match=message):
+        with pytest.raises(kind, match=message):
             session.start(cmauth.Tokens.from_json(EXPIRED))
 
 

@@ -50,7 +50,8 @@ class Worker:
                 start_thread(self._work, "cmauth-session")
                 self._running = True
         await event.wait()
-        return job.result()
+        result: _T = job.result()
+        return result
 
     def _work(self, cancel: _Cancel) -> None:
         while True:
