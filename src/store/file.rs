@@ -72,7 +72,14 @@ impl FileStore {
         if path != self.path && path != with_suffix(&self.path, ".lock") {
             message += &format!(" ({} is a symbolic link to it)", self.path.display());
         }
-        StoreError::Failed(message)
+        // These stay until somebody corrects them.
+        let remedy = match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "create its folder, or give another path",
+            io::ErrorKind::PermissionDenied => "give this process the right to read and write the file and its folder",
+            io::ErrorKind::ReadOnlyFilesystem => "give a path that can be written",
+            _ => return StoreError::Failed(message),
+        };
+        StoreError::Unusable(format!("{message}; {remedy}"))
     }
 }
 
@@ -367,8 +374,8 @@ pub(super) mod tests {
             store.try_lock(HOLD).unwrap_err(),
             store.save(&Secret::new("a"), 1).unwrap_err(),
         ] {
-            let StoreError::Failed(message) = error else { panic!() };
-            assert!(message.contains("no/session"), "{message}");
+            let StoreError::Unusable(message) = error else { panic!() };
+            assert!(message.contains("no/session") && message.contains("create its folder"), "{message}");
         }
     }
 
@@ -441,7 +448,7 @@ pub(super) mod tests {
                 store.save(&Secret::new("a"), 1).unwrap_err(),
                 store.clear(2).unwrap_err(),
             ] {
-                let StoreError::Failed(message) = error else { panic!() };
+                let (StoreError::Failed(message) | StoreError::Unusable(message)) = error else { panic!() };
                 assert!(message.contains(part) && message.contains(&*folder.0.to_string_lossy()), "{message}");
             }
         }

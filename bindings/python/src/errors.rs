@@ -92,7 +92,7 @@ pub(crate) fn keep_cause(error: PyErr) {
     CAUSE.set(Some(error));
 }
 
-fn has_interrupt() -> bool {
+pub(crate) fn has_interrupt() -> bool {
     INTERRUPT.with_borrow(Option::is_some)
 }
 

@@ -57,6 +57,10 @@ impl Log for Bridge {
         let _ = Python::try_attach(|py| {
             let Some(logger) = LOGGER.get(py) else { return };
             deliver(py);
+            // The call is about to raise that, so no handler must hold it up.
+            if errors::has_interrupt() {
+                return;
+            }
             let logged = logger
                 .bind(py)
                 .call_method1(intern!(py, "log"), (number(record.level()), "%s", record.args().to_string()));

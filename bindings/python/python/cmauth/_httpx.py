@@ -22,14 +22,14 @@ class HttpxAuth(httpx.Auth):
 
     def __init__(
         self,
-        session: Session,
+        session: Session | AsyncSession,
         *,
         allow: Iterable[str] | None = None,
         others: Literal["raise", "no_token"] = "raise",
     ) -> None:
-        self._session = session
-        self._async_session = AsyncSession(session)
-        self._urls = Urls(session, allow, others)
+        self._async_session = session if isinstance(session, AsyncSession) else AsyncSession(session)
+        self._session = self._async_session._session  # noqa: SLF001
+        self._urls = Urls(self._session, allow, others)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         if not self._urls.get_token(str(request.url)):

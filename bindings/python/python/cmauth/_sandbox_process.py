@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
 import urllib.error
 import urllib.request
+import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,21 @@ _READY = "cmauth-sandbox ready at "
 without_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+def _end(process: subprocess.Popen[str], readers: list[threading.Thread], folder: str) -> None:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for reader in readers:
+        reader.join()
+    process.stdout.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 class SandboxProcess:
     """A running sandbox on 127.0.0.1. It ends with its `with` block, with `close`, or with Python.
 
@@ -41,23 +58,25 @@ class SandboxProcess:
 
     def __init__(self, program: str | os.PathLike[str], *options: str, tls: bool = True) -> None:
         self.program = os.fspath(program)
-        self._reader: threading.Thread | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="cmauth-sandbox-")
-        self.ca_file = str(Path(self._folder.name, "ca.pem")) if tls else ""
-        control_file = Path(self._folder.name, "control")
+        folder = tempfile.mkdtemp(prefix="cmauth-sandbox-")
+        self.ca_file = str(Path(folder, "ca.pem")) if tls else ""
+        control_file = Path(folder, "control")
         # The end of its standard input ends the program, even if Python is killed.
         command = [self.program, "--until-eof"]
         command += ["--control-port", "0", "--control-out", str(control_file)]
         command += ["--tls", "--ca-out", self.ca_file] if tls else []
-        self._process = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert self._process.stdout
-        ready = self._process.stdout.readline().strip()
+        process = subprocess.Popen([*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # It also runs when the object is collected, and when Python ends.
+        readers: list[threading.Thread] = []
+        self._end = weakref.finalize(self, _end, process, readers, folder)
+        assert process.stdout
+        ready = process.stdout.readline().strip()
         if not ready.startswith(_READY):
             self.close()
             raise RuntimeError(f"{self.program} did not start; its message is above")
         # A program that prints more than a pipe holds would block if nothing read it.
-        self._reader = threading.Thread(target=self._process.stdout.read, daemon=True)
-        self._reader.start()
+        readers.append(threading.Thread(target=process.stdout.read, daemon=True))
+        readers[0].start()
         self.url = ready[len(_READY) :]
         self.control_url = control_file.read_text(encoding="utf-8").strip()
 
@@ -93,18 +112,7 @@ class SandboxProcess:
 
     def close(self) -> None:
         """Ends the program."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._reader is not None:
-            self._reader.join()
-        self._process.stdout.close()
-        self._folder.cleanup()
+        self._end()
 
     def __enter__(self) -> Self:
         return self
