@@ -398,6 +398,11 @@ typedef struct cm_login cm_login;
 typedef struct cm_session cm_session;
 
 /**
+ * A URL with an access token in its query. It is as secret as the token.
+ */
+typedef struct cm_signed_url cm_signed_url;
+
+/**
  * Keeps the tokens of one user. Many sessions can use it.
  */
 typedef struct cm_store cm_store;
@@ -411,6 +416,11 @@ typedef struct cm_store_reply cm_store_reply;
  * The tokens of one logged-in user.
  */
 typedef struct cm_tokens cm_tokens;
+
+/**
+ * Who a login is of. It contains no secret.
+ */
+typedef struct cm_user cm_user;
 
 /**
  * Uses tokens for a request to the API, and returns a `cm_answer`. `tokens` are valid until the callback returns: do not free
@@ -549,6 +559,15 @@ void cm_config_free(cm_config *config);
  */
 void cm_config_set_base_url(cm_config *config,
                             const char *base_url);
+
+/**
+ * Allows another origin (scheme, host and port) to get the access token of a user. Without it, only URLs of the server may. See
+ * `cm_client_check_url` and `cm_session_sign_url`. Call it once for each origin.
+ *
+ * @param origin  "https://media.example:8443"; or http://... of a loopback host
+ */
+void cm_config_allow_origin(cm_config *config,
+                            const char *origin);
 
 /**
  * Sets the scope to ask for. Default "write", as in the guide.
@@ -726,6 +745,18 @@ CM_MUST_USE
 cm_status cm_logout(const cm_client *client,
                     const char *access_token,
                     cm_error **error);
+
+/**
+ * Checks that a URL may get the access token of a user: it is a URL of the server, by scheme, host and port, or of an origin of
+ * `cm_config_allow_origin`. Call it before each request to a URL that your program did not write itself, such as the target of
+ * a redirect: whoever gets the token can use it. Sends nothing.
+ *
+ * @retval CM_STATUS_INVALID_ARGUMENT  it may not get the token, or it is no URL; the message names its origin
+ */
+CM_MUST_USE
+cm_status cm_client_check_url(const cm_client *client,
+                              const char *url,
+                              cm_error **error);
 
 /*
  * Cancel. You need it to end one call and not the whole client, for example when a user presses Cancel in a dialog.
@@ -1021,6 +1052,49 @@ CM_MUST_USE const char *cm_tokens_to_json(const cm_tokens *tokens);
 CM_MUST_USE cm_status cm_tokens_from_json(const char *json, cm_tokens **tokens, cm_error **error);
 
 /*
+ * User. You need one in a program that serves many users: it says who has logged in.
+ * Keep one session for each user, by the ID, however many browsers the user has.
+ */
+
+/**
+ * Asks the API who the user of an access token is (GET /rest/v2.0/users/self). Can block until the timeout of the client.
+ *
+ * @param user  receives the user
+ * @retval CM_STATUS_TOKEN_REJECTED    the access token is unknown or has expired
+ * @retval CM_STATUS_ACCESS_DENIED     the server answered 403: the scope of the token does not allow it
+ * @retval CM_STATUS_REQUEST_REJECTED  the server rejects the request for another reason
+ */
+CM_MUST_USE
+cm_status cm_get_user(const cm_client *client,
+                      const char *access_token,
+                      cm_user **user,
+                      cm_error **error);
+
+/**
+ * Frees a user.
+ */
+void cm_user_free(cm_user *user);
+
+/**
+ * The ID of the user, the same for every login: "20003".
+ */
+CM_MUST_USE const char *cm_user_id(const cm_user *user);
+
+/**
+ * The name with which the user logs in.
+ *
+ * @return the name; NULL if the API did not send it
+ */
+CM_MUST_USE const char *cm_user_name(const cm_user *user);
+
+/**
+ * The e-mail address of the user.
+ *
+ * @return the address; NULL if the API did not send it
+ */
+CM_MUST_USE const char *cm_user_email(const cm_user *user);
+
+/*
  * Session. You need one if your program runs longer than an access token lives, or if several processes share a user.
  * It refreshes the tokens, saves them in a store, and gives every caller tokens that are valid now.
  */
@@ -1087,6 +1161,58 @@ CM_MUST_USE
 cm_status cm_session_tokens(const cm_session *session,
                             cm_tokens **tokens,
                             cm_error **error);
+
+/**
+ * Gives tokens that are valid for at least `seconds`, and refreshes them first if they are not. For a job that must end with the
+ * tokens that it began with, such as an export of a recording: `cm_session_hold` keeps other refreshes away meanwhile. Can block
+ * until the timeout of the client.
+ *
+ * @param seconds  at least 0
+ * @param tokens   receives the tokens
+ * @retval CM_STATUS_INVALID_ARGUMENT  new tokens do not last that long; the message says how much can be asked for
+ * @retval CM_STATUS_TOKEN_REJECTED    the tokens are held and end too early (advice retry). `cm_error_retry_after` says when the
+ *                                     hold ends.
+ * @return otherwise as `cm_session_tokens`
+ */
+CM_MUST_USE
+cm_status cm_session_tokens_for(const cm_session *session,
+                                int64_t seconds,
+                                cm_tokens **tokens,
+                                cm_error **error);
+
+/**
+ * Holds early refreshes off until `until`, for all sessions on the store, and gives the tokens that are held. A refresh ends the
+ * old access token at once, so hold the tokens while a long download runs. Can block until the timeout of the client.
+ *
+ * A hold ends with the tokens at the latest. A shorter hold does not end a longer one. It does not prevent a refresh after a 401, a
+ * logout, or a refresh by a program that does not use this store. `cm_health_held_until` says until when it lasts.
+ *
+ * @param until   Unix seconds
+ * @param tokens  receives the tokens
+ * @retval CM_STATUS_STORE  the hold could not be saved
+ * @return otherwise as `cm_session_tokens`
+ */
+CM_MUST_USE
+cm_status cm_session_hold(const cm_session *session,
+                          int64_t until,
+                          cm_tokens **tokens,
+                          cm_error **error);
+
+/**
+ * Gives `url` with the access token as the query parameter `access_token`, which the vendor's API requires for downloads of
+ * recordings. The token is percent-encoded, and replaces one that is there. The rest of the URL stays as it is, so encode the '+'
+ * of a time as "%2B". Prefer the header where the API accepts it: servers and proxies log URLs. Can block until the timeout of
+ * the client.
+ *
+ * @param signed_url  receives the signed URL
+ * @retval CM_STATUS_INVALID_ARGUMENT  the URL may not get the token: see `cm_client_check_url`
+ * @return otherwise as `cm_session_tokens`
+ */
+CM_MUST_USE
+cm_status cm_session_sign_url(const cm_session *session,
+                              const char *url,
+                              cm_signed_url **signed_url,
+                              cm_error **error);
 
 /**
  * Gives the tokens if they are valid now and no work is due. Never waits, but calls the callback of `cm_session_on_change` if
@@ -1270,6 +1396,13 @@ CM_MUST_USE int64_t cm_health_expires_at(const cm_health *health);
 CM_MUST_USE int64_t cm_health_next_refresh(const cm_health *health);
 
 /**
+ * Until when early refreshes are held off: see `cm_session_hold`.
+ *
+ * @return Unix seconds; `CM_NONE`: they are not
+ */
+CM_MUST_USE int64_t cm_health_held_until(const cm_health *health);
+
+/**
  * How many failures there were since the last success.
  */
 CM_MUST_USE int32_t cm_health_failures(const cm_health *health);
@@ -1299,6 +1432,28 @@ int32_t cm_health_saved(const cm_health *health);
  */
 CM_MUST_USE
 int32_t cm_health_kept_fresh(const cm_health *health);
+
+/*
+ * Signed URL. You need one for a download by a program that cannot send a header, such as a media player: the API
+ * takes the access token in the query of the URL there. `cm_session_sign_url` makes it.
+ */
+
+/**
+ * Frees a signed URL, and wipes it.
+ */
+void cm_signed_url_free(cm_signed_url *signed_url);
+
+/**
+ * The URL. Do not log it.
+ */
+CM_MUST_USE const char *cm_signed_url_url(const cm_signed_url *signed_url);
+
+/**
+ * When the token in the URL expires. A refresh ends it earlier: `cm_session_hold` keeps refreshes away.
+ *
+ * @return Unix seconds; `CM_NONE`: never
+ */
+CM_MUST_USE int64_t cm_signed_url_expires_at(const cm_signed_url *signed_url);
 
 /*
  * Store. You need one to open a session: it keeps the tokens when your program ends.

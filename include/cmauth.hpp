@@ -278,6 +278,11 @@ class Config : public detail::Object<cm_config, cm_config_free> {
         cm_config_set_base_url(get(), detail::Text(url));
         return *this;
     }
+    /* Another origin that may get the access token of a user: "https://media.example". Call it once for each. */
+    Config &allow_origin(std::string_view origin) {
+        cm_config_allow_origin(get(), detail::Text(origin));
+        return *this;
+    }
     Config &set_scope(std::string_view scope) {
         cm_config_set_scope(get(), detail::Text(scope));
         return *this;
@@ -385,6 +390,19 @@ class TokensView : public TokensReader<TokensView> {
     const cm_tokens *tokens_;
 };
 
+/* Who a login is of. It contains no secret. */
+class User : public detail::Object<cm_user, cm_user_free> {
+  public:
+    /* The same for every login of the user. */
+    [[nodiscard]] std::string_view id() const { return cm_user_id(get()); }
+    [[nodiscard]] std::optional<std::string_view> name() const { return detail::optional_text(cm_user_name(get())); }
+    [[nodiscard]] std::optional<std::string_view> email() const { return detail::optional_text(cm_user_email(get())); }
+
+  private:
+    explicit User(Handle handle) noexcept : Object(std::move(handle)) {}
+    friend detail::Maker;
+};
+
 /* Sends requests for one API key: exchanges a code, refreshes, logs out. All threads can share it. */
 class Client : public detail::Object<cm_client, cm_client_free> {
   public:
@@ -407,6 +425,16 @@ class Client : public detail::Object<cm_client, cm_client_free> {
     Returns<void> logout(std::string_view access_token) const {
         const detail::Text text(access_token);
         return detail::check([&](auto error) { return cm_logout(get(), text, error); });
+    }
+    /* Asks the API who the user of the token is. */
+    [[nodiscard]] Returns<User> user(std::string_view access_token) const {
+        const detail::Text text(access_token);
+        return detail::Maker::make<User>([&](auto out, auto error) { return cm_get_user(get(), text, out, error); });
+    }
+    /* Fails if the URL may not get the access token of a user. Sends nothing. */
+    Returns<void> check_url(std::string_view url) const {
+        const detail::Text text(url);
+        return detail::check([&](auto error) { return cm_client_check_url(get(), text, error); });
     }
     /* Ends calls in progress within 100 ms, and later calls at once. cm_client_cancel has the exceptions. */
     void cancel() const noexcept { cm_client_cancel(get()); }
@@ -611,6 +639,20 @@ class Store : public detail::Object<cm_store, cm_store_free> {
     static void destroy(void *context) noexcept { delete static_cast<std::shared_ptr<CustomStore> *>(context); }
 };
 
+/* A URL with an access token in its query. It is as secret as the token. */
+class SignedUrl : public detail::Object<cm_signed_url, cm_signed_url_free> {
+  public:
+    [[nodiscard]] std::string_view url() const noexcept { return cm_signed_url_url(get()); }
+    /* Unix seconds; std::nullopt: never. */
+    [[nodiscard]] std::optional<std::int64_t> expires_at() const {
+        return detail::optional_number(cm_signed_url_expires_at(get()));
+    }
+
+  private:
+    explicit SignedUrl(Handle handle) noexcept : Object(std::move(handle)) {}
+    friend detail::Maker;
+};
+
 /* The state of a session at one moment. It contains no secret. */
 class Health : public detail::Object<cm_health, cm_health_free> {
   public:
@@ -625,6 +667,10 @@ class Health : public detail::Object<cm_health, cm_health_free> {
     }
     [[nodiscard]] std::optional<std::int64_t> next_refresh() const {
         return detail::optional_number(cm_health_next_refresh(get()));
+    }
+    /* Until when Session::hold() holds early refreshes off. */
+    [[nodiscard]] std::optional<std::int64_t> held_until() const {
+        return detail::optional_number(cm_health_held_until(get()));
     }
     [[nodiscard]] std::int32_t failures() const noexcept { return cm_health_failures(get()); }
     /* The message of the last failure, if there is one. cm_health_last_error(health.get()) has the details. */
@@ -658,6 +704,22 @@ class Session : public detail::Object<cm_session, cm_session_free> {
     /* After a failure of the server, calls fail with the same error at once until its retry_after() has passed. */
     [[nodiscard]] Returns<Tokens> tokens() const {
         return detail::Maker::make<Tokens>([&](auto out, auto error) { return cm_session_tokens(get(), out, error); });
+    }
+    /* Tokens that are valid for at least this long, refreshed first if need be. */
+    [[nodiscard]] Returns<Tokens> tokens_for(std::chrono::seconds time) const {
+        return detail::Maker::make<Tokens>(
+            [&](auto out, auto error) { return cm_session_tokens_for(get(), time.count(), out, error); });
+    }
+    /* Holds early refreshes off until `until` (Unix seconds), for all sessions on the store. */
+    Returns<Tokens> hold(std::int64_t until) const {
+        return detail::Maker::make<Tokens>(
+            [&](auto out, auto error) { return cm_session_hold(get(), until, out, error); });
+    }
+    /* The URL with the access token in its query. Fails if the URL may not get the token. */
+    [[nodiscard]] Returns<SignedUrl> sign_url(std::string_view url) const {
+        const detail::Text text(url);
+        return detail::Maker::make<SignedUrl>(
+            [&](auto out, auto error) { return cm_session_sign_url(get(), text, out, error); });
     }
     /* Never waits. std::nullopt: call tokens() on another thread. */
     [[nodiscard]] std::optional<Tokens> tokens_at_hand() const {

@@ -4,7 +4,7 @@
 use super::policy;
 use super::state::{LocalResult, State, Want};
 use crate::clock::Now;
-use crate::error::{Error, Status};
+use crate::error::{Advice, Error, Status};
 use crate::tokens::Tokens;
 
 /// What a flight is for.
@@ -101,9 +101,9 @@ impl Caller {
             Ok(tokens) if self.is_satisfied_by(&tokens, state, now) => {
                 self.return_unless_expired(tokens, began, state, now)
             }
-            // They do not last as long as this call asks for. It does not try again: each refresh ends the tokens of all others.
+            // They are not what this call asks for. It does not try again: each refresh ends the tokens of all others.
             Ok(_) => match self.next_step(state, now) {
-                Step::LeadOrJoin(_) => Step::Return(Err(too_short())),
+                Step::LeadOrJoin(_) => Step::Return(Err(self.not_enough())),
                 step => step,
             },
             Err(error) => Step::Return(self.or_fallback_tokens(error, state, now)),
@@ -136,16 +136,27 @@ impl Caller {
         }
     }
 
+    /// The error for tokens that another process saved meanwhile, and that this call cannot use.
+    fn not_enough(&self) -> Error {
+        match self.want {
+            Want::ValidFor(_) => {
+                let what = "the new tokens do not last as long as requested";
+                Error::new(Status::Timeout, what, "request a shorter time, or try again later")
+            }
+            Want::ReplacementFor(_) => {
+                let what = "another process has put the rejected tokens back into the store";
+                let remedy = "try again later";
+                Error::new(Status::TokenRejected, what, remedy).with_advice(Advice::Retry, remedy)
+            }
+        }
+    }
+
     /// Unexpired tokens that the caller can use instead of newer ones.
     pub(super) fn fallback_tokens(&self, state: &State, now: Now) -> Option<Tokens> {
         state.usable_tokens(&self.want, now).cloned()
     }
 }
 
-fn too_short() -> Error {
-    let what = "the new tokens do not last as long as requested";
-    Error::new(Status::Timeout, what, "request a shorter time, or try again later")
-}
 
 fn timed_out() -> Error {
     Error::new(Status::Timeout, "the tokens were not refreshed within the timeout of the call", "try again later")

@@ -146,3 +146,24 @@ pub unsafe extern "C" fn cm_logout(
         })
     }
 }
+
+/// Checks that a URL may get the access token of a user: it is a URL of the server, by scheme, host and port, or of an origin of
+/// `cm_config_allow_origin`. Call it before each request to a URL that your program did not write itself, such as the target of
+/// a redirect: whoever gets the token can use it. Sends nothing.
+///
+/// @retval CM_STATUS_INVALID_ARGUMENT  it may not get the token, or it is no URL; the message names its origin
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_client_check_url(
+    client: *const cm_client,
+    url: *const c_char,
+    error: *mut *mut cm_error,
+) -> cm_status {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        call::without_result(error, || {
+            let client = handle::of("client", client)?;
+            client.check_url(guard::text("url", url)?)
+        })
+    }
+}

@@ -87,6 +87,16 @@ pub unsafe extern "C" fn cm_config_set_base_url(config: *mut cm_config, base_url
     unsafe { set_text(config, "base_url", base_url, |config, text| _ = config.set_base_url(text)) }
 }
 
+/// Allows another origin (scheme, host and port) to get the access token of a user. Without it, only URLs of the server may. See
+/// `cm_client_check_url` and `cm_session_sign_url`. Call it once for each origin.
+///
+/// @param origin  "https://media.example:8443"; or http://… of a loopback host
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_config_allow_origin(config: *mut cm_config, origin: *const c_char) {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe { set_text(config, "allow_origin", origin, |config, text| _ = config.allow_origin(text)) }
+}
+
 /// Sets the scope to ask for. Default "write", as in the guide.
 ///
 /// @param scope  "read", "write" or another scope; several are separated by one space each

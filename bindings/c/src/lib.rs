@@ -128,6 +128,8 @@ pub mod error;
 pub mod log;
 pub mod login;
 pub mod session;
+pub mod signed_url;
 pub mod store;
 pub mod tokens;
+pub mod user;
 pub mod version;

@@ -2,6 +2,7 @@
 //! It refreshes the tokens, saves them in a store, and gives every caller tokens that are valid now.
 
 use std::ptr::{null, null_mut};
+use std::time::Duration;
 
 use cmauth::bindings::{already_logged_out, invalid_argument, with_tokens_at_hand};
 use cmauth::{Answer, Change, Health, LoggedOut, Session};
@@ -13,6 +14,7 @@ use crate::context::{Context, cm_destroy_callback};
 use crate::error::{cm_error, cm_status};
 use crate::guard;
 use crate::handle::{self, Cell, handle};
+use crate::signed_url::cm_signed_url;
 use crate::store::cm_store;
 use crate::tokens::cm_tokens;
 use crate::version::CM_NONE;
@@ -156,6 +158,85 @@ pub unsafe extern "C" fn cm_session_tokens(
                 Some(tokens) => Ok(tokens),
                 None => Ok(cm_tokens::make(&session.tokens()?)),
             }
+        })
+    }
+}
+
+/// Gives tokens that are valid for at least `seconds`, and refreshes them first if they are not. For a job that must end with the
+/// tokens that it began with, such as an export of a recording: `cm_session_hold` keeps other refreshes away meanwhile. Can block
+/// until the timeout of the client.
+///
+/// @param seconds  at least 0
+/// @param tokens   receives the tokens
+/// @retval CM_STATUS_INVALID_ARGUMENT  new tokens do not last that long; the message says how much can be asked for
+/// @retval CM_STATUS_TOKEN_REJECTED    the tokens are held and end too early (advice retry). `cm_error_retry_after` says when the
+///                                     hold ends.
+/// @return otherwise as `cm_session_tokens`
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_tokens_for(
+    session: *const cm_session,
+    seconds: i64,
+    tokens: *mut *mut cm_tokens,
+    error: *mut *mut cm_error,
+) -> cm_status {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        call::with_result("tokens", tokens, error, || {
+            let session = handle::of("session", session)?;
+            let seconds = u64::try_from(seconds).map_err(|_| invalid_argument("seconds", "it is negative"))?;
+            Ok(cm_tokens::make(&session.tokens_for(Duration::from_secs(seconds))?))
+        })
+    }
+}
+
+/// Holds early refreshes off until `until`, for all sessions on the store, and gives the tokens that are held. A refresh ends the
+/// old access token at once, so hold the tokens while a long download runs. Can block until the timeout of the client.
+///
+/// A hold ends with the tokens at the latest. A shorter hold does not end a longer one. It does not prevent a refresh after a 401, a
+/// logout, or a refresh by a program that does not use this store. `cm_health_held_until` says until when it lasts.
+///
+/// @param until   Unix seconds
+/// @param tokens  receives the tokens
+/// @retval CM_STATUS_STORE  the hold could not be saved
+/// @return otherwise as `cm_session_tokens`
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_hold(
+    session: *const cm_session,
+    until: i64,
+    tokens: *mut *mut cm_tokens,
+    error: *mut *mut cm_error,
+) -> cm_status {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        call::with_result("tokens", tokens, error, || {
+            Ok(cm_tokens::make(&handle::of("session", session)?.hold(until)?))
+        })
+    }
+}
+
+/// Gives `url` with the access token as the query parameter `access_token`, which the vendor's API requires for downloads of
+/// recordings. The token is percent-encoded, and replaces one that is there. The rest of the URL stays as it is, so encode the '+'
+/// of a time as "%2B". Prefer the header where the API accepts it: servers and proxies log URLs. Can block until the timeout of
+/// the client.
+///
+/// @param signed_url  receives the signed URL
+/// @retval CM_STATUS_INVALID_ARGUMENT  the URL may not get the token: see `cm_client_check_url`
+/// @return otherwise as `cm_session_tokens`
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_session_sign_url(
+    session: *const cm_session,
+    url: *const c_char,
+    signed_url: *mut *mut cm_signed_url,
+    error: *mut *mut cm_error,
+) -> cm_status {
+    // SAFETY: the parameters follow the header's rules.
+    unsafe {
+        call::with_result("signed_url", signed_url, error, || {
+            let session = handle::of("session", session)?;
+            Ok(cm_signed_url::make(&session.sign_url(guard::text("url", url)?)?))
         })
     }
 }
@@ -446,6 +527,16 @@ pub unsafe extern "C" fn cm_health_expires_at(health: *const cm_health) -> i64 {
 pub unsafe extern "C" fn cm_health_next_refresh(health: *const cm_health) -> i64 {
     // SAFETY: the handle follows the header's rules.
     unsafe { guard::get(health, CM_NONE, |health| health.health.next_refresh.unwrap_or(CM_NONE)) }
+}
+
+/// Until when early refreshes are held off: see `cm_session_hold`.
+///
+/// @return Unix seconds; `CM_NONE`: they are not
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn cm_health_held_until(health: *const cm_health) -> i64 {
+    // SAFETY: the handle follows the header's rules.
+    unsafe { guard::get(health, CM_NONE, |health| health.health.held_until.unwrap_or(CM_NONE)) }
 }
 
 /// How many failures there were since the last success.

@@ -187,6 +187,34 @@ fn the_other_examples_run() {
 }
 
 #[test]
+fn the_download_example_keeps_its_tokens_and_gives_them_to_no_stranger() {
+    let built = compile(&root().join("examples/c/downloads.c"), Link::Shared, "example-downloads");
+    let printed = run_with_user(command_for(&built), &tls_sandbox(), "example-downloads");
+    for line in ["refused: url: the access token is not sent to https://evil.example", "no refresh for 3", "logged out"]
+    {
+        assert!(printed.contains(line), "{line} is not in {printed}");
+    }
+    assert!(!printed.contains("access_token="), "{printed}");
+}
+
+#[test]
+fn two_browsers_of_a_user_share_a_session_in_the_examples_for_many_users() {
+    for source in ["examples/c/many_users.c", "examples/cpp/many_users.cpp"] {
+        let name = source.replace(['/', '.'], "-");
+        let built = compile(&root().join(source), Link::Shared, &name);
+        let folder = scratch(&format!("{name}-sessions"));
+        let mut command = command_for(&built);
+        command.arg(&folder);
+        let printed = run_with_user(command, &tls_sandbox(), &name);
+        for line in ["user ", "demo", "two browsers, one session", "logged out"] {
+            assert!(printed.contains(line), "{source}: {line} is not in {printed}");
+        }
+        let left = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+        assert!(left.into_iter().all(|file| file.extension().is_some_and(|kind| kind == "lock")), "{source}");
+    }
+}
+
+#[test]
 fn the_curl_example_gets_new_tokens_for_all_requests_at_once() {
     let headers =
         ["/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu", "/usr/local/include"];
@@ -223,7 +251,7 @@ fn ctrl_c_ends_the_wait_of_the_cancel_example() {
 /// Without the variables of a test server, an example calls the real server. Here that fails, because the proxy is nobody.
 #[test]
 fn the_examples_need_no_variables_of_a_test_server() {
-    for source in ["session", "desktop", "calls", "streams", "login"] {
+    for source in ["session", "desktop", "calls", "streams", "login", "downloads"] {
         let built = compile(&root().join(format!("examples/c/{source}.c")), Link::Shared, &format!("real-{source}"));
         let mut child = command_for(&built)
             .env("CMAUTH_CLIENT_ID", CLIENT_ID)

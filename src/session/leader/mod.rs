@@ -268,11 +268,13 @@ impl Leader {
         }
     }
 
-    /// Whether the server issued `fresh` in exchange for the refresh token that the store has.
+    /// Whether the server issued `fresh` in exchange for the tokens that the store has.
     fn replaces(&self, fresh: &Record, stored: &Record) -> bool {
-        let used = self.state.current.as_ref().and_then(|current| current.tokens().refresh_token());
-        let stored = stored.tokens.refresh_token();
-        stored == used && stored != fresh.tokens.refresh_token()
+        let Some(used) = self.state.current.as_ref().map(CurrentTokens::tokens) else { return false };
+        let stored = &stored.tokens;
+        // If the server keeps the refresh token, another process may have refreshed with it, too.
+        let is_exchanged = stored.refresh_token() != fresh.tokens.refresh_token();
+        stored.refresh_token() == used.refresh_token() && (is_exchanged || stored.access_token() == used.access_token())
     }
 
     /// The store was read and its content taken over: returns its tokens or asks the server.

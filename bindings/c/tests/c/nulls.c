@@ -59,6 +59,8 @@ static void freeing_null(void) {
         cm_session_free(NULL);
         cm_store_free(NULL);
         cm_health_free(NULL);
+        cm_user_free(NULL);
+        cm_signed_url_free(NULL);
         cm_error_free(NULL);
         cm_cancel_free(NULL);
     }
@@ -112,10 +114,10 @@ static void config_functions(void) {
     refused_settings(cm_config_new_public("a:b"), "client_id: ");
 
     void (*text_setters[])(cm_config *, const char *) = {
-        cm_config_set_base_url, cm_config_set_scope, cm_config_set_ca_file,
-        cm_config_add_ca_file,  cm_config_set_proxy, cm_config_set_user_agent,
+        cm_config_set_base_url, cm_config_set_scope,      cm_config_set_ca_file,  cm_config_add_ca_file,
+        cm_config_set_proxy,    cm_config_set_user_agent, cm_config_allow_origin,
     };
-    const char *text_names[] = {"base_url", "scope", "ca_file", "add_ca_file", "proxy", "user_agent"};
+    const char *text_names[] = {"base_url", "scope", "ca_file", "add_ca_file", "proxy", "user_agent", "allow_origin"};
     for (size_t i = 0; i < sizeof text_names / sizeof *text_names; i++) {
         text_setters[i](NULL, "x");
         text_setters[i](NULL, NULL);
@@ -200,6 +202,25 @@ static void client_functions(void) {
     REFUSED(cm_logout(client, NULL, &error), NULL, "access_token: it is NULL");
     REFUSED(cm_logout(client, BAD_UTF8, &error), NULL, "access_token: it is not UTF-8");
     CHECK(cm_logout(client, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+
+    cm_user *user = SOMEWHERE;
+    REFUSED(cm_get_user(NULL, "a", &user, &error), user, "client: it is NULL");
+    user = SOMEWHERE;
+    REFUSED(cm_get_user(client, NULL, &user, &error), user, "access_token: it is NULL");
+    user = SOMEWHERE;
+    REFUSED(cm_get_user(client, BAD_UTF8, &user, &error), user, "access_token: it is not UTF-8");
+    user = SOMEWHERE;
+    REFUSED(cm_get_user(client, "", &user, &error), user, "access_token: it is empty");
+    REFUSED(cm_get_user(client, "a", NULL, &error), NULL, "user: ");
+    CHECK(cm_user_id(NULL) == NULL && cm_user_name(NULL) == NULL && cm_user_email(NULL) == NULL);
+
+    REFUSED(cm_client_check_url(NULL, "http://127.0.0.1:1/x", &error), NULL, "client: it is NULL");
+    const char *no_urls[] = {
+        NULL, BAD_UTF8, "", "x", "https://example.com/", "http://127.0.0.1:2/", "http://a@127.0.0.1:1/"};
+    for (size_t i = 0; i < sizeof no_urls / sizeof *no_urls; i++)
+        REFUSED(cm_client_check_url(client, no_urls[i], &error), NULL, "url: ");
+    CHECK(cm_client_check_url(client, NULL, NULL) == CM_STATUS_INVALID_ARGUMENT);
+    CHECK(cm_client_check_url(client, "http://127.0.0.1:1/x", NULL) == CM_STATUS_OK);
 }
 
 static void login_functions(void) {
@@ -373,6 +394,35 @@ static void session_functions(void) {
     REFUSED(cm_session_rejected_token(session, NULL, &tokens, &error), tokens, "access_token: it is NULL");
     REFUSED(cm_session_rejected_token(session, BAD_UTF8, &tokens, &error), tokens, "access_token: it is not UTF-8");
     REFUSED(cm_session_rejected_token(session, "a", NULL, &error), NULL, "tokens: ");
+    tokens = SOMEWHERE;
+    REFUSED(cm_session_tokens_for(NULL, 1, &tokens, &error), tokens, "session: it is NULL");
+    const int64_t bad_seconds[] = {-1, INT64_MIN};
+    for (size_t i = 0; i < sizeof bad_seconds / sizeof *bad_seconds; i++) {
+        tokens = SOMEWHERE;
+        REFUSED(cm_session_tokens_for(session, bad_seconds[i], &tokens, &error), tokens, "seconds: ");
+    }
+    REFUSED(cm_session_tokens_for(session, 1, NULL, &error), NULL, "tokens: ");
+    tokens = SOMEWHERE;
+    REFUSED(cm_session_hold(NULL, 1, &tokens, &error), tokens, "session: it is NULL");
+    REFUSED(cm_session_hold(session, 1, NULL, &error), NULL, "tokens: ");
+    const int64_t odd_times[] = {INT64_MIN, -1, 0, INT64_MAX};
+    for (size_t i = 0; i < sizeof odd_times / sizeof *odd_times; i++) {
+        /* Nobody is logged in. */
+        CHECK(cm_session_hold(session, odd_times[i], &tokens, NULL) == CM_STATUS_LOGIN_REQUIRED && tokens == NULL);
+        if (odd_times[i] >= 0)
+            CHECK(cm_session_tokens_for(session, odd_times[i], &tokens, NULL) == CM_STATUS_LOGIN_REQUIRED);
+    }
+    cm_signed_url *signed_url = SOMEWHERE;
+    REFUSED(cm_session_sign_url(NULL, "http://127.0.0.1:1/", &signed_url, &error), signed_url, "session: it is NULL");
+    signed_url = SOMEWHERE;
+    REFUSED(cm_session_sign_url(session, NULL, &signed_url, &error), signed_url, "url: it is NULL");
+    signed_url = SOMEWHERE;
+    REFUSED(cm_session_sign_url(session, BAD_UTF8, &signed_url, &error), signed_url, "url: it is not UTF-8");
+    signed_url = SOMEWHERE;
+    REFUSED(cm_session_sign_url(session, "https://example.com/", &signed_url, &error), signed_url, "url: ");
+    REFUSED(cm_session_sign_url(session, "http://127.0.0.1:1/", NULL, &error), NULL, "signed_url: ");
+    CHECK(cm_signed_url_url(NULL) == NULL && cm_signed_url_expires_at(NULL) == CM_NONE);
+    CHECK(cm_health_held_until(NULL) == CM_NONE);
     CHECK(cm_health_kept_fresh(NULL) == 0);
     REFUSED(cm_session_with_tokens(NULL, never_used, NULL, &error), NULL, "session: it is NULL");
     REFUSED(cm_session_with_tokens(session, NULL, NULL, &error), NULL, "callback: it is NULL");

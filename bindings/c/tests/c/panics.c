@@ -55,6 +55,8 @@ int main(void) {
     CHECK(cm_session_open(client, store, &session, &error) == CM_STATUS_OK);
     CHECK(cm_session_start(session, tokens, &error) == CM_STATUS_OK);
     CHECK(cm_session_health(session, &health) == CM_STATUS_OK);
+    cm_signed_url *signed_url = NULL;
+    CHECK(cm_session_sign_url(session, "http://127.0.0.1:1/x", &signed_url, &error) == CM_STATUS_OK);
 
     cm_cancel *cancel = cm_cancel_new();
     CHECK(cancel != NULL);
@@ -71,12 +73,18 @@ int main(void) {
     cm_config_set_user_agent(config, "x");
     cm_config_set_max_retries(config, 1);
     cm_config_set_params_in_body(config, 1);
+    cm_config_allow_origin(config, "x");
     cm_client *no_client = NULL;
     cm_login *no_login = NULL;
     CAUGHT(cm_client_new(config, &no_client, &error), no_client);
     CAUGHT(cm_exchange_code(client, "c", "https://example.com", &none, &error), none);
     CAUGHT(cm_refresh(client, "r", &none, &error), none);
     CAUGHT(cm_logout(client, "a", &error), NULL);
+    cm_user *no_user = NULL;
+    CAUGHT(cm_get_user(client, "a", &no_user, &error), no_user);
+    CHECK(cm_user_id(NULL) == NULL && cm_user_name(NULL) == NULL && cm_user_email(NULL) == NULL);
+    cm_user_free(NULL);
+    CAUGHT(cm_client_check_url(client, "x", &error), NULL);
     CAUGHT(cm_login_new(client, "https://example.com", &no_login, &error), no_login);
     CAUGHT(cm_login_finish(login, "?code=c", &none, &error), none);
     CAUGHT(cm_login_listen(client, 0, &no_login, &error), no_login);
@@ -93,6 +101,12 @@ int main(void) {
     CAUGHT(cm_session_start(session, tokens, &error), NULL);
     CAUGHT(cm_session_tokens(session, &none, &error), none);
     CAUGHT(cm_session_rejected(session, tokens, &none, &error), none);
+    CAUGHT(cm_session_tokens_for(session, 1, &none, &error), none);
+    CAUGHT(cm_session_hold(session, 1, &none, &error), none);
+    cm_signed_url *no_signed_url = NULL;
+    CAUGHT(cm_session_sign_url(session, "http://127.0.0.1:1/x", &no_signed_url, &error), no_signed_url);
+    CHECK(cm_signed_url_url(signed_url) == NULL && cm_signed_url_expires_at(signed_url) == CM_NONE);
+    cm_signed_url_free(signed_url);
     CAUGHT(cm_session_rejected_token(session, "a", &none, &error), none);
     CAUGHT(cm_session_with_tokens(session, NULL, NULL, &error), NULL);
     CHECK(cm_session_tokens_at_hand(session) == NULL && cm_session_next_action_ms(session) == CM_NONE);
@@ -111,6 +125,7 @@ int main(void) {
     CHECK(cm_health_logged_in(health) == 0 && cm_health_saved(health) == 0 && cm_health_failures(health) == 0);
     CHECK(cm_health_generation(health) == CM_NONE && cm_health_last_error(health) == NULL);
     CHECK(cm_health_expires_at(health) == CM_NONE && cm_health_next_refresh(health) == CM_NONE);
+    CHECK(cm_health_held_until(health) == CM_NONE);
     cm_session_free(session);
     cm_store_free(store);
     cm_health_free(health);
@@ -141,6 +156,8 @@ int main(void) {
     cm_error_free(real);
     cm_cancel_free(cancel);
     CHECK(cm_health_logged_in(health) == 1);
+    CHECK(strcmp(cm_signed_url_url(signed_url), "http://127.0.0.1:1/x?access_token=a") == 0);
+    cm_signed_url_free(signed_url);
     CHECK(cm_session_forget(session, &error) == CM_STATUS_CANCELLED || error == NULL);
     cm_error_free(error);
     cm_health_free(health);

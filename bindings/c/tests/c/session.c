@@ -219,6 +219,7 @@ static void failures_of_a_custom_store_are_reported_without_tokens(const cm_clie
     own.generation += 1000000; /* Another session saved, and this one does not know. */
     pthread_mutex_unlock(&own.guard);
     OK(cm_session_rejected(session, tokens, &now, &error));
+    CHECK(!same(now, tokens));
     cm_tokens_free(now);
 
     own.fails = 1;

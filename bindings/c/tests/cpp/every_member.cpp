@@ -31,6 +31,7 @@ template <typename T> constexpr bool moves_only() {
 }
 static_assert(moves_only<cm::Config>() && moves_only<cm::Client>() && moves_only<cm::Login>());
 static_assert(moves_only<cm::Tokens>() && moves_only<cm::Session>() && moves_only<cm::Store>());
+static_assert(moves_only<cm::User>() && moves_only<cm::SignedUrl>());
 static_assert(moves_only<cm::Health>() && moves_only<cm::Cancel>());
 static_assert(std::is_nothrow_copy_constructible_v<cm::Error>);
 
@@ -80,8 +81,11 @@ void settings_are_checked_by_the_client() {
         .set_proxy(std::nullopt)
         .set_user_agent("every_member.cpp/1.0")
         .set_max_retries(1)
-        .set_params_in_body(true);
+        .set_params_in_body(true)
+        .allow_origin("https://media.example");
     const cm::Client good(config);
+    good.check_url("https://media.example/x");
+    fails(CM_STATUS_INVALID_ARGUMENT, [&] { good.check_url("https://other.example/x"); });
     config.set_timeout(std::chrono::milliseconds(0));
     const cm::Error error = fails(CM_STATUS_INVALID_ARGUMENT, [&] { cm::Client bad(config); });
     CHECK(std::string(error.what()).find("timeout_ms") != std::string::npos);
@@ -101,6 +105,9 @@ void the_three_calls(const cm::Client &client) {
     CHECK(kept.access_token() == tokens.access_token() && kept.refresh_token() == tokens.refresh_token());
     CHECK(!cm::Tokens::from_json("{\"access_token\":\"a\"}").expires_at());
     CHECK(!cm::Tokens::from_json("{\"access_token\":\"a\"}").refresh_token());
+
+    const cm::User user = client.user(tokens.access_token());
+    CHECK(!user.id().empty() && user.name() == "demo" && user.email());
 
     // The argument is a view into the tokens that the result replaces.
     tokens = client.refresh(*tokens.refresh_token());
@@ -200,6 +207,15 @@ void sessions(const cm::Client &client, const cm::Store &store) {
     CHECK(health.logged_in() && health.saved() && health.failures() == 0);
     CHECK(health.generation() == changes.back() && changes.size() == 2);
     CHECK(*health.next_refresh() < *health.expires_at());
+    CHECK(!health.held_until());
+    CHECK(moved.tokens_for(std::chrono::hours(1)).access_token() == fresh.access_token());
+    fails(CM_STATUS_INVALID_ARGUMENT, [&] { (void)moved.tokens_for(std::chrono::hours(24)); });
+    CHECK(moved.hold(*health.next_refresh() + 60).access_token() == fresh.access_token());
+    CHECK(moved.health().held_until() == *health.next_refresh() + 60);
+    const cm::SignedUrl signed_url = moved.sign_url(env("CMAUTH_BASE_URL") + "/x?a=1");
+    CHECK(signed_url.url().find("/x?a=1&access_token=") != std::string_view::npos);
+    CHECK(signed_url.expires_at() == fresh.expires_at());
+    fails(CM_STATUS_INVALID_ARGUMENT, [&] { (void)moved.sign_url("https://other.example/x"); });
     with_tokens(moved, fresh);
     CHECK(moved.logout());
     CHECK(!moved.logout());
