@@ -9,6 +9,7 @@
 //! - [`already_logged_out`] is the error for a binding that reports
 //!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
 //! - [`Origins`], [`check_url`] and [`sign_url`] allow origins for one use of a session, in addition to those of its client.
+//! - [`proxy_url`] is for a program that tells its user which proxy is used.
 //! - [`with_tokens_at_hand`] reads a session's tokens without a reference count that threads share.
 //!
 //! Their signatures may change in any version.
@@ -23,6 +24,7 @@ use crate::config::Config;
 use crate::error::{Error, Status};
 use crate::loopback::Loopback;
 use crate::origin::Origin;
+use crate::secret::Secret;
 use crate::session::Session;
 use crate::signed_url::SignedUrl;
 use crate::tokens::Tokens;
@@ -72,6 +74,11 @@ impl Origins {
 /// As for [`Client::check_url`].
 pub fn check_url(client: &Client, url: &str, allowed: &Origins) -> Result<(), Error> {
     client.check_url_or(url, &allowed.0)
+}
+
+/// The URL of the proxy that a client's requests go through, as its settings or the environment name it. It can contain a password.
+pub fn proxy_url(client: &Client) -> Option<Secret> {
+    client.proxy_url()
 }
 
 /// [`Session::sign_url`] with further origins.

@@ -21,6 +21,7 @@ use crate::logging;
 use crate::origin::Origin;
 use crate::random::jitter;
 use crate::response::{self, Call};
+use crate::secret::Secret;
 use crate::text::{check_text, fits_header};
 use crate::tokens::Tokens;
 use crate::transport::{Method, Request, Transport};
@@ -199,6 +200,11 @@ impl Client {
             let response = self.0.transport.send(&request, deadline)?;
             response::read_user(&response, &secrets).map_err(|error| error.with_request_sent(true))
         })
+    }
+
+    /// The URL of the proxy that requests go through, which can contain a password.
+    pub(crate) fn proxy_url(&self) -> Option<Secret> {
+        self.0.transport.proxy_url()
     }
 
     /// Checks that a URL may get the access token: it is a URL of the origin (scheme, host and port) of the base URL, or of an

@@ -157,7 +157,6 @@ impl Caller {
     }
 }
 
-
 fn timed_out() -> Error {
     Error::new(Status::Timeout, "the tokens were not refreshed within the timeout of the call", "try again later")
 }

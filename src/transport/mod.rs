@@ -31,6 +31,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::logging;
 use crate::per_process::PerProcess;
+use crate::secret::Secret;
 use crate::sync::process_id;
 use http::ReadError;
 use process::Process;
@@ -85,6 +86,11 @@ impl Transport {
             owner,
             child: PerProcess::new(),
         })
+    }
+
+    /// The URL of the proxy, which can contain a password.
+    pub(crate) fn proxy_url(&self) -> Option<Secret> {
+        self.settings.config.proxy().map(|proxy| Secret::new(proxy.uri().to_string()))
     }
 
     /// Sends the request and waits for the whole response, until `deadline`.

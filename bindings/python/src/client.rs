@@ -206,6 +206,11 @@ impl Client {
         cmauth::bindings::check_url(&self.core, url.expose(), &allow).map_err(|error| errors::to_python(py, &error))
     }
 
+    /// For `cmauth doctor`: the URL of the proxy that is used. It can contain a password.
+    fn _proxy_url(&self) -> Option<String> {
+        cmauth::bindings::proxy_url(&self.core).map(|url| url.expose().to_owned())
+    }
+
     /// Ends the calls in progress on this client, and all later ones, with `CancelledError`.
     ///
     /// Call it from any thread when the program must stop. A cancelled client stays cancelled.

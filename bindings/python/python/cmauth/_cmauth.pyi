@@ -124,6 +124,8 @@ class Client:
 
         allow: further origins: `["https://media.example"]`.
         """
+    def _proxy_url(self) -> str | None:
+        """For `cmauth doctor`: the URL of the proxy that is used. It can contain a password."""
     def cancel(self) -> None:
         """Ends the calls in progress on this client, and all later ones, with `CancelledError`.
 
