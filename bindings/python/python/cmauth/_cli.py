@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-completion",
         action=_PrintCompletion,
-        choices=("bash", "zsh", "tcsh"),
+        choices=("bash", "zsh"),
         help="print the completion for a shell; needs cmauth[completion]",
     )
     _add_shared(parser, json=False, profile=os.environ.get("CMAUTH_PROFILE", "default"), client_id=None)
