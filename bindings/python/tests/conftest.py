@@ -19,7 +19,10 @@ from typing import Any
 import cmauth
 import pytest
 import redis
+from cmauth.testing import CLIENT_ID as SANDBOX_ID
+from cmauth.testing import CLIENT_SECRET as SANDBOX_SECRET
 from cmauth.testing import Sandbox
+from shell import Shell
 
 # The real class: a test of the tutorial replaces `redis.Redis`.
 REDIS = redis.Redis
@@ -58,6 +61,25 @@ def build_sandbox() -> str:
     messages = map(json.loads, build.stdout.splitlines())
     [program] = [m["executable"] for m in messages if m.get("executable")]
     return str(program)
+
+
+@pytest.fixture
+def shell(cmauth_sandbox: Sandbox, tmp_path: Path) -> Shell:
+    """The command `cmauth`, with the settings of a sandbox."""
+    environment = {
+        # A browser that does nothing, because the test is the browser.
+        "BROWSER": "true %s",
+        "CMAUTH_BASE_URL": cmauth_sandbox.url,
+        "CMAUTH_CA_FILE": cmauth_sandbox.ca_file,
+        "CMAUTH_CLIENT_ID": SANDBOX_ID,
+        "CMAUTH_CLIENT_SECRET": SANDBOX_SECRET,
+        "CMAUTH_STATE_DIR": str(tmp_path / "state"),
+        "HOME": str(tmp_path),
+        "NO_PROXY": "localhost",
+        "PATH": os.environ["PATH"],
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+    return Shell(cmauth_sandbox, environment)
 
 
 @dataclass

@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import cmauth
-from cmauth._cli_output import expiry, fail, local_time, say, tell
-from cmauth._cli_profile import client_of, file_of, profile_of, session_of
+from cmauth._cli_login import log_in
+from cmauth._cli_output import drop_output, expiry, fail, local_time, say
+from cmauth._cli_profile import (
+    DamagedError,
+    Profile,
+    clean_up,
+    client_of,
+    file_of,
+    has_session,
+    in_profile,
+    is_unusable,
+    profile_names,
+    profile_of,
+    public_client,
+    saved_profile,
+    session_of,
+    unusable,
+    with_options,
+)
 
 _DESCRIPTION = """\
 The CameraManager login for shells and scripts.
@@ -29,6 +48,9 @@ machine could see.
 Other variables: CMAUTH_BASE_URL (another server), CMAUTH_CA_FILE (certificates to trust instead of
 the system's), CMAUTH_STATE_DIR (the folder of the sessions), HTTPS_PROXY and NO_PROXY.
 
+Completion of the shell: pip install 'cmauth[completion]', then
+  cmauth --print-completion bash >~/.local/share/bash-completion/completions/cmauth
+
 exit codes: 0 success, 1 other failure, 2 wrong usage, 3 log in (again), 4 try again later,
 5 change something first (the key, a setting, the network), 130 interrupted
 """
@@ -40,6 +62,19 @@ _EXIT_CODES = {
     cmauth.FixError: 5,
 }
 
+_MAX_TIMEOUT = 86400
+
+
+class _UsageError(Exception):
+    pass
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise _UsageError(f"{message} (see {self.prog} --help)")
+
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command, and ends the program with its exit code."""
@@ -47,42 +82,63 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if given[:1] == ["sandbox"]:
         # The program reads its own options.
         _sandbox(given[1:])
-    options = _parser().parse_args(given)
     try:
+        try:
+            _run(given)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError:
+        # What reads the output has ended, as in `cmauth token | true`, or its disk is full.
+        drop_output()
+        sys.exit(1)
+
+
+def _run(given: list[str]) -> NoReturn:
+    options = argparse.Namespace(json="--json" in given)
+    try:
+        options = _parser().parse_args(given)
         sys.exit(_COMMANDS[options.command](options))
+    except _UsageError as error:
+        fail(options, 2, str(error), "USAGE", "FIX")
     except cmauth.Error as error:
         code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
         message = str(error)
-        if _is_unusable(error) and _opens(options):
-            here = "" if options.profile == "default" else f" --profile {options.profile}"
+        if is_unusable(error) and _opens(options):
+            here = in_profile(options)
             message = (
                 f"{file_of(options, 'session')}: {message} (run cmauth logout --forget{here}, "
                 f"or cmauth login{here}, which replaces the file)"
             )
         fail(options, code, message, error.status.name, error.advice.name)
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        fail(options, 1, str(error), "OS", "FIX")
+        drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        fail(options, 5, f"{where}{error.strerror or error}", "OS", "FIX")
     except KeyboardInterrupt:
         fail(options, 130, "interrupted", "CANCELLED", "NONE")
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="print JSON, also for errors")
-    shared.add_argument(
-        "--profile",
-        default=os.environ.get("CMAUTH_PROFILE", "default"),
-        help="the name of the login, for several users [CMAUTH_PROFILE, default]",
-    )
-    shared.add_argument("--client-id", help="the id of the API key, for the login [CMAUTH_CLIENT_ID]")
-
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cmauth",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"cmauth {cmauth.__version__}")
+    parser.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=("bash", "zsh"),
+        help="print the completion for a shell; needs cmauth[completion]",
+    )
+    _add_shared(parser, json=False, profile=os.environ.get("CMAUTH_PROFILE", "default"), client_id=None)
+    # After the command, the same options have no default, which would replace what is before it.
+    shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_shared(shared)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     login = commands.add_parser("login", parents=[shared], help="log in with a browser")
@@ -91,14 +147,16 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the URL, for a browser on any machine, and ask for the URL of the redirect",
     )
-    login.add_argument("--port", type=int, default=0, help="port for the redirect [any free port]")
-    login.add_argument("--timeout", type=float, default=300, help="seconds to wait for the redirect [300]")
+    login.add_argument("--port", type=_port, default=0, help="port for the redirect [any free port]")
+    login.add_argument("--timeout", type=_timeout, default=300, help="seconds to wait for the redirect [300]")
     login.add_argument(
         "--redirect-uri",
         default="http://127.0.0.1/",
         help="with --no-browser, the redirect URI [http://127.0.0.1/]",
     )
+    login.add_argument("--replace", action="store_true", help="replace the login of another user without a question")
     commands.add_parser("status", parents=[shared], help="show who is logged in, and until when")
+    commands.add_parser("profiles", parents=[shared], help="list the profiles")
     commands.add_parser("token", parents=[shared], help="print an access token that is valid now")
     commands.add_parser("refresh", parents=[shared], help="get a new access token; end the old one")
     logout = commands.add_parser("logout", parents=[shared], help="log out at the server and here")
@@ -107,9 +165,46 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _is_unusable(error: cmauth.Error | None) -> bool:
-    """Whether the file of the session is damaged, or of another API key or server."""
-    return isinstance(error, cmauth.FixError) and error.status is cmauth.Status.STORE
+def _add_shared(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, also for errors")
+    parser.add_argument("--profile", help="the name of the login, for several users [CMAUTH_PROFILE, default]")
+    parser.add_argument("--client-id", help="the id of the API key, for the login [CMAUTH_CLIENT_ID]")
+    parser.set_defaults(**defaults)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError("give a number from 0 to 65535")
+    return int(text)
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    # This is false for NaN.
+    if not 0 < seconds <= _MAX_TIMEOUT:
+        raise argparse.ArgumentTypeError(f"give seconds, more than 0 and at most {_MAX_TIMEOUT}")
+    return seconds
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints the completion of a shell, and ends the program."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        _option: str | None = None,
+    ) -> NoReturn:
+        try:
+            import shtab
+        except ImportError:
+            fail(namespace, 5, "the completion needs: pip install 'cmauth[completion]'", "FIX", "FIX")
+        print(shtab.complete(parser, str(values)), flush=True)
+        sys.exit(0)
 
 
 def _opens(options: argparse.Namespace) -> bool:
@@ -121,71 +216,37 @@ def _opens(options: argparse.Namespace) -> bool:
     return True
 
 
+def _profile_of_login(options: argparse.Namespace) -> Profile:
+    if not has_session(options):
+        message = f"nobody is logged in; run: cmauth login{in_profile(options)}"
+        fail(options, 3, message, "LOGIN_REQUIRED", "LOG_IN")
+    return profile_of(options)
+
+
 def _open(options: argparse.Namespace) -> cmauth.Session:
-    if not file_of(options, "session").exists():
-        fail(options, 3, "nobody is logged in; run: cmauth login", "LOGIN_REQUIRED", "LOG_IN")
-    client, _ = client_of(options)
-    return session_of(options, client)
+    profile = _profile_of_login(options)
+    # A file that is damaged is reported before the person types a secret.
+    _open_public(options, profile)
+    return session_of(options, client_of(options, profile))
 
 
-def _forget(options: argparse.Namespace) -> None:
-    # This needs neither the API key nor the server of the session.
-    session_of(options, cmauth.Client("none", None)).forget()
-
-
-def _login(options: argparse.Namespace) -> int:
-    client, profile = client_of(options, ask=True)
-    session = session_of(options, client)
-    unusable = session.health().last_error
-    if _is_unusable(unusable):
-        tell(f"cmauth: {file_of(options, 'session')}: {unusable} (the new login replaces the file)")
-    if options.no_browser:
-        login = client.begin_login(options.redirect_uri)
-        _show(login.url)
-        tell("Then paste the URL of the redirect (the browser may show an error there): ", end="")
-        tokens = login.finish(sys.stdin.readline())
-    else:
-        tokens = client.login(timeout=options.timeout, port=options.port, show=_browse)
-    if _is_unusable(session.health().last_error):
-        session.forget()
-    session.start(tokens)
-    profile.save(options)
-    say(
-        options,
-        f"Logged in. The access token {expiry(tokens.expires_at)}"
-        + ("; cmauth token refreshes it." if tokens.expires_at else "."),
-        logged_in=True,
-        expires_at=tokens.expires_at,
-        scope=tokens.scope,
-    )
-    return 0
-
-
-def _browse(url: str) -> None:
-    import webbrowser
-
-    # `open` can fail silently, or open a browser on a screen that nobody sees.
-    _show(url)
-    webbrowser.open(url)
-
-
-def _show(url: str) -> None:
-    tell(f"Open this page and log in:\n{url}")
+def _open_public(options: argparse.Namespace, profile: Profile) -> cmauth.Session:
+    """The session for what sends nothing, and so needs no secret."""
+    session = session_of(options, public_client(profile))
+    error = unusable(session)
+    if error is not None:
+        raise error
+    return session
 
 
 def _status(options: argparse.Namespace) -> int:
-    health = None
-    if file_of(options, "session").exists():
-        # This sends nothing, so it needs no secret.
-        profile = profile_of(options)
-        client = cmauth.Client(profile.client_id, None, base_url=profile.base_url, ca_file=profile.ca_file)
-        health = session_of(options, client).health()
-        if health.last_error is not None and _is_unusable(health.last_error):
-            raise health.last_error
-    if health is None or not health.logged_in:
+    profile = profile_of(options) if has_session(options) else None
+    health = _open_public(options, profile).health() if profile else None
+    if profile is None or health is None or not health.logged_in:
         say(options, "Nobody is logged in.", logged_in=False)
         return 3
-    text = f"Logged in with the API key {profile.client_id}, at {profile.base_url}.\n"
+    who = f" as {profile.user}," if profile.user else ""
+    text = f"Logged in{who} with the API key {profile.client_id}, at {profile.base_url}.\n"
     text += f"The access token {expiry(health.expires_at)}."
     if health.next_refresh is not None:
         text += f" From {local_time(health.next_refresh)} on, cmauth token refreshes it."
@@ -193,6 +254,7 @@ def _status(options: argparse.Namespace) -> int:
         options,
         text,
         logged_in=True,
+        user=profile.user and vars(profile.user),
         client_id=profile.client_id,
         base_url=profile.base_url,
         expires_at=health.expires_at,
@@ -201,8 +263,48 @@ def _status(options: argparse.Namespace) -> int:
     return 0
 
 
+def _profiles(options: argparse.Namespace) -> int:
+    profiles = [_describe(with_options(options, name)) for name in profile_names()]
+    rows = [("PROFILE", "LOGGED IN", "USER", "API KEY", "SERVER")]
+    for about in profiles:
+        rows.append(
+            (
+                about["profile"],
+                "damaged" if about["damaged"] else "yes" if about["logged_in"] else "no",
+                (about["user"] and (about["user"]["name"] or about["user"]["id"])) or "-",
+                about["client_id"] or "-",
+                about["base_url"] or "-",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    say(options, "\n".join(lines) if profiles else "There are no profiles.", profiles=profiles)
+    return 0
+
+
+def _describe(options: argparse.Namespace) -> dict[str, Any]:
+    damaged = logged_in = False
+    saved = None
+    try:
+        saved = saved_profile(options)
+        if saved is not None and has_session(options):
+            logged_in = _open_public(options, saved).health().logged_in
+    except (DamagedError, cmauth.Error):
+        damaged = True
+    return {
+        "profile": options.profile,
+        "logged_in": logged_in,
+        "damaged": damaged,
+        "user": saved and saved.user and vars(saved.user),
+        "client_id": saved and saved.client_id,
+        "base_url": saved and saved.base_url,
+    }
+
+
 def _token(options: argparse.Namespace) -> int:
-    tokens = _open(options).tokens()
+    tokens = _open_public(options, _profile_of_login(options)).tokens_at_hand()
+    if tokens is None:
+        tokens = _open(options).tokens()
     say(
         options,
         tokens.access_token,
@@ -227,16 +329,25 @@ def _refresh(options: argparse.Namespace) -> int:
 
 
 def _logout(options: argparse.Namespace) -> int:
-    if not file_of(options, "session").exists():
+    if options.forget:
+        return _forget(options)
+    if not has_session(options):
         say(options, "Nobody was logged in.", told_server=False)
         return 0
-    if options.forget:
-        _forget(options)
-        say(options, "Deleted here; the server was not told.", told_server=False)
-        return 0
     told = _open(options).logout()
+    clean_up(options)
     text = "Logged out." if told else "Logged out. The login had already ended at the server."
     say(options, text, told_server=told)
+    return 0
+
+
+def _forget(options: argparse.Namespace) -> int:
+    there = has_session(options)
+    if there:
+        # This needs neither the API key nor the server of the session.
+        session_of(options, cmauth.Client("none", None)).forget()
+    clean_up(options)
+    say(options, "Deleted here; the server was not told." if there else "Nobody was logged in.", told_server=False)
     return 0
 
 
@@ -257,8 +368,9 @@ def _sandbox(arguments: list[str]) -> NoReturn:
 
 
 _COMMANDS = {
-    "login": _login,
+    "login": log_in,
     "status": _status,
+    "profiles": _profiles,
     "token": _token,
     "refresh": _refresh,
     "logout": _logout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import sys
 from typing import NoReturn
 
@@ -13,20 +14,33 @@ def fail(options: argparse.Namespace, code: int, message: str, status: str, advi
     """Prints an error, and ends the program with `code`."""
     if options.json:
         error = {"message": message, "status": status, "advice": advice, "exit_code": code}
-        print(json.dumps({"error": error}), file=sys.stderr)
+        tell(json.dumps({"error": error}))
     else:
-        print(f"cmauth: {message}", file=sys.stderr)
+        tell(f"cmauth: {message}")
     sys.exit(code)
 
 
 def say(options: argparse.Namespace, text: str, **facts: object) -> None:
     """Prints `text`, or with --json the `facts`."""
-    print(json.dumps(facts) if options.json else text)
+    # A failure is reported here, and not at the end of the program.
+    print(json.dumps(facts) if options.json else text, flush=True)
 
 
 def tell(text: str, *, end: str = "\n") -> None:
     """Prints text for the person at the terminal, which is not the output of the command."""
-    print(text, end=end, file=sys.stderr, flush=True)
+    # If standard error is closed, `print` would print to standard output.
+    if sys.stderr is not None:
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+def drop_output() -> None:
+    """Drops what could not be printed. Otherwise the end of the program tries again, with a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def local_time(seconds: int) -> str:

@@ -1,22 +1,33 @@
-"""The profiles of the command `cmauth`: their files, API keys and clients."""
+"""The profiles of the command `cmauth`: their files, settings and clients."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import getpass
 import json
 import os
-import sys
-from collections.abc import Iterator
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import cmauth
+from cmauth._cli_input import ask, at_terminal
 from cmauth._cli_output import fail, tell
+from cmauth._cli_secret import secret_of
 
-_KEYRING_SERVICE = "cmauth"
+
+@dataclass
+class User:
+    """Who has logged in. The server need not tell."""
+
+    id: str
+    name: str | None
+    email: str | None
+
+    def __str__(self) -> str:
+        details = ([self.email] if self.email else []) + [f"ID {self.id}"]
+        return f"{self.name} ({', '.join(details)})" if self.name else ", ".join(details)
 
 
 @dataclass
@@ -26,10 +37,45 @@ class Profile:
     client_id: str
     base_url: str
     ca_file: str | None
+    user: User | None = None
+
+    @classmethod
+    def from_json(cls, text: str) -> Profile:
+        """Raises `ValueError` if another program wrote the text. Ignores keys of later versions."""
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("not an object")
+        user = content.get("user")
+        return cls(
+            _text(content, "client_id"),
+            _text(content, "base_url"),
+            _text_or_none(content, "ca_file"),
+            None
+            if user is None
+            else User(_text(user, "id"), _text_or_none(user, "name"), _text_or_none(user, "email")),
+        )
 
     def save(self, options: argparse.Namespace) -> None:
-        text = json.dumps(asdict(self)) + "\n"
-        file_of(options, "json").write_text(text, encoding="utf-8")
+        """Replaces the file, so that it has the old content or the new one."""
+        path = file_of(options, "json")
+        temporary = path.with_name(f"{path.name}.tmp")
+        temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
+class DamagedError(Exception):
+    """The file of a profile's settings is damaged."""
+
+
+def _text(content: Any, key: str) -> str:
+    value = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(value, str) or not value:
+        raise ValueError(key)
+    return value
+
+
+def _text_or_none(content: Any, key: str) -> str | None:
+    return None if content.get(key) is None else _text(content, key)
 
 
 def file_of(options: argparse.Namespace, kind: str) -> Path:
@@ -37,96 +83,189 @@ def file_of(options: argparse.Namespace, kind: str) -> Path:
     name: str = options.profile
     if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
         fail(options, 2, "--profile: use letters, digits, '-', '_' and '.'", "USAGE", "FIX")
-    return _state_folder() / f"{name}.{kind}"
+    return state_folder() / f"{name}.{kind}"
 
 
-def _state_folder() -> Path:
+def state_folder() -> Path:
+    """The folder of all profiles. It need not exist."""
     given = os.environ.get("CMAUTH_STATE_DIR")
     if given:
-        folder = Path(given)
-    else:
-        import platformdirs
+        return Path(given).absolute()
+    import platformdirs
 
-        folder = Path(platformdirs.user_state_dir("cmauth", appauthor=False))
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    return Path(platformdirs.user_state_dir("cmauth", appauthor=False)).absolute()
 
 
-def profile_of(options: argparse.Namespace, *, ask: bool = False) -> Profile:
+def prepare_folder(options: argparse.Namespace) -> None:
+    """Makes the folder, and fails if no file can be made in it."""
+    folder = state_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        message = (
+            f"{folder}: the session cannot be stored there: {error.strerror}; set CMAUTH_STATE_DIR to a folder of yours"
+        )
+        fail(options, 5, message, "STORE", "FIX")
+
+
+def profile_names() -> list[str]:
+    """The names of all profiles that have a file."""
+    try:
+        files = [entry.name for entry in os.scandir(state_folder()) if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = (file.rpartition(".") for file in files)
+    return sorted({name for name, _, kind in names if kind in ("session", "json")})
+
+
+def has_session(options: argparse.Namespace) -> bool:
+    """Whether there is a session, which can be damaged."""
+    return file_of(options, "session").exists()
+
+
+def saved_profile(options: argparse.Namespace) -> Profile | None:
+    """The settings of the last login. Raises `DamagedError`."""
+    try:
+        return Profile.from_json(file_of(options, "json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except ValueError:
+        raise DamagedError from None
+
+
+def in_profile(options: argparse.Namespace) -> str:
+    """The option that a command needs for this profile."""
+    return "" if options.profile == "default" else f" --profile {options.profile}"
+
+
+def profile_of(options: argparse.Namespace, *, for_login: bool = False) -> Profile:
     """The settings: those of the options and the environment, else the saved ones.
 
-    ask: asks for the API key's id if it is missing.
+    Fails if they name another API key or server than those of the session: its tokens belong to these.
+
+    for_login: replaces damaged settings, and asks for the API key's id if it is missing.
     """
-    saved = _saved_profile(options)
-    client_id = options.client_id or os.environ.get("CMAUTH_CLIENT_ID") or (saved.client_id if saved else "")
-    if not client_id and ask and sys.stdin.isatty():
-        tell("API key id: ", end="")
-        client_id = sys.stdin.readline().strip()
-    if not client_id:
-        message = "no API key; set CMAUTH_CLIENT_ID (from https://dealer.cameramanager.com)"
-        fail(options, 5 if ask else 3, message if ask else "nobody is logged in", "FIX", "FIX")
-    base_url = os.environ.get("CMAUTH_BASE_URL") or (saved and saved.base_url)
-    ca_file = os.environ.get("CMAUTH_CA_FILE") or (saved and saved.ca_file)
-    return Profile(client_id, base_url or cmauth.DEFAULT_BASE_URL, ca_file or None)
-
-
-def _saved_profile(options: argparse.Namespace) -> Profile | None:
-    path = file_of(options, "json")
+    here = in_profile(options)
+    saved = None
     try:
-        return Profile(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError):
-        fail(options, 5, f"{path} is damaged; remove it and log in", "STORE", "FIX")
+        saved = saved_profile(options)
+    except DamagedError:
+        path = file_of(options, "json")
+        if not for_login:
+            remedy = f"run cmauth login{here}, which replaces it, or cmauth logout --forget{here}"
+            fail(options, 5, f"{path}: the settings of the profile are damaged ({remedy})", "STORE", "FIX")
+        tell(f"cmauth: {path}: the settings of the profile are damaged (the new login replaces them)")
+    key, server = _owner(options, saved) if has_session(options) else (None, None)
+    id_source, client_id = _first(
+        ("--client-id", options.client_id),
+        ("CMAUTH_CLIENT_ID", os.environ.get("CMAUTH_CLIENT_ID")),
+        ("the profile", key or (saved.client_id if saved else None)),
+    )
+    url_source, base_url = _first(
+        ("CMAUTH_BASE_URL", os.environ.get("CMAUTH_BASE_URL")),
+        ("the profile", server or (saved.base_url if saved else None)),
+        ("the default", cmauth.DEFAULT_BASE_URL),
+    )
+    differences = [
+        (f"the {what} {of_session}", f"{source} says {given}")
+        for what, of_session, source, given in (
+            ("API key", key, id_source, client_id),
+            ("server", server, url_source, base_url.rstrip("/")),
+        )
+        if of_session and given and of_session != given
+    ]
+    if differences:
+        _refuse(options, differences)
+    if not client_id and for_login and at_terminal():
+        client_id = ask("API key id: ")
+    if not client_id:
+        error = unusable(session_of(options, cmauth.Client("none", None))) if has_session(options) else None
+        if error is not None and not for_login:
+            raise error
+        message = "no API key; set CMAUTH_CLIENT_ID (from https://dealer.cameramanager.com)"
+        fail(options, 5, message, "FIX", "FIX")
+    ca_file = os.environ.get("CMAUTH_CA_FILE") or (saved.ca_file if saved else None)
+    return Profile(client_id, base_url, ca_file or None, saved.user if saved else None)
 
 
-def client_of(options: argparse.Namespace, *, ask: bool = False) -> tuple[cmauth.Client, Profile]:
-    profile = profile_of(options, ask=ask)
-    client = cmauth.Client(
+def _first(*named: tuple[str, str | None]) -> tuple[str, str]:
+    return next(((name, value) for name, value in named if value), ("", ""))
+
+
+def _owner(options: argparse.Namespace, saved: Profile | None) -> tuple[str | None, str | None]:
+    """The API key and the server of the session: those in its file, else those of the last login."""
+    client_id = base_url = None
+    try:
+        record = json.loads(file_of(options, "session").read_text(encoding="utf-8"))
+        client_id, base_url = _text_or_none(record, "client_id"), _text_or_none(record, "base_url")
+    except (ValueError, AttributeError, OSError):
+        pass  # The session reports it.
+    if saved is not None:
+        client_id, base_url = client_id or saved.client_id, base_url or saved.base_url
+    return client_id, base_url and base_url.rstrip("/")
+
+
+def _refuse(options: argparse.Namespace, differences: list[tuple[str, str]]) -> NoReturn:
+    session, here = file_of(options, "session"), in_profile(options)
+    have, given = (" and ".join(texts) for texts in zip(*differences))
+    message = (
+        f"{session}: this login belongs to {have}, but {given}; nothing was sent. Use another --profile, or end this "
+        f"login first: cmauth logout{here} with its own API key and server, or cmauth logout --forget{here}"
+    )
+    fail(options, 5, message, "STORE", "FIX")
+
+
+def public_client(profile: Profile, **limits: Any) -> cmauth.Client:
+    """A client without the secret."""
+    return _client(profile, None, **limits)
+
+
+def client_of(options: argparse.Namespace, profile: Profile, *, for_login: bool = False) -> cmauth.Client:
+    """A client with the secret."""
+    # A setting that is wrong is reported before the person types a secret.
+    public_client(profile)
+    return _client(profile, secret_of(options, profile.client_id, keep=for_login))
+
+
+def _client(profile: Profile, secret: str | None, **limits: Any) -> cmauth.Client:
+    return cmauth.Client(
         profile.client_id,
-        _secret(options, profile.client_id, ask=ask),
+        secret,
         base_url=profile.base_url,
         ca_file=profile.ca_file,
         user_agent=f"cmauth-cli/{cmauth.__version__}",
+        **limits,
     )
-    return client, profile
 
 
 def session_of(options: argparse.Namespace, client: cmauth.Client) -> cmauth.Session:
     return cmauth.Session(client, cmauth.FileStore(file_of(options, "session")))
 
 
-def _secret(options: argparse.Namespace, client_id: str, *, ask: bool) -> str:
-    secret = os.environ.get("CMAUTH_CLIENT_SECRET")
-    if secret:
-        return secret
-    with _keyring() as keyring:
-        kept: str | None = keyring and keyring.get_password(_KEYRING_SERVICE, client_id)
-    if kept:
-        return kept
-    if not sys.stdin.isatty():
-        message = "no secret of the API key; set CMAUTH_CLIENT_SECRET, or log in at a terminal once"
-        fail(options, 5, message, "FIX", "FIX")
-    secret = getpass.getpass(f"Secret of the API key {client_id}: ")
-    with _keyring() as keyring:
-        if keyring and ask and _yes("Keep it in the keyring? [y/N] "):
-            keyring.set_password(_KEYRING_SERVICE, client_id, secret)
-    return secret
+def with_options(options: argparse.Namespace, profile: str) -> argparse.Namespace:
+    """The options for another profile."""
+    return argparse.Namespace(**{**vars(options), "profile": profile})
 
 
-@contextlib.contextmanager
-def _keyring() -> Iterator[Any]:
-    """The package keyring. `None` if it is not installed. Errors of the keyring are ignored."""
+def unusable(session: cmauth.Session) -> cmauth.Error | None:
+    """The error if the content of the session's file is damaged."""
+    error = session.health().last_error
+    return error if is_unusable(error) else None
+
+
+def is_unusable(error: cmauth.Error | None) -> bool:
+    return isinstance(error, cmauth.FixError) and error.status is cmauth.Status.STORE
+
+
+def clean_up(options: argparse.Namespace) -> None:
+    """After a logout: the profile keeps its settings, but not who was logged in."""
     try:
-        import keyring
-        from keyring.errors import KeyringError
-    except ImportError:
-        yield None
-        return
-    with contextlib.suppress(KeyringError):
-        yield keyring
-
-
-def _yes(question: str) -> bool:
-    tell(question, end="")
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+        saved = saved_profile(options)
+        if saved is not None and saved.user is not None:
+            saved.user = None
+            with contextlib.suppress(OSError):
+                saved.save(options)
+    except DamagedError:
+        file_of(options, "json").unlink()

@@ -66,12 +66,12 @@ class Sandbox(SandboxProcess):
         made: dict[str, str] = self.control("POST", "codes", {"redirect_uri": redirect_uri, "scope": scope})
         return made["code"]
 
-    def come_back(self, url: str, *, deny: bool = False) -> str:
+    def come_back(self, url: str, user: str = "demo:demo", *, deny: bool = False) -> str:
         """Logs a user in, and follows the redirect to a login that listens on this machine.
 
         Returns the page that the login shows.
         """
-        with without_proxy.open(self.visit(url, deny=deny), timeout=60) as page:
+        with without_proxy.open(self.visit(url, user, deny=deny), timeout=60) as page:
             text: str = page.read().decode()
         return text
 
