@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from contextlib import closing
+from typing import Any
 
 import cmauth
 
@@ -75,7 +76,7 @@ class SqlStore:
         if not saved:
             raise cmauth.StaleError("the table has a newer session")
 
-    def _row(self, column: str):  # type: ignore[no-untyped-def]
+    def _row(self, column: str) -> Any:
         with closing(self._connect()) as connection:
             row = connection.execute(
                 f"select {column} from cameramanager_session where user = ?", (self._user,)

@@ -30,6 +30,21 @@ fn a_token_opens_the_resources() {
 }
 
 #[test]
+fn a_token_in_the_query_as_downloads_send_it() {
+    let sandbox = start();
+    let token = log_in(&sandbox, "write").text("access_token").replace(':', "%3A");
+    let get = |token: &str| {
+        send(&sandbox, "GET", &format!("{CAMERAS}?a=b&access_token={token}"), &[("Accept", "application/json")], "")
+    };
+    assert_eq!(get(&token).status, 200);
+    get("a%3A1").assert_error(401, "invalid_token", "Invalid access token: a:1");
+    // A header counts more.
+    let header = [("Accept", "application/json"), ("Authorization", "Bearer b:1")];
+    let both = send(&sandbox, "GET", &format!("{CAMERAS}?access_token={token}"), &header, "");
+    both.assert_error(401, "invalid_token", "Invalid access token: b:1");
+}
+
+#[test]
 fn an_unknown_token() {
     let response = with_token(&start(), "GET", CAMERAS, "a:1");
     assert_eq!(response.status, 401);

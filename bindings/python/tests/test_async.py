@@ -64,9 +64,7 @@ def own_threads() -> list[threading.Thread]:
 
 @BACKENDS
 @pytest.mark.parametrize("own_store", [False, True])
-def test_many_tasks_share_one_refresh_and_one_thread(
-    fake: Fake, gate: Gate, backend: str, own_store: bool
-) -> None:
+def test_many_tasks_share_one_refresh_and_one_thread(fake: Fake, gate: Gate, backend: str, own_store: bool) -> None:
     session = expired(fake, OwnStore() if own_store else None)
 
     async def run() -> None:
@@ -220,9 +218,7 @@ def test_a_client_logs_in_refreshes_and_logs_out(sandbox: Sandbox, backend: str)
 
 
 @BACKENDS
-def test_the_loop_runs_on_during_a_login_and_a_cancelled_one_closes_its_port(
-    sandbox: Sandbox, backend: str
-) -> None:
+def test_the_loop_runs_on_during_a_login_and_a_cancelled_one_closes_its_port(sandbox: Sandbox, backend: str) -> None:
     urls: list[str] = []
 
     async def run() -> None:
@@ -323,7 +319,7 @@ def test_a_forked_child_has_a_worker_of_its_own(fake: Fake, gate: Gate) -> None:
     if child == 0:
         # The lock of the store is the parent's, so only what needs no store is asked here.
         async def run() -> None:
-            await session._worker.run("k", lambda: None)  # noqa: SLF001
+            await session._worker.run("k", lambda: None)
 
         try:
             anyio.run(run)

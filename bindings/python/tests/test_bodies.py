@@ -96,9 +96,7 @@ OTHERS: dict[str, Callable[[Path], Any]] = {
 
 
 def post_by_requests(api: Api, body: Any) -> int:
-    return requests.post(
-        f"{api.fake.url}/upload", data=body, auth=cmauth.Auth(api.session), timeout=10
-    ).status_code
+    return requests.post(f"{api.fake.url}/upload", data=body, auth=cmauth.Auth(api.session), timeout=10).status_code
 
 
 def post_by_httpx(api: Api, body: Any) -> int:

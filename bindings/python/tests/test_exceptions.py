@@ -296,9 +296,9 @@ def test_a_login_ends_while_the_browser_still_runs(
         # A browser in the terminal, which runs until the user closes it.
         browser = tmp_path / "browser"
         browser.write_text(
-            f"#!/bin/sh\nredirected=$({sandbox.program} user --ca-file {sandbox.ca_file} \"$1\")\n"
+            f'#!/bin/sh\nredirected=$({sandbox.program} user --ca-file {sandbox.ca_file} "$1")\n'
             f"{sys.executable} -c 'import sys, urllib.request as u; "
-            "u.build_opener(u.ProxyHandler({})).open(sys.argv[1])' \"$redirected\"\n"
+            'u.build_opener(u.ProxyHandler({})).open(sys.argv[1])\' "$redirected"\n'
             f"while [ ! -e {tmp_path}/closed ]; do sleep 0.05; done\n"
         )
         browser.chmod(0o755)

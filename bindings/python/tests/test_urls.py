@@ -223,9 +223,7 @@ def test_an_absolute_url_is_not_one_of_the_base_url(hosts: Hosts, asynchronous: 
 
 
 @CALLS
-def test_plain_http_is_not_sent_through_a_proxy(
-    hosts: Hosts, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plain_http_is_not_sent_through_a_proxy(hosts: Hosts, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_PROXY")
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, hosts.foreign.url)
@@ -245,7 +243,7 @@ def test_a_response_with_auth_can_be_pickled(hosts: Hosts) -> None:
     assert [earlier.status_code for earlier in copy.history] == [401]
 
 
-def test_check_url_is_for_other_http_libraries(hosts: Hosts) -> None:
+def test_check_url_is_for_other_http_libraries() -> None:
     client = cmauth.Client("id", "secret", allow_origins=["https://media.example:8443"])
     client.check_url("https://rest.cameramanager.com/rest/v2.4/cameras")
     client.check_url("https://media.example:8443/x")

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import pickle
 import sys
+import time
 from pathlib import Path
 
 import cmauth
@@ -48,6 +49,7 @@ def stores(folder: Path) -> list[cmauth.MemoryStore | cmauth.FileStore | cmauth.
     # Making a store does not use its server.
     _keyring: cmauth.Store = cmauth.KeyringStore("recorder", "7", folder / "lock")
     _redis: cmauth.Store = cmauth.RedisStore(redis.Redis(), "recorder:7")
+    _short: cmauth.Store = cmauth.RedisStore(redis.Redis(), "recorder:8", expire=3600)
     return [cmauth.MemoryStore(), cmauth.FileStore(folder / "session"), OwnStore()]
 
 
@@ -82,14 +84,38 @@ async def asynchronous(session: cmauth.Session, url: str, ca_file: str) -> int:
     tokens = await async_session.tokens()
     fresh = await async_session.rejected(tokens)
     await async_session.start(fresh)
+    assert await async_session.hold((fresh.expires_at or 0) - 60) == await async_session.tokens(min_validity=3600)
+    signed: cmauth.SignedUrl = await async_session.sign_url(url, allow=["https://media.example"])
+    assert signed.expires_at == fresh.expires_at
     health: cmauth.Health = async_session.health()
     assert health.logged_in
+    assert health.held_until
     import ssl
 
     trust = ssl.create_default_context(cafile=ca_file)
-    async with httpx.AsyncClient(auth=cmauth.HttpxAuth(session), verify=trust) as api:
+    async with httpx.AsyncClient(auth=cmauth.HttpxAuth(session, others="no_token"), verify=trust) as api:
         response = await api.get(url)
     return response.status_code
+
+
+async def many_users(client: cmauth.Client, sandbox: Sandbox) -> None:
+    async_client = cmauth.AsyncClient(client)
+    begun: cmauth.AsyncLogin = async_client.begin_login("https://example.com")
+    again = async_client.login_from_json(begun.to_json())
+    tokens = await again.finish(sandbox.visit(again.url))
+    user: cmauth.User = await async_client.user(tokens)
+    sessions = cmauth.Sessions(client, lambda _: cmauth.MemoryStore())
+    session = await sessions.get_async(user.id)
+    await session.start(tokens)
+    assert (await session.tokens()).access_token == sessions.get(user.id).tokens().access_token
+    assert f"{user.name or ''} {user.email or ''}"
+    fresh = await async_client.refresh(tokens.refresh_token or "")
+    await async_client.logout(fresh.access_token)
+    with contextlib.suppress(cmauth.LoginError):
+        await async_client.exchange_code("NoCode", "https://example.com")
+    with contextlib.suppress(cmauth.RetryError):
+        await async_client.login(show=lambda _: None, timeout=0.1)
+    async_client.cancel()
 
 
 def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> None:
@@ -103,11 +129,15 @@ def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> Non
     assert soon
     assert tokens.authorization == f"Bearer {tokens.access_token}"
     url = f"{sandbox.url}/rest/v2.4/cameras"
-    response = requests.get(url, auth=cmauth.Auth(session), verify=sandbox.ca_file, timeout=30)
+    assert session.tokens(min_validity=60) == session.hold(time.time())
+    signed = session.sign_url(url)
+    assert requests.get(signed.url, verify=sandbox.ca_file, timeout=30).status_code == 200
+    auth = cmauth.Auth(session, allow=["https://media.example"])
+    response = requests.get(url, auth=auth, verify=sandbox.ca_file, timeout=30)
     assert response.status_code == 200
     assert asyncio.run(asynchronous(session, url, sandbox.ca_file)) == 200
     health = session.health()
-    facts: tuple[bool, int, int | None, int | None, int, cmauth.Error | None, bool] = (
+    facts: tuple[bool, int, int | None, int | None, int, cmauth.Error | None, bool, int | None] = (
         health.logged_in,
         health.generation,
         health.expires_at,
@@ -115,6 +145,7 @@ def use(session: cmauth.Session, tokens: cmauth.Tokens, sandbox: Sandbox) -> Non
         health.failures,
         health.last_error,
         health.saved,
+        health.held_until,
     )
     assert facts[0]
     session.on_change(None)
@@ -140,6 +171,11 @@ def use_all(sandbox: Sandbox, folder: Path) -> None:
         assert tokens.token_type
         assert tokens.scope
         assert failures(client)
+        client.check_url(sandbox.url, allow=["https://media.example"])
+        who: cmauth.User = client.user(tokens)
+        _by_folder: cmauth.Sessions = cmauth.Sessions.in_folder(client, folder, max_idle=10)
+        _by_redis: cmauth.Sessions = cmauth.Sessions.in_redis(client, redis.Redis(), "recorder", expire=3600)
+        assert client.user(tokens.access_token) == who
         login = client.begin_login("https://example.com")
         assert not login.is_redirect("https://example.org/")
         again = cmauth.Login.from_json(client, login.to_json())
@@ -159,6 +195,7 @@ def use_all(sandbox: Sandbox, folder: Path) -> None:
         cmauth.logout(*key, fresh.access_token, **options)
         with contextlib.suppress(cmauth.LoginError):
             cmauth.exchange_code(*key, "NoCode", "https://example.com", **options)
+    asyncio.run(many_users(sandbox.client(allow_origins=["https://media.example"]), sandbox))
     assert sandbox.requests()
     assert sandbox.fault_names()
     assert cmauth.DEFAULT_BASE_URL.startswith("https://")

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::Shared;
+use super::params::Params;
 use super::response::{self, Endpoint, Format};
 use super::token::strip_scheme;
 use crate::oauth_error::{Kind, OAuthError};
@@ -51,7 +52,7 @@ pub(super) async fn resource(
     headers: HeaderMap,
 ) -> Response<Body> {
     let format = Format::of(&headers);
-    let served = authenticate(&shared, &headers).and_then(|(token, grant)| {
+    let served = authenticate(&shared, &uri, &headers).and_then(|(token, grant)| {
         // The resources support JSON only. The errors of the token check above can be XML.
         if format != Format::Json {
             let detail = "Could not find acceptable representation";
@@ -62,10 +63,12 @@ pub(super) async fn resource(
     served.unwrap_or_else(|error| response::oauth_error(&error, Endpoint::Resource, format))
 }
 
-fn authenticate(shared: &Shared, headers: &HeaderMap) -> Result<(String, Grant), OAuthError> {
+/// The token of the header, or else of the query, as downloads of recordings send it (Spring's `BearerTokenExtractor`).
+fn authenticate(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<(String, Grant), OAuthError> {
     let header = headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let token = header.as_deref().and_then(|header| strip_scheme(header, "bearer ")).map(str::trim);
-    let token = token.ok_or_else(OAuthError::no_credentials)?.to_owned();
+    let of_header = header.as_deref().and_then(|header| strip_scheme(header, "bearer ")).map(str::trim);
+    let query = Params::read(uri, headers, &[]);
+    let token = of_header.or_else(|| query.get("access_token")).ok_or_else(OAuthError::no_credentials)?.to_owned();
     let now = shared.clock.now();
     let grant = shared.state().check_access_token(&token, now)?;
     Ok((token, grant))

@@ -140,7 +140,7 @@ class AsyncSession:
         return self._session.health()
 
     async def _run(self, key: Hashable, call: Callable[[], _T]) -> _T:
-        worker: Worker = self._session._worker  # noqa: SLF001
+        worker: Worker = self._session._worker
         return await worker.run(key, call)
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ class Urls:
     def get_token(self, url: str) -> bool:
         """Whether a request to `url` gets the token. If not, raises unless `others` allows that."""
         try:
-            self._session._check_url(url, self._allow)  # noqa: SLF001
+            self._session._check_url(url, self._allow)
         except FixError:
             if self._others == "raise":
                 raise
@@ -36,7 +36,7 @@ class Urls:
     def belong(self, url: str | None) -> bool:
         """Whether the token belongs to `url`, so that a 401 from there says something about it."""
         try:
-            self._session._check_url(url or "", self._allow)  # noqa: SLF001
+            self._session._check_url(url or "", self._allow)
         except FixError:
             return False
         return True

@@ -16,6 +16,7 @@ from cmauth._cli_output import drop_output, expiry, fail, local_time, say
 from cmauth._cli_profile import (
     DamagedError,
     Profile,
+    ProfileError,
     clean_up,
     client_of,
     file_of,
@@ -101,6 +102,8 @@ def _run(given: list[str]) -> NoReturn:
         sys.exit(_COMMANDS[options.command](options))
     except _UsageError as error:
         fail(options, 2, str(error), "USAGE", "FIX")
+    except ProfileError as error:
+        fail(options, 5, str(error), error.status, "FIX")
     except cmauth.Error as error:
         code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
         message = str(error)
@@ -154,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         default="http://127.0.0.1/",
         help="with --no-browser, the redirect URI [http://127.0.0.1/]",
     )
+    login.add_argument("--product", help="the name of your product, for the page at the end of the login")
     login.add_argument("--replace", action="store_true", help="replace the login of another user without a question")
     commands.add_parser("status", parents=[shared], help="show who is logged in, and until when")
     commands.add_parser("profiles", parents=[shared], help="list the profiles")
@@ -161,6 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("refresh", parents=[shared], help="get a new access token; end the old one")
     logout = commands.add_parser("logout", parents=[shared], help="log out at the server and here")
     logout.add_argument("--forget", action="store_true", help="delete the login here, without telling the server")
+    commands.add_parser("doctor", parents=[shared], help="find out why a login does not work")
     commands.add_parser("sandbox", help="run the sandbox, a mock server: cmauth sandbox --help")
     return parser
 
@@ -351,6 +356,12 @@ def _forget(options: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(options: argparse.Namespace) -> int:
+    from cmauth._doctor import examine
+
+    return examine(options)
+
+
 def _sandbox(arguments: list[str]) -> NoReturn:
     program = shutil.which("cmauth-sandbox")
     if program is None:
@@ -373,5 +384,6 @@ _COMMANDS = {
     "profiles": _profiles,
     "token": _token,
     "refresh": _refresh,
+    "doctor": _doctor,
     "logout": _logout,
 }

@@ -20,6 +20,7 @@ from cmauth._cli_profile import (
     session_of,
     unusable,
 )
+from cmauth._show import wait_and_show
 
 
 def log_in(options: argparse.Namespace) -> int:
@@ -53,7 +54,10 @@ def _new_tokens(options: argparse.Namespace, client: cmauth.Client) -> cmauth.To
         _show(login.url)
         redirect = ask("Then paste the URL of the redirect (the browser may show an error there): ")
         return login.finish(redirect)
-    return client.login(timeout=options.timeout, port=options.port, show=_browse)
+    listening = client.listen(options.port)
+    if options.product:
+        listening.set_page(product=options.product)
+    return wait_and_show(listening, _browse, options.timeout)
 
 
 def _browse(url: str) -> None:

@@ -16,6 +16,8 @@ from cmauth._cli_input import ask, at_terminal
 from cmauth._cli_output import fail, tell
 from cmauth._cli_secret import secret_of
 
+NO_KEY = "no API key; set CMAUTH_CLIENT_ID (from https://dealer.cameramanager.com)"
+
 
 @dataclass
 class User:
@@ -65,6 +67,14 @@ class Profile:
 
 class DamagedError(Exception):
     """The file of a profile's settings is damaged."""
+
+
+class ProfileError(Exception):
+    """The settings cannot be used: the text says why, and the remedy."""
+
+    def __init__(self, message: str, status: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def _text(content: Any, key: str) -> str:
@@ -141,11 +151,25 @@ def in_profile(options: argparse.Namespace) -> str:
 
 
 def profile_of(options: argparse.Namespace, *, for_login: bool = False) -> Profile:
-    """The settings: those of the options and the environment, else the saved ones.
-
-    Fails if they name another API key or server than those of the session: its tokens belong to these.
+    """The settings, as of `settings_of`, with an API key: without one, raises `ProfileError`.
 
     for_login: replaces damaged settings, and asks for the API key's id if it is missing.
+    """
+    profile = settings_of(options, for_login=for_login)
+    if not profile.client_id and for_login and at_terminal():
+        profile.client_id = ask("API key id: ")
+    if not profile.client_id:
+        error = unusable(session_of(options, cmauth.Client("none", None))) if has_session(options) else None
+        if error is not None and not for_login:
+            raise error
+        raise ProfileError(NO_KEY, "FIX")
+    return profile
+
+
+def settings_of(options: argparse.Namespace, *, for_login: bool = False) -> Profile:
+    """The settings: those of the options and the environment, else the saved ones. The API key can be missing ("").
+
+    Raises `ProfileError` if they name another API key or server than those of the session: its tokens belong to these.
     """
     here = in_profile(options)
     saved = None
@@ -155,7 +179,7 @@ def profile_of(options: argparse.Namespace, *, for_login: bool = False) -> Profi
         path = file_of(options, "json")
         if not for_login:
             remedy = f"run cmauth login{here}, which replaces it, or cmauth logout --forget{here}"
-            fail(options, 5, f"{path}: the settings of the profile are damaged ({remedy})", "STORE", "FIX")
+            raise ProfileError(f"{path}: the settings of the profile are damaged ({remedy})", "STORE") from None
         tell(f"cmauth: {path}: the settings of the profile are damaged (the new login replaces them)")
     key, server = _owner(options, saved) if has_session(options) else (None, None)
     id_source, client_id = _first(
@@ -178,14 +202,6 @@ def profile_of(options: argparse.Namespace, *, for_login: bool = False) -> Profi
     ]
     if differences:
         _refuse(options, differences)
-    if not client_id and for_login and at_terminal():
-        client_id = ask("API key id: ")
-    if not client_id:
-        error = unusable(session_of(options, cmauth.Client("none", None))) if has_session(options) else None
-        if error is not None and not for_login:
-            raise error
-        message = "no API key; set CMAUTH_CLIENT_ID (from https://dealer.cameramanager.com)"
-        fail(options, 5, message, "FIX", "FIX")
     ca_file = os.environ.get("CMAUTH_CA_FILE") or (saved.ca_file if saved else None)
     return Profile(client_id, base_url, ca_file or None, saved.user if saved else None)
 
@@ -214,7 +230,7 @@ def _refuse(options: argparse.Namespace, differences: list[tuple[str, str]]) -> 
         f"{session}: this login belongs to {have}, but {given}; nothing was sent. Use another --profile, or end this "
         f"login first: cmauth logout{here} with its own API key and server, or cmauth logout --forget{here}"
     )
-    fail(options, 5, message, "STORE", "FIX")
+    raise ProfileError(message, "STORE")
 
 
 def public_client(profile: Profile, **limits: Any) -> cmauth.Client:

@@ -486,8 +486,9 @@ class FileStore:
     rejects a file that other users can read. Opening a session raises errors of the path.
 
     A path that begins with "~" counts from the home folder. A relative path counts from the working
-    directory at the time of this call. For a symbolic link, the store writes and locks the target. A child of `os.fork` does not inherit the lock.
-    Other code of the process must not open and close `path.lock`, which would release the lock.
+    directory at the time of this call. For a symbolic link, the store writes and locks the target.
+    A child of `os.fork` does not inherit the lock. Other code of the process must not open and
+    close `path.lock`, which would release the lock.
     """
 
     def __new__(cls, path: str | os.PathLike[str]) -> Self: ...

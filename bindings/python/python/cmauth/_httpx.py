@@ -28,7 +28,7 @@ class HttpxAuth(httpx.Auth):
         others: Literal["raise", "no_token"] = "raise",
     ) -> None:
         self._async_session = session if isinstance(session, AsyncSession) else AsyncSession(session)
-        self._session = self._async_session._session  # noqa: SLF001
+        self._session = self._async_session._session
         self._urls = Urls(self._session, allow, others)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -52,7 +52,7 @@ class HttpxAuth(httpx.Auth):
         rewind = _authorize(request, tokens)
         response = yield request
         if self._rejects(response, tokens):
-            other = await session._run(("other", tokens.access_token), lambda: other_tokens(self._session, tokens))  # noqa: SLF001
+            other = await session._run(("other", tokens.access_token), lambda: other_tokens(self._session, tokens))
             if other is not None and rewind(response.request):
                 yield _with(response.request, other)
 

@@ -53,7 +53,7 @@ class Sessions:
     @classmethod
     def in_folder(cls, client: Client, folder: str | os.PathLike[str], *, max_idle: int = 1000) -> Sessions:
         """Sessions in files of a folder, for all processes of a machine: see `FileStore`."""
-        path = os.path.expanduser(folder)
+        path = os.path.expanduser(folder)  # noqa: PTH111 - importing pathlib takes long
 
         def store(user: str) -> FileStore:
             return FileStore(os.path.join(path, f"{_name(user)}.session"))  # noqa: PTH118

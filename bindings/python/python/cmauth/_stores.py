@@ -123,7 +123,9 @@ class RedisStore:
         if expire is not None and expire < 1:
             raise ValueError("expire: give seconds, at least 1")
         if type(client).__module__.startswith("redis.asyncio"):
-            raise TypeError("client: give a redis.Redis, not one of redis.asyncio; cmauth.AsyncSession uses it in a thread")
+            raise TypeError(
+                "client: give a redis.Redis, not one of redis.asyncio; cmauth.AsyncSession uses it in a thread"
+            )
         self._client = client
         self._key = key
         self._expire = expire or 0
