@@ -10,6 +10,7 @@
 //!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
 //! - [`Origins`], [`check_url`] and [`sign_url`] allow origins for one use of a session, in addition to those of its client.
 //! - [`proxy_url`] is for a program that tells its user which proxy is used.
+//! - [`redact`] is for a binding that prints tokens in its own way.
 //! - [`with_tokens_at_hand`] reads a session's tokens without a reference count that threads share.
 //!
 //! Their signatures may change in any version.
@@ -24,7 +25,7 @@ use crate::config::Config;
 use crate::error::{Error, Status};
 use crate::loopback::Loopback;
 use crate::origin::Origin;
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::session::Session;
 use crate::signed_url::SignedUrl;
 use crate::tokens::Tokens;
@@ -44,6 +45,12 @@ pub fn reject_setting(config: &mut Config, setting: &str, problem: impl fmt::Dis
 /// Records that a value for the page of a login is bad. [`Loopback::wait`](crate::Loopback::wait) reports the first recorded problem.
 pub fn reject_page(login: &Loopback, name: &str, problem: &str) {
     login.reject(name, problem);
+}
+
+/// A text of the server as it can be printed: without the secrets and without control characters, and not longer than 512 bytes.
+pub fn redact(text: &str, secrets: &[&Secret]) -> String {
+    let secrets: Vec<&str> = secrets.iter().map(|secret| secret.expose()).collect();
+    secret::redact(text, &secrets)
 }
 
 /// The error for a logout that found no login to end.

@@ -93,11 +93,11 @@ impl Page {
         let language = texts.language.as_deref().unwrap_or("en");
         let primary = language.split('-').next().unwrap_or_default().to_ascii_lowercase();
         let direction = if RIGHT_TO_LEFT.contains(&&*primary) { " dir=\"rtl\"" } else { "" };
-        let mark = if matches!(self, Page::LoggedIn(_)) { "&#10003;" } else { "!" };
+        let (outcome, mark) = if matches!(self, Page::LoggedIn(_)) { ("good", "&#10003;") } else { ("bad", "!") };
         let body = format!(
             "<!doctype html>\n<html lang=\"{language}\"{direction}>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<link rel=\"icon\" href=\"data:,\">\n\
-             <style>{STYLE}</style>\n<main>\n{product}<p class=\"mark\" aria-hidden=\"true\">{mark}</p>\n\
+             <style>{STYLE}</style>\n<main>\n{product}<p class=\"mark {outcome}\" aria-hidden=\"true\">{mark}</p>\n\
              <h1>{text}</h1>\n</main>\n</html>\n"
         );
         format!(
@@ -117,13 +117,15 @@ impl Page {
 }
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--page:#eef1f5;--card:#fff;--text:#1b2430;--line:#c3cad4;--accent:#0b5cad}\
-@media(prefers-color-scheme:dark){:root{--page:#12171e;--card:#1c232d;--text:#e8ecf2;--line:#4a5666;--accent:#7db8f5}}\
+:root{color-scheme:light dark;--page:#eef1f5;--card:#fff;--text:#1b2430;--line:#c3cad4;--good:#1a7340;--bad:#b3261e}\
+@media(prefers-color-scheme:dark){:root{--page:#12171e;--card:#1c232d;--text:#e8ecf2;--line:#4a5666;--good:#6fd195;--bad:#ff9a8f}}\
 body{margin:0;min-height:100vh;display:flex;background:var(--page);color:var(--text);font:1rem/1.5 system-ui,sans-serif}\
 main{box-sizing:border-box;width:min(26rem,calc(100% - 2rem));margin:auto;padding:2rem;text-align:center;\
 background:var(--card);border:1px solid var(--line);border-radius:.75rem}\
 .mark{margin:0 auto 1rem;width:3rem;height:3rem;border-radius:50%;font:bold 1.5rem/3rem system-ui,sans-serif;\
-color:var(--card);background:var(--accent)}\
+color:var(--card)}\
+.good{background:var(--good)}\
+.bad{background:var(--bad)}\
 .product{margin:0 0 1.25rem;font-size:.9rem;overflow-wrap:anywhere}\
 h1{margin:0;font-size:1.15rem;font-weight:500;overflow-wrap:anywhere;white-space:pre-line}";
 

@@ -69,7 +69,7 @@ const PIECE_LEN: usize = 8;
 const MAX_STEPS: usize = 2_000_000;
 
 /// Prepares a text of the server for printing: control characters become spaces, all pieces of `secrets` are replaced,
-/// and at most 512 bytes are left.
+/// and at most 512 bytes are left. Ordinary words of a message stay, even if a secret is such a word.
 ///
 /// Errors of this server echo the code or token of the request (`Invalid authorization code: AbCdEf`). The server, or a
 /// proxy on the way, may escape them: percent-encoded, as in JSON or as in HTML, several times and in any combination.
@@ -81,7 +81,7 @@ pub(crate) fn redact(text: &str, secrets: &[&str]) -> String {
     let mut steps = MAX_STEPS;
     for secret in secrets {
         for form in written_forms(secret) {
-            if Pieces::of(form.as_bytes()).hide(&readings, &mut hidden, &mut steps).is_none() {
+            if Pieces::of(&form).hide(text, &readings, &mut hidden, &mut steps).is_none() {
                 return REDACTED.to_owned();
             }
         }
@@ -122,10 +122,16 @@ struct Pieces {
     sorted: Zeroizing<Vec<u64>>,
     /// The length of each piece, in bytes.
     length: usize,
+    /// The length of the secret, in bytes.
+    secret_len: usize,
+    /// Whether the secret is as short as a syllable, or an ordinary word.
+    can_be_ordinary: bool,
 }
 
 impl Pieces {
-    fn of(secret: &[u8]) -> Pieces {
+    fn of(secret: &str) -> Pieces {
+        let can_be_ordinary = vocabulary::can_be_ordinary(secret);
+        let secret = secret.as_bytes();
         let length = secret.len().min(PIECE_LEN);
         let number = |piece: &[u8]| piece.iter().fold(0, |number, byte| number << 8 | u64::from(fold(*byte)));
         let mut sorted = Zeroizing::new(Vec::with_capacity(secret.len()));
@@ -134,18 +140,21 @@ impl Pieces {
         }
         sorted.sort_unstable();
         sorted.dedup();
-        Pieces { sorted, length }
+        Pieces { sorted, length, secret_len: secret.len(), can_be_ordinary }
     }
 
-    /// Marks every part of a text that can be read as one of the pieces. `None` if that takes more than `steps`.
-    fn hide(&self, readings: &Readings, hidden: &mut [bool], steps: &mut usize) -> Option<()> {
+    /// Marks every part of a text that can be read as one of the pieces, and is no ordinary part of a message. `None` if
+    /// that takes more than `steps`.
+    fn hide(&self, text: &str, readings: &Readings, hidden: &mut [bool], steps: &mut usize) -> Option<()> {
         if self.length == 0 {
             return Some(());
         }
         for start in 0..hidden.len() {
             if let Some(end) = self.end_of(readings, start as u32, 0, 0, steps)? {
                 let end = hidden.len().min(end as usize);
-                hidden[start..end].fill(true);
+                if !(self.can_be_ordinary && vocabulary::is_ordinary(text, start, end, self.secret_len)) {
+                    hidden[start..end].fill(true);
+                }
             }
         }
         Some(())
@@ -200,6 +209,8 @@ fn cut(text: &str, limit: usize) -> &str {
     let end = (0..=text.len().min(limit)).rev().find(|&end| text.is_char_boundary(end));
     &text[..end.unwrap_or(0)]
 }
+
+pub(crate) mod vocabulary;
 
 #[cfg(test)]
 mod random_escapes;

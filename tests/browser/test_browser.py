@@ -6,6 +6,7 @@ The tests save screenshots of every page to <target>/screenshots: in a light des
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -69,8 +70,35 @@ class Browser:
                 return
         raise AssertionError(f"no button {label!r}: {self.text()}")
 
+    def mark(self) -> tuple[str, tuple[int, ...]]:
+        """The sign on the last page of a login, and its colour. Checks that both can be seen."""
+        mark = self.driver.find_element(By.CLASS_NAME, "mark")
+        colour, sign_colour = (rgb(mark.value_of_css_property(name)) for name in ("background-color", "color"))
+        page_colour = rgb(self.driver.find_element(By.TAG_NAME, "main").value_of_css_property("background-color"))
+        # The least for signs that are not text (WCAG 2.1, 1.4.11).
+        assert contrast(colour, page_colour) >= 3
+        assert contrast(colour, sign_colour) >= 3
+        return mark.text, colour
+
     def keys(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
+
+
+def rgb(css: str) -> tuple[int, ...]:
+    red, green, blue = (int(number) for number in re.findall(r"\d+", css)[:3])
+    return red, green, blue
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    """The contrast ratio of two colours (WCAG 2.1)."""
+
+    def luminance(colour: tuple[int, ...]) -> float:
+        parts = (part / 255 for part in colour)
+        linear = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear))
+
+    dark, bright = sorted((luminance(one), luminance(other)))
+    return (bright + 0.05) / (dark + 0.05)
 
 
 @pytest.fixture(params=["desktop light", "phone dark"])
@@ -204,6 +232,26 @@ def test_denies(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
     browser.press("Deny")
     browser.wait_for("You did not allow the access.")
     assert waiting.end().status is cmauth.Status.ACCESS_DENIED
+
+
+def test_success_and_refusal_differ_in_colour_and_sign(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
+    refused = begin()
+    browser.open(refused.login.url)
+    browser.fill("demo", "demo")
+    browser.press("Log in")
+    browser.wait_for("Deny")
+    browser.press("Deny")
+    browser.wait_for("You did not allow the access.")
+    bad_sign, (bad_red, bad_green, _) = browser.mark()
+    succeeded = begin()
+    browser.open(succeeded.login.url)
+    browser.wait_for("Approve")
+    browser.press("Approve")
+    browser.wait_for("You are logged in.")
+    good_sign, (good_red, good_green, _) = browser.mark()
+    assert (bad_sign, good_sign) == ("!", "\N{CHECK MARK}")
+    assert bad_red > bad_green
+    assert good_green > good_red
 
 
 def test_logs_in_by_keyboard_alone(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:

@@ -82,11 +82,9 @@ impl Tokens {
 
     fn __repr__(&self) -> String {
         // A server could repeat a token in one of these fields.
-        let secrets = [Some(self.0.access_token()), self.0.refresh_token()];
-        let plain = |text: &str| {
-            let hide = |text: String, secret: &Secret| text.replace(secret.expose(), "[redacted]");
-            format!("{:?}", secrets.iter().flatten().fold(text.to_owned(), |text, secret| hide(text, secret)))
-        };
+        let secrets: Vec<&Secret> =
+            [Some(self.0.access_token()), self.0.refresh_token()].into_iter().flatten().collect();
+        let plain = |text: &str| format!("{:?}", cmauth::bindings::redact(text, &secrets));
         let or_none = |shown: Option<String>| shown.unwrap_or_else(|| "None".to_owned());
         format!(
             "Tokens(access_token=[redacted], refresh_token={}, token_type={}, scope={}, expires_at={})",

@@ -7,7 +7,7 @@ import time
 
 import cmauth
 import pytest
-from conftest import ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, Fake, tokens_response
+from conftest import ACCESS_TOKEN, CLIENT_SECRET, CODE, REFRESH_TOKEN, Fake, Response, tokens_response
 
 URI = "https://example.com"
 
@@ -98,6 +98,24 @@ def test_repr_hides_secrets(fake: Fake) -> None:
     assert "refresh_token=None" in repr(sparse)
     login = client.begin_login(URI)
     assert repr(login) == f'Login(redirect_uri="{URI}", url=[redacted])'
+
+
+def test_a_secret_that_is_an_ordinary_word_hides_no_other_text(fake: Fake) -> None:
+    for token in ("e", "bearer", "write"):
+        tokens = cmauth.Tokens.from_json(
+            json.dumps({"access_token": token, "token_type": "bearer", "scope": "write", "expires_at": None})
+        )
+        assert 'token_type="bearer", scope="write"' in repr(tokens)
+    fake.respond = lambda: Response(401, {"error": "unauthorized", "error_description": "Bad client credentials"})
+    for secret in ("client", "credentials", "d"):
+        client = cmauth.Client("my.key", secret, base_url=fake.url, proxy="")
+        with pytest.raises(cmauth.FixError, match=r"unauthorized: Bad client credentials\b"):
+            client.refresh("token")
+    fake.respond = lambda: Response(
+        400, {"error": "invalid_grant", "error_description": "Invalid refresh token: token"}
+    )
+    with pytest.raises(cmauth.LoginError, match=r"Invalid refresh token: \[redacted\]"):
+        fake.client().refresh("token")
 
 
 def test_scripts_need_no_client(fake: Fake) -> None:
