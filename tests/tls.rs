@@ -104,9 +104,9 @@ fn a_ca_file_is_trusted_in_place_of_the_system_s_certificates_or_in_addition() {
 fn an_untrusted_authority_is_rejected() {
     let (ours, other) = (Authority::new("ours"), Authority::new("untrusted"));
     let url = ours.server(|_| {});
-    assert_tls_error(refresh(&url, |_| {}), "the issuer of its certificate is not trusted");
+    assert_tls_error(refresh(&url, |_| {}), "the issuer of its certificate, \"ours\", is not trusted");
     let replaced = refresh(&url, |config| _ = config.set_ca_file(&other.file));
-    assert_tls_error(replaced, "the issuer of its certificate is not trusted");
+    assert_tls_error(replaced, "the issuer of its certificate, \"ours\", is not trusted");
 }
 
 #[test]

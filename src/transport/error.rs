@@ -10,6 +10,7 @@ use ureq::Timeout;
 
 use crate::error::{CHECK_BASE_URL, Error, Status};
 use crate::threads::MAX_THREADS;
+use crate::transport::issuer::UntrustedIssuer;
 
 /// An error of our own connector, on its way through ureq.
 #[derive(Clone, Debug)]
@@ -142,11 +143,19 @@ fn tls_cause(error: &io::Error) -> Option<&rustls::Error> {
 fn tls_error(server: &str, error: &rustls::Error) -> Error {
     use rustls::CertificateError as C;
     use rustls::Error as T;
+    use rustls::OtherError;
+    let untrusted = |name: String| {
+        let reason = format!("no secure connection to {server}: the issuer of its certificate{name} is not trusted");
+        let remedy = "if it is the certificate authority of your site, or of a firewall there that inspects TLS, set its \
+                      PEM file as a CA file";
+        Error::new(Status::Tls, reason, remedy)
+    };
     let (reason, remedy) = match error {
-        T::InvalidCertificate(C::UnknownIssuer) => (
-            "the issuer of its certificate is not trusted",
-            "if your site has its own certificate authority, set its PEM file as a CA file",
-        ),
+        T::InvalidCertificate(C::UnknownIssuer) => return untrusted(String::new()),
+        T::InvalidCertificate(C::Other(OtherError(other))) if other.is::<UntrustedIssuer>() => {
+            let name = other.downcast_ref().map(|UntrustedIssuer(name)| format!(", \"{name}\","));
+            return untrusted(name.unwrap_or_default());
+        }
         T::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
             ("its certificate has expired", "renew it, or correct this system's clock")
         }

@@ -12,6 +12,7 @@ mod dial;
 mod error;
 mod http;
 mod idle;
+mod issuer;
 mod lookup;
 mod process;
 mod progress;

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +13,7 @@ use rustls_platform_verifier::Verifier;
 
 use crate::config::Config;
 use crate::error::{Error, Status};
+use crate::transport::issuer::NamingVerifier;
 
 /// The TLS settings of a client: TLS 1.2 and 1.3. Certificates are checked against the system's trusted root
 /// certificates or the files of `config`.
@@ -23,29 +25,29 @@ pub(super) fn settings(config: &Config) -> Result<ClientConfig, Error> {
     let replaced = config.ca_file.as_deref().map(|path| read_pem("ca_file", path)).transpose()?;
 
     let provider = Arc::new(provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().map_err(
-        |error| Error::new(Status::Internal, format!("no TLS version is available: {error}"), "report this"),
-    )?;
-    let mut settings = match replaced {
+    let impossible = |what: String| Error::new(Status::Internal, what, "report this");
+    let verifier: Arc<dyn ServerCertVerifier> = match replaced {
         Some(certificates) => {
             let mut roots = RootCertStore::empty();
             roots.add_parsable_certificates(certificates.into_iter().chain(added));
-            builder.with_root_certificates(roots).with_no_client_auth()
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+                .build()
+                .map_err(|error| impossible(format!("the CA files cannot be used: {error}")))?
         }
-        None => {
-            let verifier = Verifier::new_with_extra_roots(added, provider).map_err(|error| {
-                Error::new(
-                    Status::Tls,
-                    format!("the system has no trusted root certificates: {error}"),
-                    "install them (Debian: package ca-certificates), or set a CA file",
-                )
-            })?;
-            builder
-                .dangerous() // rustls' word for any verifier but its own. This one uses the system's certificates.
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_no_client_auth()
-        }
+        None => Arc::new(Verifier::new_with_extra_roots(added, provider.clone()).map_err(|error| {
+            Error::new(
+                Status::Tls,
+                format!("the system has no trusted root certificates: {error}"),
+                "install them (Debian: package ca-certificates), or set a CA file",
+            )
+        })?),
     };
+    let mut settings = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| impossible(format!("no TLS version is available: {error}")))?
+        .dangerous() // rustls' word for any verifier but its own.
+        .with_custom_certificate_verifier(Arc::new(NamingVerifier(verifier)))
+        .with_no_client_auth();
     settings.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(settings)
 }
