@@ -197,6 +197,64 @@ fn the_download_example_keeps_its_tokens_and_gives_them_to_no_stranger() {
     assert!(!printed.contains("access_token="), "{printed}");
 }
 
+#[cfg(unix)]
+#[test]
+fn the_doctor_example_finds_what_is_wrong_and_sends_no_secret_to_an_unknown_server() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let built = compile(&root().join("examples/c/doctor.c"), Link::Shared, "example-doctor");
+    let folder = scratch("example-doctor");
+    let sandbox = tls_sandbox();
+    let ca_file = folder.join("ca.pem");
+    fs::write(&ca_file, sandbox.ca_pem().unwrap()).unwrap();
+    let damaged = folder.join("damaged");
+    fs::write(&damaged, "{").unwrap();
+    fs::set_permissions(&damaged, fs::Permissions::from_mode(0o600)).unwrap();
+    let doctor = |change: &dyn Fn(&mut Command)| {
+        let mut command = command_for(&built);
+        command
+            .arg(folder.join("session"))
+            .env("CMAUTH_CLIENT_ID", CLIENT_ID)
+            .env("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
+            .env("CMAUTH_BASE_URL", sandbox.url())
+            .env("CMAUTH_CA_FILE", &ca_file)
+            .env_remove("HTTPS_PROXY")
+            .env("NO_PROXY", "localhost");
+        change(&mut command);
+        let output = command.output().unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(!printed.contains(CLIENT_SECRET) && output.stderr.is_empty(), "{printed}");
+        assert_eq!(output.status.success(), printed.lines().all(|line| line.starts_with("ok")), "{printed}");
+        printed
+    };
+    let well = doctor(&|_| ());
+    for line in ["ok      settings", "ok      server: name, connection", "ok      store", "ok      session: nobody"] {
+        assert!(well.contains(line), "{line} is not in {well}");
+    }
+    assert_eq!(sandbox.requests().len(), 1);
+    let inspected = doctor(&|command| _ = command.env_remove("CMAUTH_CA_FILE"));
+    assert!(inspected.contains("fix     server: "), "{inspected}");
+    assert!(
+        inspected.contains("the issuer of its certificate, \"cmauth-sandbox test CA\", is not trusted"),
+        "{inspected}"
+    );
+    assert_eq!(sandbox.requests().len(), 1, "nothing is sent");
+    let wrong = doctor(&|command| _ = command.env("CMAUTH_CLIENT_SECRET", "another"));
+    assert!(wrong.contains("fix     server: the server rejected the API key"), "{wrong}");
+    let closed = doctor(&|command| _ = command.env("CMAUTH_BASE_URL", "https://localhost:1"));
+    assert!(closed.contains("retry   server: cannot connect"), "{closed}");
+    let unusable = doctor(&|command| _ = command.env("CMAUTH_CA_FILE", "/no/such/file"));
+    assert!(unusable.contains("fix     settings: ") && unusable.contains("/no/such/file"), "{unusable}");
+    let mut on_damaged = command_for(&built);
+    on_damaged
+        .arg(&damaged)
+        .env("CMAUTH_CLIENT_ID", CLIENT_ID)
+        .env("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
+        .env("CMAUTH_BASE_URL", "https://localhost:1");
+    let printed = String::from_utf8(on_damaged.output().unwrap().stdout).unwrap();
+    assert!(printed.contains("fix     session: "), "{printed}");
+}
+
 #[test]
 fn two_browsers_of_a_user_share_a_session_in_the_examples_for_many_users() {
     for source in ["examples/c/many_users.c", "examples/cpp/many_users.cpp"] {
