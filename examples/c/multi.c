@@ -27,6 +27,7 @@ struct request {
 static CURLM *multi;
 static cm_session *session;
 static struct request requests[REQUESTS];
+static int in_progress; /* The requests that libcurl has. */
 static const char *url, *ca_file;
 
 /* What the worker does, and its result. The event loop reads the result when `is_working` is 0. */
@@ -103,6 +104,7 @@ static void send_request(struct request *request) {
     if (ca_file)
         curl_easy_setopt(request->curl, CURLOPT_CAINFO, ca_file);
     request->tries++;
+    in_progress++;
     curl_multi_add_handle(multi, request->curl);
 }
 
@@ -110,6 +112,7 @@ static void send_request(struct request *request) {
 static void ended(struct request *request) {
     curl_easy_getinfo(request->curl, CURLINFO_RESPONSE_CODE, &request->http_status);
     curl_multi_remove_handle(multi, request->curl);
+    in_progress--;
     if (request->http_status == 401 && request->tries < 2) {
         request->waits = 1;
         need_tokens(request->token);
@@ -139,10 +142,9 @@ static int run_all(void) {
             else if (requests[i].waits)
                 send_request(&requests[i]);
         }
-        curl_multi_perform(multi, &running);
         for (int i = 0; i < REQUESTS; i++)
             waiting += requests[i].waits;
-        if (running == 0 && waiting == 0)
+        if (in_progress == 0 && waiting == 0)
             break;
         curl_multi_poll(multi, NULL, 0, 1000, NULL);
     }
