@@ -16,14 +16,16 @@
 
 /* Saves a record (ARGV 1, "" to clear) with its generation (ARGV 2). Returns 0 if the stored generation is not smaller.
  * Saving the same record with the same generation again succeeds, because the first response can be lost. After a clear
- * the generation stays for a minute: a machine that stalled in a refresh could otherwise restore a login that has ended. */
-static const char SAVE[] = "local there = redis.call('HGET', KEYS[1], 'generation')\n"
-                           "local record = redis.call('HGET', KEYS[1], 'record') or ''\n"
-                           "if there and tonumber(there) == tonumber(ARGV[2]) and record == ARGV[1] then return 1 end\n"
-                           "if there and tonumber(there) >= tonumber(ARGV[2]) then return 0 end\n"
-                           "redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])\n"
-                           "if ARGV[1] == '' then redis.call('EXPIRE', KEYS[1], 60) else redis.call('PERSIST', KEYS[1]) end\n"
-                           "return 1";
+ * the generation stays for a minute: a machine that stalled in a refresh could otherwise restore a login that has
+ * ended. */
+static const char SAVE[] =
+    "local there = redis.call('HGET', KEYS[1], 'generation')\n"
+    "local record = redis.call('HGET', KEYS[1], 'record') or ''\n"
+    "if there and tonumber(there) == tonumber(ARGV[2]) and record == ARGV[1] then return 1 end\n"
+    "if there and tonumber(there) >= tonumber(ARGV[2]) then return 0 end\n"
+    "redis.call('HSET', KEYS[1], 'record', ARGV[1], 'generation', ARGV[2])\n"
+    "if ARGV[1] == '' then redis.call('EXPIRE', KEYS[1], 60) else redis.call('PERSIST', KEYS[1]) end\n"
+    "return 1";
 
 /* Releases the lock if it still has this token. */
 static const char UNLOCK[] = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end\n"
