@@ -228,3 +228,12 @@ def test_a_browser_that_blocks_does_not_hold_the_login_up(shell: Shell, tmp_path
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running, signal.SIGKILL)
     shell.run("status")
+
+
+def test_the_product_is_on_the_last_page(shell: Shell) -> None:
+    with shell.start("login", "--product", "Recorder 7 & co") as process:
+        assert process.stderr
+        process.stderr.readline()
+        page = shell.sandbox.come_back(process.stderr.readline().strip())
+        process.communicate(timeout=60)
+    assert "Recorder 7 &amp; co" in page
