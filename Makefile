@@ -75,6 +75,7 @@ bench: build     # compares with libcurl and Python libraries; needs nginx, libc
 	$(PYTHON) -m venv $(TARGET)/bench-venv
 	$(TARGET)/bench-venv/bin/pip install --quiet --disable-pip-version-check -r bench/requirements-peers.txt ./bindings/python
 	$(PYTHON) bench/run.py $(TARGET) $(TARGET)/bench $(BENCH)
+	$(TARGET)/bench-venv/bin/python bench/many_users.py
 
 deny:            # checks licences, duplicates, sources and advisories of all dependencies; CARGO_DENY_DB: folder of the advisory database
 	@scripts/deny
