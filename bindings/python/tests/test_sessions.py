@@ -61,6 +61,41 @@ def test_a_user_has_one_session_however_many_ask_for_it(fake: Fake) -> None:
     assert stores.made.count("user4") == 1
 
 
+def test_a_store_that_does_not_answer_holds_up_few_others(fake: Fake) -> None:
+    answer = threading.Event()
+
+    def store(user: str) -> cmauth.MemoryStore:
+        if user == "stuck":
+            answer.wait(60)
+        return cmauth.MemoryStore()
+
+    sessions = cmauth.Sessions(fake.client(), store)
+
+    async def run() -> None:
+        opened = 0
+
+        async def open_one(user: str) -> None:
+            nonlocal opened
+            await sessions.get_async(user)
+            opened += 1
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(open_one, "stuck")
+            await anyio.sleep(0)
+            for i in range(100):
+                group.start_soon(open_one, f"user{i}")
+            with anyio.fail_after(30):
+                while opened < 80:
+                    await anyio.sleep(0.001)
+            answer.set()
+        assert opened == 101
+
+    try:
+        anyio.run(run)
+    finally:
+        answer.set()
+
+
 def test_two_browsers_of_a_user_share_the_refreshes(fake: Fake) -> None:
     count = 0
 

@@ -22,6 +22,8 @@ _AnyStore = Union[MemoryStore, FileStore, Store]
 # What a key of a user keeps in the name of a file or of a key in Redis. All else is percent-encoded.
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 _MAX_NAME = 200
+# How many sessions can be opened at the same time in an event loop.
+_MAX_OPENING = 32
 
 
 class Sessions:
@@ -111,7 +113,8 @@ class Sessions:
         """As `get`, for asyncio and trio."""
         session = self._opened(user)
         if session is None:
-            session = await self._worker.run(user, lambda: self.get(user))
+            worker = self._workers[hash(user) % len(self._workers)]
+            session = await worker.run(user, lambda: self.get(user))
         return AsyncSession(session)
 
     def _opened(self, user: str) -> Session | None:
@@ -143,7 +146,8 @@ class Sessions:
         # Those that stay open, the one that was used last at the end.
         self._used: OrderedDict[str, Session] = OrderedDict()
         self._opening: dict[str, threading.Lock] = {}
-        self._worker = Worker()
+        # They have a thread only while they open a session. A store that does not answer holds up one of them.
+        self._workers = [Worker() for _ in range(_MAX_OPENING)]
 
     def __repr__(self) -> str:
         return f"Sessions({self._client!r}, open={len(self._sessions)})"
