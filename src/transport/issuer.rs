@@ -117,7 +117,8 @@ fn shown(string_type: u8, text: &[u8]) -> String {
         }
         _ => String::from_utf8_lossy(text).into_owned(),
     };
-    text.chars().take(MAX_NAME_LEN).map(|c| if c.is_control() || c == '"' { ' ' } else { c }).collect()
+    let is_plain = |c: char| c.is_alphanumeric() || c.is_ascii_graphic() && c != '"';
+    text.chars().take(MAX_NAME_LEN).map(|c| if is_plain(c) { c } else { ' ' }).collect()
 }
 
 /// The type and the content of the first element of `der`, which is advanced past it.
@@ -168,9 +169,10 @@ mod tests {
 
     #[test]
     fn a_name_that_was_made_to_mislead_is_shortened_and_has_no_lines() {
-        let name = issuer(&[(DnType::CommonName, DnValue::Utf8String(format!("a\"\r\n\x1b[31m{}", "x".repeat(500))))]);
+        let name =
+            issuer(&[(DnType::CommonName, DnValue::Utf8String(format!("a\"\r\n\x1b[31m\u{202e}{}", "x".repeat(500))))]);
         let name = name.unwrap();
-        assert!(name.starts_with("a     [31mx") || name.starts_with("a    [31mx"), "{name}");
+        assert!(name.starts_with("a    [31m xx"), "{name}");
         assert_eq!(name.chars().count(), MAX_NAME_LEN);
     }
 
