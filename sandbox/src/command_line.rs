@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use cmauth_sandbox::user::User;
-use cmauth_sandbox::{Account, Client, Fault, Options};
+use cmauth_sandbox::{Account, Client, Fault, Flavour, Options};
 use lexopt::prelude::*;
 
 const HELP: &str = "\
@@ -27,8 +27,13 @@ Server options:
   --access-token-lifetime SECONDS  0: access tokens never expire [default: 43200]
   --refresh-token-lifetime SECONDS 0: refresh tokens never expire [default: 0]
   --rotate-refresh-tokens          a refresh returns a new refresh token and ends the old one
+  --flavour NAME                   respond like another version or set-up of the framework; may be repeated:
+                                   2.5: errors quote nothing, tokens are no UUIDs; boot: a 401 for a wrong API key is
+                                   Spring Boot's; basic-only: no API keys in parameters, and a client_id is ignored
   --client ID:SECRET               an API key; may be repeated
                                    [default: cameramanager.test:qwertyuiopasdfghjklzxcvbnm12345]
+  --redirect-uri URI               a redirect URI that is registered for all API keys; may be repeated. With none, any
+                                   URI that begins with http:// or https:// will do
   --user NAME:PASSWORD             a user who can log in; may be repeated [default: demo:demo]
   --fault NAME                     a fault that lasts until it is cleared; GET /sandbox/faults lists the names
   --control-port PORT              a second port for the control API (/sandbox/...), with plain HTTP and without
@@ -92,7 +97,7 @@ impl From<lexopt::Error> for UsageError {
 
 pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
     let mut serve = Serve { options: Options::default(), ca_out: None, control_out: None, until_eof: false };
-    let (mut clients, mut users) = (Vec::new(), Vec::new());
+    let (mut clients, mut users, mut redirect_uris) = (Vec::new(), Vec::new(), Vec::new());
     let options = &mut serve.options;
     let mut is_first = true;
     while let Some(argument) = parser.next()? {
@@ -111,6 +116,14 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
                 options.refresh_token_lifetime = seconds(&mut parser, "--refresh-token-lifetime")?;
             }
             Long("rotate-refresh-tokens") => options.rotate_refresh_tokens = true,
+            Long("redirect-uri") => redirect_uris.push(parser.value()?.string()?),
+            Long("flavour") => {
+                let name = parser.value()?.string()?;
+                let found = Flavour::NAMES.into_iter().find(|(known, _)| *known == name);
+                let (_, flavour) =
+                    found.ok_or_else(|| UsageError(format!("--flavour {name}: wanted 2.5, boot or basic-only")))?;
+                options.flavours.push(flavour);
+            }
             Long("client") => {
                 let (id, secret) = pair(&mut parser, "--client", "ID:SECRET")?;
                 clients.push(Client::new(id, secret));
@@ -148,6 +161,9 @@ pub(crate) fn read(mut parser: lexopt::Parser) -> Result<Command, UsageError> {
     // Named clients and users replace the default ones.
     if !clients.is_empty() {
         options.clients = clients;
+    }
+    for client in &mut options.clients {
+        client.redirect_uris.clone_from(&redirect_uris);
     }
     if !users.is_empty() {
         options.users = users;

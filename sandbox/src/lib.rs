@@ -39,5 +39,5 @@ pub mod user;
 
 pub use faults::{Fault, Kind, Planned, UnknownFault};
 pub use http::Received;
-pub use options::{Account, Client, Options};
+pub use options::{Account, Client, Flavour, Options};
 pub use sandbox::Sandbox;

@@ -31,10 +31,33 @@ pub struct Options {
     pub refresh_token_lifetime: Duration,
     /// A refresh returns a new refresh token and ends the old one. Not so in the guide.
     pub rotate_refresh_tokens: bool,
+    /// The versions and set-ups of the framework to respond like, in addition to the default.
+    pub flavours: Vec<Flavour>,
     /// The API keys that the server knows.
     pub clients: Vec<Client>,
     /// The users who can log in. The zone of the first is 10003, as in the guide, that of the next 10004.
     pub users: Vec<Account>,
+}
+
+/// A version or set-up of Spring Security OAuth that a client can tell from the default. The default is 2.4, with an entry
+/// point that responds to wrong credentials as OAuth requires, and with API keys in the header or in parameters
+/// (`allowFormAuthenticationForClients`), because clients of the real server use both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// Version 2.5: errors do not quote what was sent, and tokens are not UUIDs.
+    V25,
+    /// The entry point of the Java configuration: a 401 for wrong credentials has the error page of Spring Boot as its body,
+    /// whose `error` is no OAuth code.
+    Boot,
+    /// An API key can be in the header only. A `client_id` beside it is ignored, or must be the same. By default, it is taken
+    /// for an API key without its secret, and refused.
+    BasicOnly,
+}
+
+impl Flavour {
+    /// All flavours with their names on the command line.
+    pub const NAMES: [(&'static str, Flavour); 3] =
+        [("2.5", Flavour::V25), ("boot", Flavour::Boot), ("basic-only", Flavour::BasicOnly)];
 }
 
 /// An API key, and its permissions.
@@ -48,8 +71,8 @@ pub struct Client {
     pub scopes: Vec<String>,
     /// The grant types that it may use. Without `refresh_token`, it gets no refresh tokens.
     pub grants: Vec<String>,
-    /// The redirect URIs that it may use, with or without a query after them. Empty: any that begins with http:// or
-    /// https://.
+    /// The redirect URIs that it may use, with or without a query after them, those of 127.0.0.1 with any port. Empty: any
+    /// that begins with http:// or https://.
     pub redirect_uris: Vec<String>,
 }
 
@@ -73,6 +96,7 @@ impl Default for Options {
             access_token_lifetime: Duration::from_secs(43_200),
             refresh_token_lifetime: Duration::ZERO,
             rotate_refresh_tokens: false,
+            flavours: Vec::new(),
             clients: vec![Client::new("cameramanager.test", "qwertyuiopasdfghjklzxcvbnm12345")],
             users: vec![Account::new("demo", "demo")],
         }

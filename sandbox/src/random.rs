@@ -1,5 +1,8 @@
 //! Random text for codes, tokens and session ids.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
 const DIGITS_AND_LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Six characters of `[0-9A-Za-z]`, like Spring's authorization codes.
@@ -22,6 +25,11 @@ pub(crate) fn uuid() -> String {
     uuid[8] = uuid[8] & 0x3f | 0x80;
     let hex = hex(&uuid);
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// 20 random bytes.
+pub(crate) fn base64url() -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes::<20>())
 }
 
 /// 128 random bits, for sessions and hidden fields.

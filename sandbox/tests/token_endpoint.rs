@@ -2,6 +2,7 @@
 
 mod common;
 
+use cmauth_sandbox::Flavour;
 use common::*;
 
 const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");
@@ -45,8 +46,7 @@ fn a_refresh_token_becomes_a_new_access_token() {
 fn no_credentials() {
     let sandbox = start();
     let words = "Full authentication is required to access this resource";
-    // A space must follow Basic; without it, this is another scheme.
-    for authorization in [None, Some("Bearer x"), Some("BasicY2FtZXJh")] {
+    for authorization in [None, Some("Bearer x")] {
         let response = token(&sandbox, authorization, "grant_type=authorization_code");
         assert_eq!(response.status, 401);
         assert_eq!(response.body, format!(r#"{{"error":"unauthorized","error_description":"{words}"}}"#));
@@ -88,7 +88,8 @@ fn basic_is_split_at_the_first_colon_and_not_url_decoded() {
 
 #[test]
 fn a_client_id_that_differs_from_basic() {
-    let response = request_tokens(&start(), "grant_type=refresh_token&refresh_token=x&client_id=other");
+    let sandbox = flavour(Flavour::BasicOnly);
+    let response = request_tokens(&sandbox, "grant_type=refresh_token&refresh_token=x&client_id=other");
     let words = "Given client ID does not match authenticated client";
     response.assert_error(401, "invalid_client", words);
     assert_challenge(&response, &format!(r#"Bearer error="invalid_client", error_description="{words}""#));
@@ -96,8 +97,78 @@ fn a_client_id_that_differs_from_basic() {
 
 #[test]
 fn a_client_id_beside_basic_is_rejected_even_if_it_is_the_same() {
-    let response = request_tokens(&start(), &format!("grant_type=refresh_token&refresh_token=x&client_id={ID}"));
-    response.assert_error(401, "unauthorized", "Bad credentials");
+    let words = "Bad client credentials";
+    for query in [format!("client_id={ID}"), "client_id=other".into(), "client_id=".into()] {
+        let response = request_tokens(&start(), &format!("grant_type=refresh_token&refresh_token=x&{query}"));
+        response.assert_error(401, "invalid_client", words);
+        let challenge =
+            r#"Form realm="oauth2/client", error="invalid_client", error_description="Bad client credentials""#;
+        assert_challenge(&response, challenge);
+    }
+    let query = format!("grant_type=refresh_token&refresh_token=x&client_id={ID}");
+    let ignored = request_tokens(&flavour(Flavour::BasicOnly), &query);
+    ignored.assert_error(400, "invalid_grant", "Invalid refresh token: x");
+}
+
+#[test]
+fn an_api_key_in_parameters() {
+    let query = format!("grant_type=refresh_token&refresh_token=x&client_id={ID}&client_secret={SECRET}");
+    token(&start(), None, &query).assert_error(400, "invalid_grant", "Invalid refresh token: x");
+    let refused = token(&flavour(Flavour::BasicOnly), None, &query);
+    refused.assert_error(401, "unauthorized", "Full authentication is required to access this resource");
+}
+
+#[test]
+fn basic_as_the_framework_reads_it() {
+    let unpadded = basic(ID, SECRET).trim_end_matches('=').to_owned();
+    for authorization in [unpadded.clone(), unpadded.replace("Basic", "bASIC"), format!("{unpadded} ")] {
+        let response = token(&start(), Some(&authorization), "grant_type=refresh_token&refresh_token=x");
+        response.assert_error(400, "invalid_grant", "Invalid refresh token: x");
+    }
+    for (authorization, words) in [
+        ("Basic", "Empty basic authentication token"),
+        ("Basic ", "Empty basic authentication token"),
+        (&*unpadded.replace(' ', ""), "Failed to decode basic authentication token"),
+        (&*unpadded.replace(' ', "  "), "Failed to decode basic authentication token"),
+        ("Basic Y2FtZXJh", "Invalid basic authentication token"),
+        ("Basic YTr/", "Bad credentials"),
+    ] {
+        token(&start(), Some(authorization), "").assert_error(401, "unauthorized", words);
+    }
+}
+
+#[test]
+fn version_2_5_quotes_nothing_and_has_other_tokens() {
+    let sandbox = flavour(Flavour::V25);
+    let tokens = log_in(&sandbox, "write");
+    let (access, refresh_token) = (tokens.text("access_token"), tokens.text("refresh_token"));
+    for token in [&access, &refresh_token] {
+        assert_eq!(token.find(':'), Some(27), "{token}");
+    }
+    refresh(&sandbox, "a:1", "").assert_error(400, "invalid_grant", "Invalid refresh token");
+    exchange(&sandbox, "AbCdEf").assert_error(400, "invalid_grant", "Invalid authorization code");
+    refresh(&sandbox, &refresh_token, "read").assert_error(
+        400,
+        "invalid_scope",
+        "Unable to narrow the scope of the client authentication",
+    );
+    let words = "refresh_token parameter not provided";
+    request_tokens(&sandbox, "grant_type=refresh_token").assert_error(400, "invalid_request", words);
+    let resource = with_token(&sandbox, "GET", "/rest/v2.4/cameras", "a:1");
+    resource.assert_error(401, "invalid_token", "Invalid access token");
+}
+
+#[test]
+fn with_the_entry_point_of_boot_a_wrong_key_gives_an_error_that_is_no_oauth_code() {
+    let sandbox = flavour(Flavour::Boot);
+    for authorization in [None, Some(basic(ID, "wrong"))] {
+        let response = token(&sandbox, authorization.as_deref(), "grant_type=refresh_token&refresh_token=x");
+        assert_eq!((response.status, response.text("error").as_str()), (401, "Unauthorized"));
+        assert_eq!(response.text("path"), "/oauth/token");
+        assert_challenge(&response, r#"Basic realm="oauth2/client""#);
+    }
+    let wrong = request_tokens(&sandbox, "grant_type=refresh_token&refresh_token=x");
+    wrong.assert_error(400, "invalid_grant", "Invalid refresh token: x");
 }
 
 #[test]
@@ -142,8 +213,12 @@ fn no_grant_type() {
 #[test]
 fn an_unknown_grant() {
     let response = request_tokens(&start(), "grant_type=x");
-    response.assert_error(400, "unsupported_grant_type", "Unsupported grant type: x");
+    response.assert_error(400, "unsupported_grant_type", "Unsupported grant type");
     assert_eq!(response.header("www-authenticate"), None);
+    let words = "Unauthorized grant type: client_credentials";
+    request_tokens(&start(), "grant_type=client_credentials").assert_error(401, "invalid_client", words);
+    let words = "Implicit grant type not supported from token endpoint";
+    request_tokens(&start(), "grant_type=implicit").assert_error(400, "invalid_grant", words);
 }
 
 #[test]
@@ -204,9 +279,13 @@ fn codes_do_not_expire() {
 fn an_unknown_refresh_token() {
     let sandbox = start();
     refresh(&sandbox, "a:1", "").assert_error(400, "invalid_grant", "Invalid refresh token: a:1");
-    for query in ["grant_type=refresh_token", "grant_type=refresh_token&refresh_token="] {
-        request_tokens(&sandbox, query).assert_error(400, "invalid_request", "refresh_token parameter not provided");
-    }
+    request_tokens(&sandbox, "grant_type=refresh_token").assert_error(
+        400,
+        "invalid_grant",
+        "Invalid refresh token: null",
+    );
+    let empty = request_tokens(&sandbox, "grant_type=refresh_token&refresh_token=");
+    empty.assert_error(400, "invalid_grant", "Invalid refresh token: ");
 }
 
 #[test]
@@ -252,14 +331,53 @@ fn a_json_body_is_ignored() {
 }
 
 #[test]
-fn errors_are_xml_if_the_client_accepts_xml() {
-    let authorization = basic(ID, SECRET);
-    let headers = [("Authorization", authorization.as_str()), ("Accept", "application/xml")];
-    let response = send(&start(), "POST", "/oauth/token?grant_type=%3Cx%3E", &headers, "");
-    assert_eq!(response.status, 400);
+fn the_error_of_a_wrong_key_is_xml_if_the_client_accepts_xml_and_any_other_error_fails() {
+    let wrong = basic(ID, "wrong");
+    let response =
+        send(&start(), "POST", "/oauth/token", &[("Authorization", wrong.as_str()), ("Accept", "application/xml")], "");
+    assert_eq!(response.status, 401);
     assert_eq!(response.header("content-type"), Some("application/xml;charset=UTF-8"));
-    let words = "<error_description>Unsupported grant type: &lt;x&gt;</error_description>";
-    assert_eq!(response.body, format!("<oauth><error>unsupported_grant_type</error>{words}</oauth>"));
+    let words = "<error_description>Bad credentials</error_description>";
+    assert_eq!(response.body, format!("<oauth><error>unauthorized</error>{words}</oauth>"));
+    let right = basic(ID, SECRET);
+    for (accept, body_is_empty) in [("application/xml", true), ("text/plain", true), ("text/html", false)] {
+        let headers = [("Authorization", right.as_str()), ("Accept", accept)];
+        let response = send(&start(), "POST", "/oauth/token", &headers, "");
+        assert_eq!((response.status, response.body.is_empty()), (500, body_is_empty), "{accept}");
+    }
+}
+
+#[test]
+fn tokens_are_json_whatever_the_client_accepts() {
+    let sandbox = start();
+    let authorization = basic(ID, SECRET);
+    let target = format!(
+        "/oauth/token?grant_type=authorization_code&code={}&redirect_uri={}",
+        code(&sandbox, "write"),
+        encode(REDIRECT)
+    );
+    let headers = [("Authorization", authorization.as_str()), ("Accept", "text/html")];
+    assert_eq!(send(&sandbox, "POST", &target, &headers, "").status, 200);
+}
+
+#[test]
+fn methods_that_the_container_refuses() {
+    let authorization = basic(ID, SECRET);
+    let headers = [("Authorization", authorization.as_str())];
+    for method in ["PUT", "DELETE", "PATCH"] {
+        let response = send(&start(), method, "/oauth/token", &headers, "");
+        assert_eq!((response.status, response.text("error").as_str()), (405, "Method Not Allowed"));
+    }
+    let response = send(&start(), "OPTIONS", "/oauth/token", &headers, "");
+    assert_eq!((response.status, response.header("allow")), (200, Some("GET,HEAD,POST,OPTIONS")));
+}
+
+#[test]
+fn a_head_of_more_than_8_kib_is_refused_by_the_container() {
+    let long = format!("grant_type=refresh_token&refresh_token={}", "x".repeat(8192));
+    let response = request_tokens(&start(), &long);
+    assert_eq!(response.status, 400);
+    assert!(response.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{response:?}");
 }
 
 #[test]

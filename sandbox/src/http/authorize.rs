@@ -59,7 +59,7 @@ fn start(shared: &Shared, headers: &HeaderMap, params: &Params) -> Response<Body
     };
     let echo = params.get("state");
     let mut state = shared.state();
-    match check(&state, params) {
+    match check(shared, &state, params) {
         Err(Rejection::Page(error)) => error_page(&error),
         Err(Rejection::Redirect(target)) => pages::redirect(&target),
         Ok(request) if state.is_approved(&user, &request) => {
@@ -95,7 +95,7 @@ fn decide(shared: &Shared, headers: &HeaderMap, params: &Params, approved: bool)
     pages::redirect(&success(&target, &state.make_code(&user, request), echo.as_deref()))
 }
 
-fn check(state: &state::State, params: &Params) -> Result<AuthorizationRequest, Rejection> {
+fn check(shared: &Shared, state: &state::State, params: &Params) -> Result<AuthorizationRequest, Rejection> {
     let echo = params.get("state");
     let client = params.get("client_id").and_then(|id| state.client(id));
     let Some(client) = client else {
@@ -103,20 +103,25 @@ fn check(state: &state::State, params: &Params) -> Result<AuthorizationRequest, 
     };
     let sent = params.get("redirect_uri");
     let redirect_uri = state.redirect_uri(client, sent).map_err(Rejection::Page)?;
-    let reject = |error: &OAuthError| Rejection::Redirect(failure(&redirect_uri, error, echo));
+    let reject = |error: OAuthError| Rejection::Redirect(failure(&redirect_uri, &error.of(&shared.flavours), echo));
 
     let response_type = params.get("response_type").unwrap_or_default();
-    if !response_type.split_whitespace().any(|name| name == "code") {
-        let words = format!("Unsupported response types: [{}]", response_type.replace(' ', ", "));
-        return Err(reject(&OAuthError::new(Kind::UnsupportedResponseType, words)));
+    if response_type.split_whitespace().any(|name| name == "token") {
+        let error = OAuthError::about(Kind::InvalidClient, "Unauthorized grant type", "implicit");
+        return Err(Rejection::Redirect(in_fragment(&redirect_uri, &error.of(&shared.flavours), echo)));
     }
-    let scope = state.scope(client, params.get("scope")).map_err(|error| reject(&error))?;
+    if !response_type.split_whitespace().any(|name| name == "code") {
+        let types = format!("[{}]", response_type.replace(' ', ", "));
+        let error = OAuthError::about(Kind::UnsupportedResponseType, "Unsupported response types", types);
+        return Err(reject(error));
+    }
+    let scope = state.scope(client, params.get("scope")).map_err(reject)?;
     Ok(AuthorizationRequest { client: client.id.clone(), scope, redirect_uri, redirect_uri_was_sent: sent.is_some() })
 }
 
 fn error_page(error: &OAuthError) -> Response<Body> {
     let status = StatusCode::from_u16(error.kind.status()).expect("the statuses are valid");
-    pages::error(status, error.kind.name(), &error.description)
+    pages::error(status, error.kind.name(), &error.description())
 }
 
 fn success(redirect_uri: &str, code: &str, echo: Option<&str>) -> String {
@@ -126,18 +131,23 @@ fn success(redirect_uri: &str, code: &str, echo: Option<&str>) -> String {
 }
 
 fn failure(redirect_uri: &str, error: &OAuthError, echo: Option<&str>) -> String {
-    let mut pairs = vec![("error", error.kind.name()), ("error_description", error.description.as_str())];
+    let description = error.description();
+    let mut pairs = vec![("error", error.kind.name()), ("error_description", description.as_str())];
     pairs.extend(echo.map(|echo| ("state", echo)));
     pairs.extend(error.scope.as_deref().map(|scope| ("scope", scope)));
     with_query(redirect_uri, &pairs)
 }
 
-/// Adds to the query of a redirect URI. An empty path becomes `/`, as in browsers; a fragment stays at the end.
+/// The redirect of an error of the implicit flow, which has its parameters in the fragment.
+fn in_fragment(redirect_uri: &str, error: &OAuthError, echo: Option<&str>) -> String {
+    let target = failure(redirect_uri, error, echo);
+    let start = target.rfind("error=").expect("the error is in the query");
+    format!("{}#{}", &target[..start - 1], &target[start..])
+}
+
+/// Adds to the query of a redirect URI. An empty path becomes `/`, as in browsers; a fragment is dropped.
 fn with_query(redirect_uri: &str, pairs: &[(&str, &str)]) -> String {
-    let (rest, fragment) = match redirect_uri.split_once('#') {
-        Some((rest, fragment)) => (rest, format!("#{fragment}")),
-        None => (redirect_uri, String::new()),
-    };
+    let rest = redirect_uri.split('#').next().unwrap_or_default();
     let (base, query) = match rest.split_once('?') {
         Some((base, query)) => (base, Some(query)),
         None => (rest, None),
@@ -146,7 +156,7 @@ fn with_query(redirect_uri: &str, pairs: &[(&str, &str)]) -> String {
     let slash = if authority.contains('/') { "" } else { "/" };
     let mut all: Vec<String> = query.filter(|query| !query.is_empty()).map(str::to_owned).into_iter().collect();
     all.extend(pairs.iter().map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, VALUE))));
-    let target = format!("{base}{slash}?{}{fragment}", all.join("&"));
+    let target = format!("{base}{slash}?{}", all.join("&"));
     // A redirect URI can contain characters beyond ASCII; a header cannot.
     utf8_percent_encode(&target, CONTROLS).to_string()
 }
@@ -161,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn a_query_and_a_fragment_are_kept() {
-        assert_eq!(with_query("http://h/p?a=1#f", &[("code", "x")]), "http://h/p?a=1&code=x#f");
+    fn a_query_is_kept_and_a_fragment_is_not() {
+        assert_eq!(with_query("http://h/p?a=1#f", &[("code", "x")]), "http://h/p?a=1&code=x");
         assert_eq!(with_query("http://h?a=%20", &[("code", "x")]), "http://h/?a=%20&code=x");
     }
 

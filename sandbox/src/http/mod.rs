@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::faults::FaultQueue;
-use crate::options::Options;
+use crate::options::{Flavour, Options};
 use crate::state::State;
 use sessions::Sessions;
 
@@ -58,6 +58,7 @@ impl Received {
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) faults: FaultQueue,
+    pub(crate) flavours: Vec<Flavour>,
     connections: AtomicUsize,
     tls: bool,
     state: Mutex<State>,
@@ -70,6 +71,7 @@ impl Shared {
         Shared {
             clock: Clock::start(),
             faults,
+            flavours: options.flavours.clone(),
             connections: AtomicUsize::new(0),
             tls: options.tls,
             state: Mutex::new(State::new(options)),
@@ -111,7 +113,10 @@ pub(crate) fn router(shared: &Arc<Shared>) -> Router {
         .route("/", get(login::front_page))
         .route("/login", get(login::show).post(login::submit))
         .route("/oauth/authorize", get(authorize::get).post(authorize::post))
+        .route("/oauth/authorize/", get(authorize::get).post(authorize::post))
         .route("/oauth/token", any(token::token))
+        .route("/rest", any(resource::resource))
+        .route("/rest/", any(resource::resource))
         .route("/rest/{*path}", any(resource::resource))
         .merge(control_routes())
         .fallback(|| async { pages::not_found() })
@@ -158,11 +163,24 @@ pub(crate) async fn respond(router: Router, shared: Arc<Shared>, request: Reques
     if !is_control {
         shared.received().push(received(&head, &body));
     }
+    if head_len(&head) > MAX_HEAD_LEN {
+        return pages::error(StatusCode::BAD_REQUEST, "Bad Request", "Request header is too large");
+    }
     let request = Request::from_parts(head, Body::from(body));
     match TowerToHyperService::new(router).call(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// The longest head of a request, in bytes: Tomcat's default.
+const MAX_HEAD_LEN: usize = 8192;
+
+fn head_len(head: &request::Parts) -> usize {
+    let line = head.method.as_str().len() + head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let headers: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum();
+    line + "  HTTP/1.1\r\n\r\n".len() + headers
 }
 
 fn received(head: &request::Parts, body: &[u8]) -> Received {

@@ -11,7 +11,8 @@ impl Params {
         let mut all = decode(uri.query().unwrap_or_default().as_bytes());
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        // Tomcat compares the case, too.
+        if media_type == "application/x-www-form-urlencoded" {
             all.extend(decode(body));
         }
         Params(all)
@@ -27,8 +28,15 @@ impl Params {
     }
 }
 
+/// The pairs of a query or form. As in Tomcat, a pair with a `%` that begins no escape is left out.
 fn decode(text: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(text).into_owned().collect()
+    let valid = text.split(|byte| *byte == b'&').filter(|pair| has_valid_escapes(pair));
+    valid.flat_map(|pair| form_urlencoded::parse(pair).into_owned()).collect()
+}
+
+fn has_valid_escapes(pair: &[u8]) -> bool {
+    let mut escapes = pair.split(|byte| *byte == b'%').skip(1);
+    escapes.all(|rest| rest.get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 #[cfg(test)]
@@ -46,6 +54,13 @@ mod tests {
         let params = read("code=query", "application/x-www-form-urlencoded; charset=UTF-8", "code=form&scope=a+b%3A");
         assert_eq!(params.get("code"), Some("query"));
         assert_eq!(params.get("scope"), Some("a b:"));
+    }
+
+    #[test]
+    fn a_pair_with_a_broken_escape_is_left_out() {
+        let params = read("code=%ZZ&scope=%4&state=a%&redirect_uri=%41", "text/plain", "");
+        assert_eq!([params.get("code"), params.get("scope"), params.get("state")], [None; 3]);
+        assert_eq!(params.get("redirect_uri"), Some("A"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use serde::Serialize;
@@ -50,25 +50,33 @@ pub(super) async fn resource(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    body: Bytes,
 ) -> Response<Body> {
     let format = Format::of(&headers);
-    let served = authenticate(&shared, &uri, &headers).and_then(|(token, grant)| {
-        // The resources support JSON only. The errors of the token check above can be XML.
-        if format != Format::Json {
+    let params = Params::read(&uri, &headers, &body);
+    let served = authenticate(&shared, &params, &headers).and_then(|(token, grant)| {
+        let response = serve(&shared, &method, uri.path(), &token, &grant)?;
+        // The resources are JSON only. The errors of the token and of its scope can be XML.
+        if format != Format::Json && response.status() == StatusCode::OK && method != Method::DELETE {
             let detail = "Could not find acceptable representation";
             return Ok(response::rest_error(StatusCode::NOT_ACCEPTABLE, Some(detail)));
         }
-        serve(&shared, &method, uri.path(), &token, &grant)
+        Ok(response)
     });
-    served.unwrap_or_else(|error| response::oauth_error(&error, Endpoint::Resource, format))
+    served.unwrap_or_else(|error| response::oauth_error(&error.of(&shared.flavours), Endpoint::Resource, format))
 }
 
-/// The token of the header, or else of the query, as downloads of recordings send it (Spring's `BearerTokenExtractor`).
-fn authenticate(shared: &Shared, uri: &Uri, headers: &HeaderMap) -> Result<(String, Grant), OAuthError> {
-    let header = headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let of_header = header.as_deref().and_then(|header| strip_scheme(header, "bearer ")).map(str::trim);
-    let query = Params::read(uri, headers, &[]);
-    let token = of_header.or_else(|| query.get("access_token")).ok_or_else(OAuthError::no_credentials)?.to_owned();
+/// The token of a header, up to a comma, or else of a parameter, as downloads of recordings send it (Spring's
+/// `BearerTokenExtractor`).
+fn authenticate(shared: &Shared, params: &Params, headers: &HeaderMap) -> Result<(String, Grant), OAuthError> {
+    let of_header = headers.get_all(header::AUTHORIZATION).iter().find_map(|value| {
+        // A header is read as ISO 8859-1.
+        let value: String = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
+        let token = strip_scheme(&value, "bearer")?.trim();
+        Some(token.split(',').next().filter(|token| !token.is_empty()).unwrap_or(token).to_owned())
+    });
+    let token = of_header.or_else(|| params.get("access_token").map(str::to_owned));
+    let token = token.ok_or_else(OAuthError::no_credentials)?;
     let now = shared.clock.now();
     let grant = shared.state().check_access_token(&token, now)?;
     Ok((token, grant))
@@ -81,7 +89,17 @@ fn serve(
     token: &str,
     grant: &Grant,
 ) -> Result<Response<Body>, OAuthError> {
+    // Spring matches a path with a slash at its end, too.
+    let path = path.strip_suffix('/').unwrap_or(path);
     let parts: Vec<&str> = path.split('/').skip(2).collect();
+    // The methods of each path.
+    let allowed = match parts.as_slice() {
+        ["v2.0", "users", "self", "tokens", "current"] => "DELETE",
+        ["v2.0", "users", "self"] | ["v2.4", "cameras"] => "GET",
+        ["v2.4", "cameras", _] => "GET,PUT",
+        _ => return Ok(response::rest_error(StatusCode::NOT_FOUND, Some("No such resource"))),
+    };
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     match (method.as_str(), parts.as_slice()) {
         ("DELETE", ["v2.0", "users", "self", "tokens", "current"]) => {
             shared.state().log_out(token);
@@ -104,12 +122,12 @@ fn serve(
             need(grant, &["write"])?;
             camera(shared, id, grant)
         }
-        (_, ["v2.0", "users", "self"] | ["v2.0", "users", "self", "tokens", "current"])
-        | (_, ["v2.4", "cameras"] | ["v2.4", "cameras", _]) => {
+        ("OPTIONS", _) => Ok(response::options(&allowed.replace("GET", "GET,HEAD"))),
+        _ => {
             let detail = format!("Request method '{method}' not supported");
-            Ok(response::rest_error(StatusCode::METHOD_NOT_ALLOWED, Some(&detail)))
+            let response = response::rest_error(StatusCode::METHOD_NOT_ALLOWED, Some(&detail));
+            Ok(response::with_allow(response, allowed))
         }
-        _ => Ok(response::rest_error(StatusCode::NOT_FOUND, Some("No such resource"))),
     }
 }
 

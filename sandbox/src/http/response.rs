@@ -3,9 +3,10 @@
 //! Headers and bodies are those of Spring's `DefaultWebResponseExceptionTranslator` and `OAuth2AuthenticationEntryPoint`.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 use serde::Serialize;
 
+use super::pages;
 use crate::oauth_error::{Kind, OAuthError};
 
 const JSON: &str = "application/json;charset=UTF-8";
@@ -63,7 +64,7 @@ fn format_of(range: &str) -> Option<Format> {
 #[derive(Serialize)]
 struct OAuthBody<'a> {
     error: &'a str,
-    error_description: &'a str,
+    error_description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<&'a str>,
 }
@@ -108,6 +109,47 @@ pub(crate) fn rest_error(status: StatusCode, detail: Option<&str>) -> Response<B
     with_body(status, JSON, json(&RestBody { code: status.as_u16(), title, detail }))
 }
 
+/// An error of the container, which the framework does not write: the error page of Spring Boot.
+pub(crate) fn container_error(status: StatusCode, uri: &Uri, headers: &HeaderMap) -> Response<Body> {
+    #[derive(Serialize)]
+    struct ErrorBody<'a> {
+        timestamp: String,
+        status: u16,
+        error: &'a str,
+        path: &'a str,
+    }
+    let error = status.canonical_reason().unwrap_or("Error");
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("text/html") {
+        return pages::error(status, error, "The server could not write its response.");
+    }
+    match Format::of(headers) {
+        Format::Json => {
+            let now = time::OffsetDateTime::now_utc();
+            let (hour, minute, second) = now.to_hms();
+            let timestamp = format!("{}T{hour:02}:{minute:02}:{second:02}.{:03}+00:00", now.date(), now.millisecond());
+            with_body(
+                status,
+                "application/json",
+                json(&ErrorBody { timestamp, status: status.as_u16(), error, path: uri.path() }),
+            )
+        }
+        _ => self::status(status),
+    }
+}
+
+/// The response to `OPTIONS`. `methods`: the others.
+pub(crate) fn options(methods: &str) -> Response<Body> {
+    with_allow(status(StatusCode::OK), &format!("{methods},OPTIONS"))
+}
+
+/// `response` with the header `Allow`.
+pub(crate) fn with_allow(mut response: Response<Body>, methods: &str) -> Response<Body> {
+    let methods = HeaderValue::from_str(methods).expect("methods are letters");
+    response.headers_mut().insert(header::ALLOW, methods);
+    response
+}
+
 /// 406 without a body.
 pub(crate) fn not_acceptable() -> Response<Body> {
     status(StatusCode::NOT_ACCEPTABLE)
@@ -136,20 +178,22 @@ fn no_store(response: &mut Response<Body>) {
 fn challenge(error: &OAuthError, endpoint: Endpoint) -> HeaderValue {
     let scheme = match (endpoint, error.kind) {
         (Endpoint::Token, Kind::Unauthorized) => r#"Basic realm="oauth2/client", "#,
+        (Endpoint::Token, Kind::BadFormCredentials) => r#"Form realm="oauth2/client", "#,
         (Endpoint::Resource, Kind::InvalidToken | Kind::Unauthorized) => r#"Bearer realm="oauth2-resource", "#,
         _ => "Bearer ",
     };
-    let mut text = format!(r#"{scheme}error="{}", error_description="{}""#, error.kind.name(), error.description);
+    let mut text = format!(r#"{scheme}error="{}", error_description="{}""#, error.kind.name(), error.description());
     if let Some(scope) = &error.scope {
         text.push_str(&format!(r#", scope="{scope}""#));
     }
     // The description echoes text of the client, which can contain characters that a header must not.
-    let text: String = text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect();
-    HeaderValue::from_bytes(text.as_bytes()).expect("no control characters are left")
+    // It is written as ISO 8859-1.
+    let byte = |letter: char| u8::try_from(letter).ok().filter(|_| !letter.is_control()).unwrap_or(b'?');
+    HeaderValue::from_bytes(&text.chars().map(byte).collect::<Vec<u8>>()).expect("no control characters are left")
 }
 
 fn body(error: &OAuthError) -> OAuthBody<'_> {
-    OAuthBody { error: error.kind.name(), error_description: &error.description, scope: error.scope.as_deref() }
+    OAuthBody { error: error.kind.name(), error_description: error.description(), scope: error.scope.as_deref() }
 }
 
 fn json(value: &impl Serialize) -> String {
@@ -158,10 +202,7 @@ fn json(value: &impl Serialize) -> String {
 
 fn xml(error: &OAuthError) -> String {
     let element = |name: &str, text: &str| format!("<{name}>{}</{name}>", escape(text));
-    let mut text = element("error", error.kind.name()) + &element("error_description", &error.description);
-    if let Some(scope) = &error.scope {
-        text += &element("scope", scope);
-    }
+    let text = element("error", error.kind.name()) + &element("error_description", &error.description());
     format!("<oauth>{text}</oauth>")
 }
 

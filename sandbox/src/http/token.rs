@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Method, Response, Uri, header};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 use serde::Serialize;
 
 use super::Shared;
 use super::params::Params;
 use super::response::{self, Endpoint, Format};
 use crate::oauth_error::{Kind, OAuthError};
+use crate::options::Flavour;
 use crate::state::{Issued, TokenRequest};
 
 /// The response, with its keys in the order of the guide.
@@ -48,26 +49,54 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let format = Format::of(&headers);
-    match issue(&shared, &method, &uri, &headers, &body) {
-        // The code is used up, even if the client does not accept the format of the response.
-        Ok(_) if format == Format::None => response::not_acceptable(),
-        Ok(issued) => response::fresh_json(&TokenBody::from(issued)),
-        Err(error) => response::oauth_error(&error, Endpoint::Token, format),
+    let error = match issue(&shared, &method, &uri, &headers, &body) {
+        // Tokens are JSON, whatever the client accepts.
+        Ok(issued) => return response::fresh_json(&TokenBody::from(issued)),
+        Err(error) => error.of(&shared.flavours),
+    };
+    let is_boot = shared.flavours.contains(&Flavour::Boot);
+    match (error.kind, Format::of(&headers)) {
+        (Kind::MethodNotAllowed, _) if method == Method::OPTIONS => response::options("GET,HEAD,POST"),
+        // The endpoint itself refuses a GET. The container refuses the others.
+        (Kind::MethodNotAllowed, format) if !matches!(method, Method::GET | Method::HEAD) || format != Format::Json => {
+            response::container_error(StatusCode::METHOD_NOT_ALLOWED, &uri, &headers)
+        }
+        (Kind::Unauthorized, _) if is_boot => {
+            let mut response = response::container_error(StatusCode::UNAUTHORIZED, &uri, &headers);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(BASIC));
+            response
+        }
+        (Kind::Unauthorized | Kind::BadFormCredentials, format) | (_, format @ Format::Json) => {
+            response::oauth_error(&error, Endpoint::Token, format)
+        }
+        // The endpoint fails to write its errors in another format.
+        _ => response::container_error(StatusCode::INTERNAL_SERVER_ERROR, &uri, &headers),
     }
 }
 
+const BASIC: &str = r#"Basic realm="oauth2/client""#;
+
 fn issue(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Issued, OAuthError> {
-    let (id, secret) = basic(headers)?;
+    let params = Params::read(uri, headers, body);
     let now = shared.clock.now();
     let mut state = shared.state();
-    if !state.is_client(&id, &secret) {
-        return Err(OAuthError::new(Kind::Unauthorized, "Bad credentials"));
-    }
+    let id = if !shared.flavours.contains(&Flavour::BasicOnly)
+        && let Some(id) = params.get("client_id")
+    {
+        if !state.is_client(id, params.get("client_secret").unwrap_or_default()) {
+            return Err(OAuthError::new(Kind::BadFormCredentials, "Bad client credentials"));
+        }
+        id.to_owned()
+    } else {
+        let (id, secret) = basic(headers)?;
+        if !state.is_client(&id, &secret) {
+            return Err(OAuthError::new(Kind::Unauthorized, "Bad credentials"));
+        }
+        id
+    };
     if method != Method::POST {
         return Err(OAuthError::new(Kind::MethodNotAllowed, format!("Request method '{method}' not supported")));
     }
-    let params = Params::read(uri, headers, body);
     let request = TokenRequest {
         client_id: params.get("client_id"),
         grant_type: params.get("grant_type"),
@@ -79,20 +108,31 @@ fn issue(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
     state.token(&id, request, now)
 }
 
-/// The id and the secret: UTF-8, separated by the first `:`, not URL-decoded.
+/// The id and the secret: UTF-8, separated by the first `:`, not URL-decoded. The rules of `BasicAuthenticationConverter`.
 fn basic(headers: &HeaderMap) -> Result<(String, String), OAuthError> {
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(encoded) = strip_scheme(header, "basic ") else {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+    let Some(rest) = strip_scheme(header, "basic") else {
         return Err(OAuthError::no_credentials());
     };
     let bad = |words: &str| OAuthError::new(Kind::Unauthorized, words);
-    let decoded = BASE64_STANDARD.decode(encoded.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    if rest.is_empty() {
+        return Err(bad("Empty basic authentication token"));
+    }
+    // It takes the character after the scheme for a space.
+    let decoded = rest.get(1..).and_then(|encoded| BASE64.decode(encoded).ok());
     let decoded = decoded.ok_or_else(|| bad("Failed to decode basic authentication token"))?;
+    let decoded = String::from_utf8_lossy(&decoded);
     let (id, secret) = decoded.split_once(':').ok_or_else(|| bad("Invalid basic authentication token"))?;
     Ok((id.to_owned(), secret.to_owned()))
 }
 
-/// The part of an `Authorization` header after its scheme. `scheme` is in lower case and ends with a space.
+/// Java's decoder needs no padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The part of an `Authorization` header after its scheme. `scheme` is in lower case.
 pub(super) fn strip_scheme<'a>(header: &'a str, scheme: &str) -> Option<&'a str> {
     let (start, rest) = header.split_at_checked(scheme.len())?;
     start.eq_ignore_ascii_case(scheme).then_some(rest)

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::oauth_error::{Kind, OAuthError};
-use crate::options::{Account, Client, Options};
+use crate::options::{Account, Client, Flavour, Options};
 use crate::random;
 use tokens::Tokens;
 pub(crate) use tokens::{Grant, Issued};
@@ -31,6 +31,7 @@ pub(crate) struct State {
     approvals: HashSet<(String, String, String)>,
     codes: HashMap<String, Code>,
     tokens: Tokens,
+    flavours: Vec<Flavour>,
 }
 
 /// The data of an authorization code.
@@ -70,6 +71,7 @@ impl State {
             approvals: HashSet::new(),
             codes: HashMap::new(),
             tokens: Tokens::new(options),
+            flavours: options.flavours.clone(),
         }
     }
 
@@ -131,8 +133,9 @@ impl State {
         if !client.scopes.is_empty()
             && let Some(unknown) = scope.iter().find(|name| !client.scopes.contains(name))
         {
-            return Err(OAuthError::new(Kind::InvalidScope, format!("Invalid scope: {unknown}"))
-                .with_scope(client.scopes.join(" ")));
+            return Err(
+                OAuthError::about(Kind::InvalidScope, "Invalid scope", unknown).with_scope(client.scopes.join(" "))
+            );
         }
         if scope.is_empty() {
             let words = "Empty scope (either the client or the user is not allowed the requested scopes)";
@@ -183,14 +186,9 @@ impl State {
     ) -> Result<Issued, OAuthError> {
         let bad_credentials = || OAuthError::new(Kind::Unauthorized, "Bad credentials");
         let client = self.client(client_id).ok_or_else(bad_credentials)?.clone();
-        match request.client_id {
-            None => {}
-            // Spring with form credentials takes this for an id without its secret.
-            Some(given) if given == client_id => return Err(bad_credentials()),
-            Some(_) => {
-                let words = "Given client ID does not match authenticated client";
-                return Err(OAuthError::new(Kind::InvalidClient, words));
-            }
+        if request.client_id.is_some_and(|given| given != client_id) {
+            let words = "Given client ID does not match authenticated client";
+            return Err(OAuthError::new(Kind::InvalidClient, words));
         }
         // Spring checks this also for a code, whose scope is known already.
         self.scope(&client, request.scope)?;
@@ -198,21 +196,27 @@ impl State {
         let Some(grant_type) = grant_type else {
             return Err(OAuthError::new(Kind::InvalidRequest, "Missing grant type"));
         };
-        if grant_type == "refresh_token" && request.refresh_token.is_none_or(str::is_empty) {
+        if grant_type == "implicit" {
+            let words = "Implicit grant type not supported from token endpoint";
+            return Err(OAuthError::new(Kind::InvalidGrant, words));
+        }
+        let is_v25 = self.flavours.contains(&Flavour::V25);
+        if is_v25 && grant_type == "refresh_token" && request.refresh_token.is_none_or(str::is_empty) {
             return Err(OAuthError::new(Kind::InvalidRequest, "refresh_token parameter not provided"));
         }
-        if !matches!(grant_type, "authorization_code" | "refresh_token") {
-            return Err(OAuthError::new(Kind::UnsupportedGrantType, format!("Unsupported grant type: {grant_type}")));
+        if !matches!(grant_type, "authorization_code" | "refresh_token" | "client_credentials") {
+            return Err(OAuthError::new(Kind::UnsupportedGrantType, "Unsupported grant type"));
         }
-        if !may_use(&client, grant_type) {
-            return Err(OAuthError::new(Kind::InvalidClient, format!("Unauthorized grant type: {grant_type}")));
+        if grant_type == "client_credentials" || !may_use(&client, grant_type) {
+            return Err(OAuthError::about(Kind::InvalidClient, "Unauthorized grant type", grant_type));
         }
         if grant_type == "authorization_code" {
             let grant = self.consume_code(client_id, request)?;
             let zone = self.zone(&grant.user);
             Ok(self.tokens.log_in(grant, may_use(&client, "refresh_token"), zone, now))
         } else {
-            let refresh_token = request.refresh_token.unwrap_or_default();
+            // A server that keeps its tokens in a database looks up "null". One with tokens in memory fails with a 500.
+            let refresh_token = request.refresh_token.unwrap_or("null");
             let zone = self.tokens.user_of(refresh_token).map_or(FIRST_ZONE, |user| self.zone(user));
             self.tokens.refresh(client_id, refresh_token, parse_scope(request.scope), zone, now)
         }
@@ -239,7 +243,7 @@ impl State {
             return Err(OAuthError::new(Kind::InvalidRequest, "An authorization code must be supplied."));
         };
         let Some(code) = self.codes.remove(text) else {
-            return Err(OAuthError::new(Kind::InvalidGrant, format!("Invalid authorization code: {text}")));
+            return Err(OAuthError::about(Kind::InvalidGrant, "Invalid authorization code", text));
         };
         let must_match = request.redirect_uri.is_some() || code.redirect_uri_was_sent;
         if must_match && request.redirect_uri != Some(&code.redirect_uri) {
@@ -252,10 +256,15 @@ impl State {
     }
 }
 
-/// Scopes as Spring reads them: separated by white space or `+`.
+/// Scopes as Spring reads them: separated by white space or `+`. Before a gap at the begin is the scope "", as Java splits.
 fn parse_scope(text: Option<&str>) -> Scope {
     let is_gap = |letter: char| letter.is_whitespace() || letter == '+';
-    text.unwrap_or_default().split(is_gap).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    let text = text.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Scope::new();
+    }
+    let names = text.split(is_gap).filter(|name| !name.is_empty());
+    text.starts_with(is_gap).then_some("").into_iter().chain(names).map(str::to_owned).collect()
 }
 
 fn may_use(client: &Client, grant_type: &str) -> bool {
@@ -269,7 +278,17 @@ fn is_http_url(text: &str) -> bool {
         && !text.contains(|letter: char| letter.is_control() || letter.is_whitespace())
 }
 
-/// A registered redirect URI allows the same URI, with or without a query after it.
+/// A registered redirect URI allows the same URI, with or without a query or fragment after it. On 127.0.0.1 the port may
+/// differ, because a program that listens there cannot choose it in advance (RFC 8252, section 7.3).
 fn matches(registered: &str, requested: &str) -> bool {
-    requested.strip_prefix(registered).is_some_and(|rest| rest.is_empty() || rest.starts_with('?'))
+    let requested = requested.split(['?', '#']).next().unwrap_or_default();
+    requested == registered || without_port(requested).is_some_and(|uri| Some(uri) == without_port(registered))
+}
+
+/// A URI on 127.0.0.1 without its port.
+fn without_port(uri: &str) -> Option<String> {
+    let rest = uri.strip_prefix("http://127.0.0.1")?;
+    let (port, path) = rest.find('/').map_or((rest, ""), |start| rest.split_at(start));
+    let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+    is_port.then(|| path.to_owned())
 }

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use super::Scope;
 use crate::oauth_error::{Kind, OAuthError};
-use crate::options::Options;
+use crate::options::{Flavour, Options};
 use crate::random;
 
 pub(crate) struct Tokens {
     access_token_lifetime: Option<Duration>,
     refresh_token_lifetime: Option<Duration>,
     rotate: bool,
+    /// Tokens of version 2.5: 20 random bytes as base64url.
+    is_v25: bool,
     access: HashMap<String, AccessToken>,
     refresh: HashMap<String, RefreshToken>,
     /// The access token that a login with this grant returns.
@@ -60,6 +62,7 @@ impl Tokens {
             access_token_lifetime: limited(options.access_token_lifetime),
             refresh_token_lifetime: limited(options.refresh_token_lifetime),
             rotate: options.rotate_refresh_tokens,
+            is_v25: options.flavours.contains(&Flavour::V25),
             access: HashMap::new(),
             refresh: HashMap::new(),
             latest: HashMap::new(),
@@ -101,24 +104,23 @@ impl Tokens {
         now: Duration,
     ) -> Result<Issued, OAuthError> {
         let Some(found) = self.refresh.get(text) else {
-            return Err(OAuthError::new(Kind::InvalidGrant, format!("Invalid refresh token: {text}")));
+            return Err(OAuthError::about(Kind::InvalidGrant, "Invalid refresh token", text));
         };
         if found.grant.client != client {
-            let words = format!("Wrong client for this refresh token: {text}");
-            return Err(OAuthError::new(Kind::InvalidGrant, words));
+            return Err(OAuthError::about(Kind::InvalidGrant, "Wrong client for this refresh token", text));
         }
         if is_past(found.expires, now) {
             self.forget_access_tokens_of(text);
             self.refresh.remove(text);
-            let words = format!("Invalid refresh token (expired): {text}");
-            return Err(OAuthError::new(Kind::InvalidToken, words));
+            return Err(OAuthError::about(Kind::InvalidToken, "Invalid refresh token (expired)", text));
         }
         let mut grant = found.grant.clone();
         if !scope.is_subset(&grant.scope) {
             // Nothing is deleted: for this error, Spring rolls its transaction back.
             let names: Vec<&str> = scope.iter().map(String::as_str).collect();
-            let words = format!("Unable to narrow the scope of the client authentication to [{}].", names.join(", "));
-            return Err(OAuthError::new(Kind::InvalidScope, words).with_scope(join(&grant.scope)));
+            let words = "Unable to narrow the scope of the client authentication";
+            let error = OAuthError::about(Kind::InvalidScope, words, format!("[{}]", names.join(", ")));
+            return Err(error.with_scope(join(&grant.scope)));
         }
         if !scope.is_empty() {
             grant.scope = scope;
@@ -135,11 +137,11 @@ impl Tokens {
     /// The grant of an access token. This deletes an expired token; its refresh token stays.
     pub(crate) fn check(&mut self, text: &str, now: Duration) -> Result<Grant, OAuthError> {
         let Some(found) = self.access.get(text) else {
-            return Err(OAuthError::new(Kind::InvalidToken, format!("Invalid access token: {text}")));
+            return Err(OAuthError::about(Kind::InvalidToken, "Invalid access token", text));
         };
         if is_past(found.expires, now) {
             self.forget_access_token(text);
-            return Err(OAuthError::new(Kind::InvalidToken, format!("Access token expired: {text}")));
+            return Err(OAuthError::about(Kind::InvalidToken, "Access token expired", text));
         }
         Ok(found.grant.clone())
     }
@@ -160,8 +162,13 @@ impl Tokens {
         self.forget_access_token(text);
     }
 
+    fn make_token(&self, zone: u32) -> String {
+        let text = if self.is_v25 { random::base64url() } else { random::uuid() };
+        format!("{text}:{zone}")
+    }
+
     fn make_access_token(&mut self, grant: Grant, refresh_token: Option<String>, zone: u32, now: Duration) -> Issued {
-        let text = format!("{}:{zone}", random::uuid());
+        let text = self.make_token(zone);
         let expires = self.access_token_lifetime.map(|lifetime| now.saturating_add(lifetime));
         let token = AccessToken { grant: grant.clone(), refresh_token, expires };
         let response = issued(text.clone(), &token, now);
@@ -171,7 +178,7 @@ impl Tokens {
     }
 
     fn make_refresh_token(&mut self, grant: Grant, zone: u32, now: Duration) -> String {
-        let text = format!("{}:{zone}", random::uuid());
+        let text = self.make_token(zone);
         let expires = self.refresh_token_lifetime.map(|lifetime| now.saturating_add(lifetime));
         self.refresh.insert(text.clone(), RefreshToken { grant, expires });
         text

@@ -8,13 +8,18 @@ use std::net::TcpStream;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cmauth_sandbox::user::{self, User};
-use cmauth_sandbox::{Client, Options, Sandbox};
+use cmauth_sandbox::{Client, Flavour, Options, Sandbox};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 pub const ID: &str = "cameramanager.test";
 pub const SECRET: &str = "qwertyuiopasdfghjklzxcvbnm12345";
 pub const REDIRECT: &str = "https://example.com";
+/// A sandbox that responds like another version or set-up of the framework.
+pub fn flavour(flavour: Flavour) -> Sandbox {
+    Sandbox::start(Options { flavours: vec![flavour], ..Options::default() }).unwrap()
+}
+
 pub const LOGOUT: &str = "/rest/v2.0/users/self/tokens/current";
 
 /// A response.
