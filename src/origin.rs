@@ -18,6 +18,9 @@ impl Origin {
     /// The origin that a program allows: a URL without path, query and fragment. It is https, or http for a loopback host. The
     /// error says what is wrong with the text.
     pub(crate) fn parse(text: &str) -> Result<Origin, String> {
+        if parts(text).is_none() && !text.contains(['@', '\\']) {
+            return Err("give an origin, such as \"https://media.example\"".to_owned());
+        }
         let origin = Origin::of(text)?;
         let rest = text.split_once("://").map_or("", |(_, rest)| rest);
         if rest.trim_end_matches('/').contains(['/', '?', '#']) {

@@ -5,6 +5,10 @@
 
 A user who logs in with two browsers has one session in Redis, which all workers share. The cookie
 has the ID of the user, signed; the tokens stay on the server.
+
+Environment variables: CMAUTH_CLIENT_ID and CMAUTH_CLIENT_SECRET (the API key), PUBLIC_URL (of this application, such as
+https://portal.example), REDIS_URL (such as redis://127.0.0.1:6379) and COOKIE_KEY (secrets.token_hex(32), the same for
+all workers). For a test server: CMAUTH_BASE_URL and CMAUTH_CA_FILE.
 """
 
 from __future__ import annotations

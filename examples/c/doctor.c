@@ -1,9 +1,9 @@
 /* Finds out why a login does not work: doctor [SESSION_FILE]. The exit code is 0 if all is well, else 1.
  *
  * It sends a code that no server issued. If the server says so, everything on the way works: the name lookup, the
- * proxy, TLS, and the API key, which the server checks first. The secret is sent after the certificate was found right
- * only. The message of an error names the cause and a remedy: for TLS, the issuer of a certificate that is not trusted,
- * such as a firewall that inspects TLS.
+ * proxy, TLS, and the API key, which the server checks first. A server whose certificate is not trusted
+ * gets no secret. The message of an error names the cause and a remedy: for TLS, the issuer of a certificate that is
+ * not trusted, such as a firewall that inspects TLS.
  *
  * The library does not say which proxy it uses, who signed a certificate that it trusts, or what the server's clock
  * says. The command `cmauth doctor` of the Python package shows these, too, and whether the lock of a session is free.
@@ -20,6 +20,9 @@ static const char *const ADVICES[] = {"ok", "fix", "log in", "refresh", "retry",
 /* Prints a line. Returns whether all is well. */
 static int found(const char *check, const cm_error *error, const char *ok) {
     cm_advice advice = error ? cm_error_advice(error) : CM_ADVICE_NONE;
+    /* A failed exchange uses its code up, so the library advises a new login. Here there was none. */
+    if (advice == CM_ADVICE_LOG_IN)
+        advice = CM_ADVICE_RETRY;
     int known = advice >= CM_ADVICE_NONE && advice <= CM_ADVICE_REPORT;
     printf("%-8s%s: %s\n", known ? ADVICES[advice] : "?", check, error ? cm_error_message(error) : ok);
     return error == NULL;

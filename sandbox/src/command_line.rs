@@ -17,7 +17,7 @@ Usage:
   cmauth-sandbox user [OPTIONS] URL        log in, as a person with a browser does
 
 The server listens on 127.0.0.1 only. It prints one line when it is ready:
-  cmauth-sandbox ready at http://127.0.0.1:PORT
+  cmauth-sandbox ready at http://127.0.0.1:PORT      with --tls: https://localhost:PORT
 
 Server options:
   --port PORT                      the port; 0: a free one [default: 0]

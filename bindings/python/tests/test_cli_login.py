@@ -6,6 +6,9 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -80,9 +83,6 @@ def test_another_user_replaces_nobody_without_a_terminal(shell: Shell) -> None:
     assert "--profile" in err
     assert shell.run("token")[0] == token
     assert shell.json("status")["user"]["name"] == "demo"
-    last = shell.sandbox.requests()[-1]
-    assert (last["method"], last["target"]) == ("DELETE", "/rest/v2.0/users/self/tokens/current")
-    assert token.strip() not in str(last)
     shell.run("refresh")
 
     shell.log_in("--replace", user="eve:eve")
@@ -98,14 +98,13 @@ def test_another_user_is_asked_for_at_a_terminal(shell: Shell, answer: str) -> N
         terminal.read_until("Open this page and log in:\n")
         shell.sandbox.come_back(terminal.read_until("\n").strip(), "eve:eve")
         question = terminal.read_until("[y/N] ")
-        assert "has a login of demo" in question
+        assert "has the login of demo" in question
         assert "eve" in question
         assert shell.run("token")[0] == token, "the old login is there while the question is"
         terminal.type(answer)
         assert terminal.end() == (0 if answer == "y" else 5)
     assert shell.json("status")["user"]["name"] == ("eve" if answer == "y" else "demo")
     if answer != "y":
-        assert shell.sandbox.requests()[-1]["method"] == "DELETE"
         shell.run("refresh")
 
 
@@ -118,7 +117,6 @@ def test_ctrl_c_at_the_question_means_no(shell: Shell) -> None:
         terminal.read_until("[y/N] ")
         terminal.type("\x03")
         assert terminal.end() == 130
-    assert shell.sandbox.requests()[-1]["method"] == "DELETE"
     assert shell.json("status")["user"]["name"] == "demo"
 
 
@@ -237,3 +235,94 @@ def test_the_product_is_on_the_last_page(shell: Shell) -> None:
         page = shell.sandbox.come_back(process.stderr.readline().strip())
         process.communicate(timeout=60)
     assert "Recorder 7 &amp; co" in page
+
+
+@USERS
+def test_a_login_that_is_refused_ends_no_other_login_of_its_user(shell: Shell) -> None:
+    shell.log_in()
+    shell.log_in("--profile", "eve", user="eve:eve")
+    shell.log_in(user="eve:eve", exit_code=5)
+    # All logins of a user share their tokens at the server.
+    shell.run("refresh", "--profile", "eve")
+
+
+@USERS
+def test_of_two_users_who_log_in_at_once_one_is_told(shell: Shell) -> None:
+    for round_number in range(5):
+        profile = f"round{round_number}"
+        with shell.start("login", "--profile", profile) as one, shell.start("login", "--profile", profile) as other:
+            codes = []
+            for process, user in ((one, "demo"), (other, "eve")):
+                assert process.stderr
+                process.stderr.readline()
+                url = process.stderr.readline().strip()
+                threading.Thread(target=shell.sandbox.come_back, args=(url, f"{user}:{user}")).start()
+            for process in (one, other):
+                process.communicate(timeout=60)
+                codes.append(process.returncode)
+        assert sorted(codes) == [0, 5]
+        stored = "demo" if codes[0] == 0 else "eve"
+        assert shell.json("status", "--profile", profile)["user"]["name"] == stored
+
+
+@USERS
+def test_the_user_is_asked_about_the_login_that_is_there_at_the_end(shell: Shell) -> None:
+    shell.log_in()
+    with shell.start("login") as slow:
+        assert slow.stderr
+        slow.stderr.readline()
+        url = slow.stderr.readline().strip()
+        shell.log_in("--replace", user="eve:eve")
+        shell.sandbox.come_back(url)
+        _, err = slow.communicate(timeout=60)
+    assert slow.returncode == 5
+    assert "the login of eve" in err
+    assert shell.json("status")["user"]["name"] == "eve"
+
+
+def test_a_login_that_is_killed_while_it_stores_leaves_no_wrong_user(shell: Shell, tmp_path: Path) -> None:
+    shell.log_in()
+    # The second file of a login is its settings with the user.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, pathlib, signal\n"
+        "replace, calls = pathlib.Path.replace, []\n"
+        "def kill(self, target):\n"
+        "    calls.append(target)\n"
+        "    if len(calls) == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return replace(self, target)\n"
+        "pathlib.Path.replace = kill\n"
+    )
+    shell.environment["PYTHONPATH"] = str(tmp_path)
+    shell.log_in(exit_code=-signal.SIGKILL)
+    del shell.environment["PYTHONPATH"]
+    assert shell.json("status")["user"] is None
+
+
+def test_what_the_browser_prints_is_not_the_output(shell: Shell, tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text("#!/bin/sh\necho hello\nexec sleep 60\n")
+    browser.chmod(0o700)
+    shell.environment["BROWSER"] = f"{browser} %s"
+    began = time.monotonic()
+    _, err = shell.run("login", "--json", "--timeout", "0.3", exit_code=4)
+    assert time.monotonic() - began < 30
+    assert json.loads(err.splitlines()[-1])["error"]["exit_code"] == 4
+    assert "hello" not in err
+
+
+def test_what_is_wrong_is_said_before_the_secret_is_asked_for(shell: Shell) -> None:
+    del shell.environment["CMAUTH_CLIENT_SECRET"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wrong = (
+            ["--port", str(taken.getsockname()[1])],
+            ["--no-browser", "--redirect-uri", "bogus"],
+        )
+        for arguments in wrong:
+            with shell.at_terminal("login", *arguments) as terminal:
+                assert terminal.end() == 5
+                assert "Secret of" not in terminal.output
+    del shell.environment["CMAUTH_CLIENT_ID"]
+    shell.environment["CMAUTH_BASE_URL"] = "bogus"
+    with shell.at_terminal("login") as terminal:
+        assert terminal.end() == 5
+        assert "API key id" not in terminal.output

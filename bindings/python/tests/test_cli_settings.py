@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def test_a_port_or_a_timeout_out_of_range_is_wrong_usage(shell: Shell, option: s
 def test_wrong_usage_is_json_for_a_script(shell: Shell) -> None:
     _, err = shell.run("login", "--json", "--port", "x", exit_code=2)
     error = json.loads(err)["error"]
-    assert (error["status"], error["advice"], error["exit_code"]) == ("USAGE", "FIX", 2)
+    assert (error["status"], error["advice"], error["exit_code"]) == ("INVALID_ARGUMENT", "FIX", 2)
 
 
 def test_a_closed_standard_input_is_reported_if_it_is_needed(shell: Shell) -> None:
@@ -58,13 +59,6 @@ def test_a_login_that_needs_no_input_works_without_it(shell: Shell) -> None:
         shell.sandbox.come_back(process.stderr.readline().strip())
         process.communicate(timeout=60)
     assert process.returncode == 0
-
-
-def test_an_empty_redirect_is_reported(shell: Shell) -> None:
-    with shell.start("login", "--no-browser", stdin=subprocess.DEVNULL) as process:
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 5
-    assert "Traceback" not in err
 
 
 def test_a_closed_standard_error_does_not_reach_the_output(shell: Shell) -> None:
@@ -187,7 +181,7 @@ def test_damaged_settings_are_reported_and_deleted_or_replaced(shell: Shell, con
         assert "cmauth login" in err
     assert len(shell.sandbox.requests()) == requests, "nothing is sent"
     [profile] = shell.json("profiles")["profiles"]
-    assert profile["damaged"]
+    assert profile["unusable"]
 
     shell.run("logout", "--forget")
     assert not settings.exists()
@@ -273,3 +267,157 @@ def test_no_secret_is_in_a_file_of_the_settings(shell: Shell) -> None:
     text = (shell.folder / "default.json").read_text()
     assert token not in text
     assert CLIENT_SECRET not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (["--redirect-uri", "http://127.0.0.1/x"], "--redirect-uri"),
+        (["--no-browser", "--port", "8080"], "--port"),
+        (["--no-browser", "--timeout", "5"], "--timeout"),
+        (["--no-browser", "--product", "x"], "--product"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_wrong_usage(shell: Shell, arguments: list[str], unused: str) -> None:
+    _, err = shell.run("login", *arguments, exit_code=2)
+    assert f"{unused} is not for " in one_line(err)
+    assert not shell.sandbox.requests()
+
+
+def test_a_closed_standard_output_is_reported(shell: Shell) -> None:
+    shell.log_in()
+    closed = shell.sh("$CMAUTH token >&-")
+    assert closed.returncode == 1
+    assert "standard output is closed" in one_line(closed.stderr)
+
+
+def test_forget_deletes_the_settings_too(shell: Shell) -> None:
+    shell.log_in()
+    shell.run("logout")
+    assert (shell.folder / "default.json").exists()
+    shell.run("logout", "--forget")
+    assert not (shell.folder / "default.json").exists()
+
+
+def test_a_second_refresh_says_when_it_is_possible(shell: Shell) -> None:
+    shell.log_in()
+    shell.run("refresh")
+    _, err = shell.run("refresh", exit_code=4)
+    assert "the access token was refreshed a moment ago; try again in 1" in one_line(err)
+
+
+def test_messages_have_the_words_of_the_command(shell: Shell) -> None:
+    shell.environment["CMAUTH_CA_FILE"] = "/no/such/file"
+    assert one_line(shell.run("login", exit_code=5)[1]).startswith('cmauth: CMAUTH_CA_FILE: "/no/such/file"')
+    shell.environment["CMAUTH_CA_FILE"] = shell.sandbox.ca_file
+    _, err = shell.run("login", "--no-browser", exit_code=5, stdin="garbage\n")
+    assert "the URL of the redirect: it has no query" in err
+    _, err = shell.run("login", "--no-browser", exit_code=2)
+    assert err.endswith("\ncmauth: no URL of the redirect was given\n")
+    _, err = shell.run("login", "--timeout", "0.1", exit_code=4)
+    assert "wait again" not in err
+
+
+def test_text_that_the_encoding_does_not_have_is_printed_as_escapes(shell: Shell) -> None:
+    shell.log_in()
+    settings = shell.folder / "default.json"
+    saved = json.loads(settings.read_text())
+    for encoding, name in (("ascii", "\N{CYRILLIC CAPITAL LETTER ZE}"), ("cp1252", "\u4e00"), ("utf-8", "\ud800")):
+        settings.write_text(json.dumps({**saved, "user": {**saved["user"], "name": name}}))
+        shell.environment["PYTHONIOENCODING"] = encoding
+        for command in ("status", "profiles", "doctor"):
+            assert f"\\u{ord(name):04x}" in shell.run(command)[0] or command == "doctor"
+    shell.environment["LC_ALL"] = "en_US.UTF-8"
+    redirect = shell.sh("printf 'http://127.0.0.1/\\xff\\n' | $CMAUTH login --no-browser")
+    assert redirect.returncode == 5
+    assert "Traceback" not in redirect.stderr
+
+
+KEYRINGS = {
+    "bytes": "return b's3cret'",
+    "a number": "return 5",
+    "the end of the program": "raise SystemExit(7)",
+    "a panic": "raise BaseException('s3cret')",
+}
+
+
+@pytest.mark.parametrize("kind", KEYRINGS)
+def test_a_keyring_that_returns_or_raises_anything_is_none(shell: Shell, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from keyring.backend import KeyringBackend\n"
+        "class Keyring(KeyringBackend):\n"
+        "    priority = 1\n"
+        "    def get_password(self, *_):\n"
+        "        print('noise')\n"
+        f"        {KEYRINGS[kind]}\n"
+        "    def set_password(self, *_): pass\n"
+    )
+    shell.environment["PYTHONPATH"] = str(tmp_path)
+    shell.environment["PYTHON_KEYRING_BACKEND"] = "odd.Keyring"
+    shell.log_in()
+    del shell.environment["CMAUTH_CLIENT_SECRET"]
+    _, err = shell.run("refresh", exit_code=5)
+    assert "no secret of the API key" in err
+    assert "s3cret" not in err
+    assert {found["check"]: found["advice"] for found in shell.json("doctor")["checks"]}["API key"] == "SKIPPED"
+
+
+def test_nested_brackets_are_damage_with_a_way_out(shell: Shell) -> None:
+    shell.log_in()
+    for name in ("default.json", "default.session"):
+        (shell.folder / name).write_text("[" * 100_000)
+    for command in ("status", "token", "refresh"):
+        assert "cmauth logout --forget" in one_line(shell.run(command, exit_code=5)[1])
+    assert shell.json("profiles")["profiles"][0]["unusable"]
+    shell.run("logout", "--forget")
+    assert shell.json("profiles")["profiles"] == []
+
+
+def test_a_user_without_a_home_folder_is_told_the_remedy(shell: Shell) -> None:
+    shell.environment["HOME"] = ""
+    del shell.environment["CMAUTH_STATE_DIR"]
+    program = shell.sh("exec env -u HOME setpriv --reuid=54321 --clear-groups $CMAUTH status")
+    assert program.returncode == 5, program
+    assert "set CMAUTH_STATE_DIR" in one_line(program.stderr)
+
+
+def test_other_files_in_the_folder_are_no_profiles(shell: Shell) -> None:
+    shell.log_in()
+    (shell.folder / "my file.json").touch()
+    (shell.folder / "folder.json").mkdir()
+    names = {each["profile"]: each["unusable"] for each in shell.json("profiles")["profiles"]}
+    assert names == {"default": False, "folder": True}
+    assert "remove it" in shell.run("logout", "--forget", "--profile", "folder", exit_code=5)[1]
+
+
+def test_an_empty_profile_is_the_default(shell: Shell) -> None:
+    shell.log_in()
+    shell.environment["CMAUTH_PROFILE"] = ""
+    assert shell.json("status")["logged_in"]
+    shell.run("login", "--profile", "x" * 65, exit_code=2)
+
+
+def test_a_password_in_a_url_is_not_printed(shell: Shell) -> None:
+    shell.log_in()
+    shell.environment["CMAUTH_BASE_URL"] = "https://u:hunter2@localhost"
+    for command in ("status", "token", "login"):
+        assert "hunter2" not in shell.run(command, exit_code=5)[1]
+    assert "hunter2" not in str(shell.run("doctor", exit_code=5))
+
+
+def test_the_sandbox_has_its_own_options_after_those_of_the_command(shell: Shell) -> None:
+    folder = Path(os.environ["CMAUTH_SANDBOX"]).parent
+    shell.environment["PATH"] = f"{folder}:{shell.environment['PATH']}"
+    for before in ([], ["--profile", "x"], ["--json", "--profile=x"]):
+        assert "--until-eof" in shell.run(*before, "sandbox", "--help")[0]
+    shell.environment["PATH"] = "/nowhere"
+    assert json.loads(shell.run("sandbox", "--json", exit_code=5)[1])["error"]["advice"] == "FIX"
+
+
+def test_a_symbolic_link_that_leads_nowhere_is_seen_and_can_be_forgotten(shell: Shell, tmp_path: Path) -> None:
+    shell.folder.mkdir()
+    link = shell.folder / "default.session"
+    link.symlink_to(tmp_path / "missing" / "file")
+    assert str(link) in shell.run("status", exit_code=5)[1] or "missing" in shell.run("status", exit_code=5)[1]
+    shell.run("logout", "--forget")
+    assert not os.path.lexists(link)

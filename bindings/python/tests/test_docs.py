@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
 import subprocess
 import sys
@@ -36,11 +35,9 @@ def test_every_piece_of_the_tutorial_runs(
     monkeypatch.setenv("CMAUTH_CLIENT_SECRET", CLIENT_SECRET)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", cmauth_sandbox.ca_file)
     monkeypatch.setenv("SSL_CERT_FILE", cmauth_sandbox.ca_file)
-    monkeypatch.setattr(
-        cmauth,
-        "Client",
-        functools.partial(cmauth.Client, base_url=cmauth_sandbox.url, ca_file=cmauth_sandbox.ca_file, proxy=""),
-    )
+    monkeypatch.setenv("CMAUTH_BASE_URL", cmauth_sandbox.url)
+    monkeypatch.setenv("CMAUTH_CA_FILE", cmauth_sandbox.ca_file)
+    monkeypatch.setenv("NO_PROXY", "localhost")
     monkeypatch.setattr(cmauth, "FileStore", lambda path: FILE_STORE(tmp_path / Path(path).name))
     monkeypatch.setattr(redis, "Redis", redis_server.client)
 
@@ -49,7 +46,7 @@ def test_every_piece_of_the_tutorial_runs(
         return True
 
     monkeypatch.setattr("webbrowser.open", open_browser)
-    names: dict[str, Any] = {"url": f"{cmauth_sandbox.url}/rest/v2.4/cameras"}
+    names: dict[str, Any] = {}
     names["wait_for_redirect"] = lambda: cmauth_sandbox.visit(names["login"].url)
 
     found = pieces()
@@ -60,6 +57,9 @@ def test_every_piece_of_the_tutorial_runs(
             assert asyncio.run(names["names"]())
         if "def tokens_or_what_to_do" in piece:
             assert isinstance(names["tokens_or_what_to_do"](), cmauth.Tokens)
+        if "def after_login" in piece:
+            user = names["after_login"](names["tokens"])
+            assert names["sessions"].get(user).health().logged_in
     assert names["cameras"]
     names["test_my_product"](cmauth_sandbox)
 

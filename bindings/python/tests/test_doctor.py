@@ -141,7 +141,7 @@ def test_an_inspecting_firewall_is_named_and_gets_no_secret(shell: Shell, server
     assert not server.received, "nothing is sent"
     with server(shell):
         found = examine(shell)
-        assert '"Strict Firewall Ltd", which CMAUTH_CA_FILE trusts' in found["TLS"][1]
+        assert '"Strict Firewall Ltd", which ' in found["TLS"][1]
         assert found["API key"][0] == "NONE"
     assert len(server.received) == 2
 
@@ -321,3 +321,110 @@ def test_a_lock_that_another_process_holds(shell: Shell) -> None:
     assert found["lock"][0] == "RETRY"
     assert "default.session.lock" in found["lock"][1]
     assert examine(shell)["lock"] == ("NONE", "it is free")
+
+
+@pytest.mark.parametrize("fault", ["status-503", "status-500", "status-429", "close-before-head", "cut-head"])
+def test_a_server_that_fails_says_nothing_about_the_key(shell: Shell, fault: str) -> None:
+    shell.environment["CMAUTH_CLIENT_SECRET"] = "wrong"
+    shell.sandbox.control("POST", "faults", [{"fault": fault, "times": None}])
+    advice, text = examine(shell, 4)["API key"]
+    assert advice == "RETRY"
+    assert "knows" not in text
+
+
+def test_a_folder_that_cannot_be_made(shell: Shell) -> None:
+    # Root may write to any other folder.
+    shell.environment["CMAUTH_STATE_DIR"] = "/proc/none"
+    assert "CMAUTH_STATE_DIR" in examine(shell, 5)["store"][1]
+
+
+def test_a_certificate_cannot_forge_a_line(shell: Shell, tmp_path: Path) -> None:
+    name = 'x"\nok      API key: fine\x1b[31m\u202eevil'
+    forging = Server(tmp_path, ca=trustme.CA(organization_name=name))
+    with forging(shell, trusted=False):
+        out, _ = shell.run("doctor", exit_code=5)
+    assert not any(c in out for c in "\x1b\u202e")
+    assert out.count("API key") == 3, "in the settings, in the forged name, and in its own line"
+    assert "\nok      API key" not in out
+
+
+@pytest.mark.parametrize(
+    "date", ["Thu, 01 Jan 2026 00:00:00 +99999999999999999999", "Thu, 01 Jan 20260000000000000000 00:00:00"]
+)
+def test_a_date_that_no_clock_has(shell: Shell, server: Server, date: str) -> None:
+    server.date = date
+    with server(shell):
+        assert examine(shell)["clock"][0] == "SKIPPED"
+
+
+@pytest.mark.parametrize("url", ["https://a..b", f"https://{'a' * 70}.example"])
+def test_a_host_that_is_no_name(shell: Shell, url: str) -> None:
+    shell.environment["CMAUTH_BASE_URL"] = url
+    found = examine(shell, 5)
+    assert "FIX" in (found["settings"][0], found.get("name", ("", ""))[0])
+
+
+@contextlib.contextmanager
+def talking(first: bytes, then: bytes = b"") -> Iterator[int]:
+    """A server that sends `first` to each connection, and `then` again and again."""
+    stop = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(first)
+            while then and not stop.wait(0.2):
+                connection.sendall(then)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=(listener.accept()[0],)).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield listener.getsockname()[1]
+        stop.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("response", [b"GARBAGE\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 " + b"x" * 70_000])
+def test_a_proxy_that_speaks_no_http(shell: Shell, response: bytes) -> None:
+    del shell.environment["NO_PROXY"]
+    with talking(response) as port:
+        shell.environment["HTTPS_PROXY"] = f"http://127.0.0.1:{port}"
+        assert examine(shell, 5)["connection"][0] == "FIX"
+
+
+def test_a_server_that_never_ends_its_response(shell: Shell) -> None:
+    with talking(b"", b"HTTP/1.1 100 Continue\r\n\r\n") as port:
+        shell.environment["CMAUTH_BASE_URL"] = f"http://127.0.0.1:{port}"
+        assert examine(shell, 4)["clock"][0] == "RETRY"
+
+
+def test_no_lock_is_made_and_no_folder_is_a_device(shell: Shell) -> None:
+    shell.log_in()
+    (shell.folder / "default.session.lock").unlink()
+    before = sorted(path.name for path in shell.folder.iterdir())
+    assert examine(shell)["lock"][0] == "NONE"
+    assert sorted(path.name for path in shell.folder.iterdir()) == before
+    shell.environment["CMAUTH_STATE_DIR"] = "/dev/null"
+    assert examine(shell, 5)["store"][0] == "FIX"
+
+
+def test_a_key_log_that_cannot_be_written(shell: Shell) -> None:
+    shell.environment["SSLKEYLOGFILE"] = "/nonexistent/file"
+    advice, text = examine(shell, 5)["TLS"]
+    assert advice == "FIX"
+    assert "SSLKEYLOGFILE" in text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_reported(shell: Shell) -> None:
+    for command in ("doctor", "doctor --json", "--help"):
+        full = shell.sh(f"$CMAUTH {command} >/dev/full")
+        assert full.returncode == 5, command
+        assert "No space left" in full.stderr
+    assert shell.sh("$CMAUTH token 2>/dev/full").returncode == 3

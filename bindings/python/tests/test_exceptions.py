@@ -332,3 +332,20 @@ def test_a_response_is_not_lost_to_an_interrupt_of_a_store(fake: Fake) -> None:
     fake.respond = lambda: Response(500)
     again = cmauth.Session(fake.client(), store)
     assert again.tokens().access_token == "fresh"
+
+
+def test_auth_given_to_httpx_is_a_mistake_that_names_the_remedy(fake: Fake) -> None:
+    session = cmauth.Session(fake.client(), cmauth.MemoryStore())
+    with pytest.raises(TypeError, match=r"give httpx a cmauth\.HttpxAuth"):
+        httpx.get(f"{fake.url}/x", auth=cmauth.Auth(session))  # type: ignore[arg-type]
+
+
+def test_a_missing_package_is_named() -> None:
+    program = "import sys\nsys.modules['httpx'] = None\nimport cmauth\ncmauth.HttpxAuth\n"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stderr.endswith("ImportError: cmauth.HttpxAuth needs the package httpx: pip install 'cmauth[httpx]'\n")
+    assert run.stderr.count("Traceback") == 1
+
+
+def test_help_has_every_name() -> None:
+    assert set(cmauth.__all__) <= set(dir(cmauth))

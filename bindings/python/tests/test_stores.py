@@ -354,3 +354,17 @@ def test_an_interrupt_of_a_store_or_a_callback_ends_the_call(fake: Fake, method:
         session.tokens()
     # It does not affect the next call.
     assert session.tokens().access_token == ACCESS_TOKEN
+
+
+def test_a_missing_keyring_package_is_reported_at_once() -> None:
+    program = """
+import sys
+sys.modules["keyring"] = None
+import cmauth
+try:
+    cmauth.KeyringStore("a", "b")
+except cmauth.FixError as error:
+    print(error.status.name, error)
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "STORE KeyringStore needs the package keyring: pip install 'cmauth[keyring]'\n"

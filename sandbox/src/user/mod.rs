@@ -57,7 +57,8 @@ impl Error {
 /// and port), without opening it.
 ///
 /// # Errors
-/// The server cannot be reached, shows an error page, or rejects the password.
+/// The server cannot be reached, shows an error page, or rejects the password; or the user would deny, and the server does
+/// not ask.
 pub fn log_in(authorize_url: &str, user: &User) -> Result<String, Error> {
     // On another thread, because the caller can be inside a runtime, and runtimes cannot be nested.
     thread::scope(|scope| {
@@ -72,10 +73,13 @@ pub fn log_in(authorize_url: &str, user: &User) -> Result<String, Error> {
 async fn walk(authorize_url: &str, user: &User) -> Result<String, Error> {
     let mut browser = Browser::new(authorize_url, user.ca_pem.as_deref())?;
     let mut response = browser.get(authorize_url).await?;
-    let mut has_logged_in = false;
+    let (mut has_logged_in, mut was_asked) = (false, false);
     for _ in 0..MAX_PAGES {
         if let Some(target) = response.location {
             if !browser.is_at_home(&target) {
+                if !user.approve && !was_asked && target.contains("code=") {
+                    return Err(Error::new("the server did not ask for an approval, which the user has given before"));
+                }
                 return Ok(target);
             }
             response = browser.get(&target).await?;
@@ -95,6 +99,7 @@ async fn walk(authorize_url: &str, user: &User) -> Result<String, Error> {
             has_logged_in = true;
             form.filled(&[("username", &user.name), ("password", &user.password)])
         } else if form.has("user_oauth_approval") {
+            was_asked = true;
             form.filled(&[("user_oauth_approval", if user.approve { "true" } else { "false" })])
         } else {
             return Err(Error::new(format!("the server showed an unknown form: {}", text_of(page))));

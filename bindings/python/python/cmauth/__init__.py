@@ -119,7 +119,18 @@ __all__ = [
 def __getattr__(name: str) -> object:
     # Imported on demand, because httpx is optional.
     if name == "HttpxAuth":
-        from cmauth._httpx import HttpxAuth
-
+        try:
+            from cmauth._httpx import HttpxAuth
+        except ModuleNotFoundError as error:
+            if error.name != "httpx":
+                raise
+            raise ImportError("cmauth.HttpxAuth needs the package httpx: pip install 'cmauth[httpx]'") from None
         return HttpxAuth
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    # For `help`. It gets every name, and `HttpxAuth` needs httpx.
+    from importlib.util import find_spec
+
+    return [name for name in (*globals(), "HttpxAuth") if name != "HttpxAuth" or find_spec("httpx")]

@@ -69,6 +69,8 @@ class Auth:
         self._urls = Urls(session, allow, others)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if not hasattr(request, "register_hook"):
+            raise TypeError("cmauth.Auth is for requests; give httpx a cmauth.HttpxAuth")
         if self._urls.get_token(request.url or ""):
             tokens = self._session.tokens()
             request.headers["Authorization"] = tokens.authorization

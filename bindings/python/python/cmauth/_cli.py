@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import shutil
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 
 import cmauth
 from cmauth._cli_login import log_in
-from cmauth._cli_output import drop_output, expiry, fail, local_time, say
+from cmauth._cli_output import accept_any_text, drop_output, expiry, fail, local_time, say, tell
 from cmauth._cli_profile import (
     DamagedError,
     Profile,
@@ -20,6 +21,7 @@ from cmauth._cli_profile import (
     clean_up,
     client_of,
     file_of,
+    forget_settings,
     has_session,
     in_profile,
     is_unusable,
@@ -41,16 +43,19 @@ The CameraManager login for shells and scripts.
 """
 
 _EPILOG = """\
-API key: its id comes from --client-id or CMAUTH_CLIENT_ID. Else the command asks for it, and the
-profile keeps it. Its secret comes from CMAUTH_CLIENT_SECRET or from the keyring (pip install
-'cmauth[keyring]'), or the command asks for it. It is never an argument, which other users of the
-machine could see.
+API key: its id comes from --client-id or CMAUTH_CLIENT_ID. Else the command asks for it. The profile
+keeps the id, the server and the CA file; cmauth logout --forget deletes them. The secret comes from
+CMAUTH_CLIENT_SECRET or from the keyring (pip install 'cmauth[keyring]'), or the command asks for it. It
+is never an argument, which other users of the machine could see.
 
 Other variables: CMAUTH_BASE_URL (another server), CMAUTH_CA_FILE (certificates to trust instead of
 the system's), CMAUTH_STATE_DIR (the folder of the sessions), HTTPS_PROXY and NO_PROXY.
 
 Completion of the shell: pip install 'cmauth[completion]', then
   cmauth --print-completion bash >~/.local/share/bash-completion/completions/cmauth
+
+A token can end at the server, which this machine does not know: after a 401 of the API, run
+cmauth refresh. All logins of a user share their tokens, so use one profile for each user.
 
 exit codes: 0 success, 1 other failure, 2 wrong usage, 3 log in (again), 4 try again later,
 5 change something first (the key, a setting, the network), 130 interrupted
@@ -80,33 +85,37 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command, and ends the program with its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given[:1] == ["sandbox"]:
-        # The program reads its own options.
-        _sandbox(given[1:])
+    accept_any_text()
     try:
         try:
             _run(given)
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()
-    except OSError:
-        # What reads the output has ended, as in `cmauth token | true`, or its disk is full.
+    except OSError as error:
         drop_output()
+        # What reads the output has ended, as in `cmauth token | true`, or its disk is full.
+        if not isinstance(error, BrokenPipeError):
+            tell(f"cmauth: the output cannot be written: {error.strerror}")
+            sys.exit(5)
         sys.exit(1)
 
 
 def _run(given: list[str]) -> NoReturn:
     options = argparse.Namespace(json="--json" in given)
     try:
+        for_sandbox = _arguments_of_sandbox(given)
+        if for_sandbox is not None:
+            _sandbox(options, for_sandbox)
         options = _parser().parse_args(given)
         sys.exit(_COMMANDS[options.command](options))
     except _UsageError as error:
-        fail(options, 2, str(error), "USAGE", "FIX")
+        fail(options, 2, str(error), "INVALID_ARGUMENT", "FIX")
     except ProfileError as error:
         fail(options, 5, str(error), error.status, "FIX")
     except cmauth.Error as error:
         code = next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), 1)
-        message = str(error)
+        message = _in_words_of_the_command(str(error))
         if is_unusable(error) and _opens(options):
             here = in_profile(options)
             message = (
@@ -119,7 +128,7 @@ def _run(given: list[str]) -> NoReturn:
     except OSError as error:
         drop_output()
         where = f"{error.filename}: " if error.filename else ""
-        fail(options, 5, f"{where}{error.strerror or error}", "OS", "FIX")
+        fail(options, 5, f"{where}{error.strerror or error}", "STORE", "FIX")
     except KeyboardInterrupt:
         fail(options, 130, "interrupted", "CANCELLED", "NONE")
 
@@ -127,6 +136,7 @@ def _run(given: list[str]) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cmauth",
+        allow_abbrev=False,
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -138,34 +148,40 @@ def _parser() -> argparse.ArgumentParser:
         choices=("bash", "zsh"),
         help="print the completion for a shell; needs cmauth[completion]",
     )
-    _add_shared(parser, json=False, profile=os.environ.get("CMAUTH_PROFILE", "default"), client_id=None)
+    _add_shared(parser, json=False, profile=os.environ.get("CMAUTH_PROFILE") or "default", client_id=None)
     # After the command, the same options have no default, which would replace what is before it.
     shared = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
     _add_shared(shared)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # An abbreviation of --json would not be found in an error of the usage.
+    add_command = functools.partial(commands.add_parser, parents=[shared], allow_abbrev=False)
 
-    login = commands.add_parser("login", parents=[shared], help="log in with a browser")
+    login = add_command("login", help="log in with a browser")
     login.add_argument(
         "--no-browser",
         action="store_true",
         help="print the URL, for a browser on any machine, and ask for the URL of the redirect",
     )
-    login.add_argument("--port", type=_port, default=0, help="port for the redirect [any free port]")
-    login.add_argument("--timeout", type=_timeout, default=300, help="seconds to wait for the redirect [300]")
+    login.add_argument("--port", type=_port, help="port for the redirect [any free port]")
+    login.add_argument("--timeout", type=_timeout, help="seconds to wait for the redirect [300]")
     login.add_argument(
         "--redirect-uri",
-        default="http://127.0.0.1/",
         help="with --no-browser, the redirect URI [http://127.0.0.1/]",
     )
     login.add_argument("--product", help="the name of your product, for the page at the end of the login")
     login.add_argument("--replace", action="store_true", help="replace the login of another user without a question")
-    commands.add_parser("status", parents=[shared], help="show who is logged in, and until when")
-    commands.add_parser("profiles", parents=[shared], help="list the profiles")
-    commands.add_parser("token", parents=[shared], help="print an access token that is valid now")
-    commands.add_parser("refresh", parents=[shared], help="get a new access token; end the old one")
-    logout = commands.add_parser("logout", parents=[shared], help="log out at the server and here")
+    add_command("status", help="show who is logged in, and until when")
+    add_command("profiles", help="list the profiles")
+    add_command("token", help="print an access token, refreshed if necessary")
+    add_command(
+        "refresh",
+        parents=[shared],
+        allow_abbrev=False,
+        help="get a new access token, for example after a 401; end the old one",
+    )
+    logout = add_command("logout", help="log out at the server and here")
     logout.add_argument("--forget", action="store_true", help="delete the login here, without telling the server")
-    commands.add_parser("doctor", parents=[shared], help="find out why a login does not work")
+    add_command("doctor", help="find out why a login does not work")
     commands.add_parser("sandbox", help="run the sandbox, a mock server: cmauth sandbox --help")
     return parser
 
@@ -207,9 +223,29 @@ class _PrintCompletion(argparse.Action):
         try:
             import shtab
         except ImportError:
-            fail(namespace, 5, "the completion needs: pip install 'cmauth[completion]'", "FIX", "FIX")
+            fail(namespace, 5, "the completion needs: pip install 'cmauth[completion]'", "INVALID_ARGUMENT", "FIX")
         print(shtab.complete(parser, str(values)), flush=True)
         sys.exit(0)
+
+
+def _in_words_of_the_command(message: str) -> str:
+    """An error of the library names its arguments and functions. A person at the command has others."""
+    for library, command in _WORDS:
+        message = message.replace(library, command)
+    return message
+
+
+_WORDS = (
+    ("redirected_url: ", "the URL of the redirect: "),
+    ("redirect_uri: ", "--redirect-uri: "),
+    ("ca_file: ", "CMAUTH_CA_FILE: "),
+    ("base_url: ", "CMAUTH_BASE_URL: "),
+    ("client_id: ", "CMAUTH_CLIENT_ID: "),
+    ("client_secret: ", "CMAUTH_CLIENT_SECRET: "),
+    ("wait again, or log in again", "log in again"),
+    ("; to remove it, call forget and log in again", ""),
+    ("; to remove the login from the store, call forget", ""),
+)
 
 
 def _opens(options: argparse.Namespace) -> bool:
@@ -275,7 +311,7 @@ def _profiles(options: argparse.Namespace) -> int:
         rows.append(
             (
                 about["profile"],
-                "damaged" if about["damaged"] else "yes" if about["logged_in"] else "no",
+                "unusable" if about["unusable"] else "yes" if about["logged_in"] else "no",
                 (about["user"] and (about["user"]["name"] or about["user"]["id"])) or "-",
                 about["client_id"] or "-",
                 about["base_url"] or "-",
@@ -288,19 +324,19 @@ def _profiles(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:
-    damaged = logged_in = False
+    unusable = logged_in = False
     saved = None
     try:
         saved = saved_profile(options)
         if saved is not None and has_session(options):
             logged_in = _open_public(options, saved).health().logged_in
-    except (DamagedError, cmauth.Error):
-        damaged = True
+    except (DamagedError, cmauth.Error, OSError):
+        unusable = True
     return {
         "profile": options.profile,
         "logged_in": logged_in,
-        "damaged": damaged,
-        "user": saved and saved.user and vars(saved.user),
+        "unusable": unusable,
+        "user": (saved and saved.user and logged_in and vars(saved.user)) or None,
         "client_id": saved and saved.client_id,
         "base_url": saved and saved.base_url,
     }
@@ -324,7 +360,14 @@ def _refresh(options: argparse.Namespace) -> int:
     session = _open(options)
     at_hand = session.tokens_at_hand()
     # `tokens` refreshes tokens that have expired.
-    tokens = session.rejected(at_hand) if at_hand else session.tokens()
+    try:
+        tokens = session.rejected(at_hand) if at_hand else session.tokens()
+    except cmauth.RetryError as error:
+        if error.status is not cmauth.Status.TOKEN_REJECTED:
+            raise
+        wait = math.ceil(error.retry_after or 0)
+        message = f"the access token was refreshed a moment ago; try again in {wait} s"
+        fail(options, 4, message, error.status.name, error.advice.name)
     say(
         options,
         f"Refreshed. The new access token {expiry(tokens.expires_at)}.",
@@ -347,11 +390,14 @@ def _logout(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
+    path = file_of(options, "session")
     there = has_session(options)
-    if there:
+    if there and not path.exists():
+        path.unlink()  # A symbolic link that leads nowhere.
+    elif there:
         # This needs neither the API key nor the server of the session.
         session_of(options, cmauth.Client("none", None)).forget()
-    clean_up(options)
+    forget_settings(options)
     say(options, "Deleted here; the server was not told." if there else "Nobody was logged in.", told_server=False)
     return 0
 
@@ -362,15 +408,24 @@ def _doctor(options: argparse.Namespace) -> int:
     return examine(options)
 
 
-def _sandbox(arguments: list[str]) -> NoReturn:
+def _arguments_of_sandbox(given: list[str]) -> list[str] | None:
+    """What follows the command `sandbox`, whose program reads its own options. `None`: it is another command."""
+    words = iter(enumerate(given))
+    for position, word in words:
+        if word in ("--profile", "--client-id"):
+            next(words, None)
+        elif not word.startswith("-"):
+            return given[position + 1 :] if word == "sandbox" else None
+    return None
+
+
+def _sandbox(options: argparse.Namespace, arguments: list[str]) -> NoReturn:
     program = shutil.which("cmauth-sandbox")
     if program is None:
-        print(
-            "cmauth: cmauth-sandbox is not installed; in the source of libcmauth, run:\n  pip install ./sandbox",
-            file=sys.stderr,
-        )
-        sys.exit(1)
-    sys.stdout.flush()
+        message = "cmauth-sandbox is not installed; in the source of libcmauth, run: pip install ./sandbox"
+        fail(options, 5, message, "INVALID_ARGUMENT", "FIX")
+    if sys.stdout is not None:
+        sys.stdout.flush()
     if os.name == "nt":
         import subprocess
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import io
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ def fail(options: argparse.Namespace, code: int, message: str, status: str, advi
 
 def say(options: argparse.Namespace, text: str, **facts: object) -> None:
     """Prints `text`, or with --json the `facts`."""
+    if sys.stdout is None:
+        fail(options, 1, "standard output is closed", "INVALID_ARGUMENT", "FIX")
     # A failure is reported here, and not at the end of the program.
     print(json.dumps(facts) if options.json else text, flush=True)
 
@@ -29,8 +32,23 @@ def say(options: argparse.Namespace, text: str, **facts: object) -> None:
 def tell(text: str, *, end: str = "\n") -> None:
     """Prints text for the person at the terminal, which is not the output of the command."""
     # If standard error is closed, `print` would print to standard output.
+    # If it cannot be written, the exit code still tells.
     if sys.stderr is not None:
-        print(text, end=end, file=sys.stderr, flush=True)
+        try:
+            print(text, end=end, file=sys.stderr, flush=True)
+        except OSError:
+            drop_output()
+
+
+def accept_any_text() -> None:
+    """Text that an encoding does not have, such as the name of a user, is printed as escapes."""
+    for stream, errors in (
+        (sys.stdin, "surrogateescape"),
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
 
 
 def drop_output() -> None:

@@ -6,8 +6,11 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import tempfile
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +18,12 @@ import cmauth
 from cmauth._cli_input import ask, at_terminal
 from cmauth._cli_output import fail, tell
 from cmauth._cli_secret import secret_of
+from cmauth._locks import LockFile
 
+# The longest name of a profile. Files have longer names.
+_MAX_NAME = 64
+# How long a command waits for another one, in seconds.
+_LOCK_TIMEOUT = 30.0
 NO_KEY = "no API key; set CMAUTH_CLIENT_ID (from https://dealer.cameramanager.com)"
 
 
@@ -60,13 +68,14 @@ class Profile:
     def save(self, options: argparse.Namespace) -> None:
         """Replaces the file, so that it has the old content or the new one."""
         path = file_of(options, "json")
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text(json.dumps(asdict(self)) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        text = json.dumps(asdict(self)) + "\n"
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".", delete=False, encoding="utf-8") as temporary:
+            temporary.write(text)
+        Path(temporary.name).replace(path)
 
 
 class DamagedError(Exception):
-    """The file of a profile's settings is damaged."""
+    """The file of a profile's settings cannot be used. The text says why."""
 
 
 class ProfileError(Exception):
@@ -91,19 +100,29 @@ def _text_or_none(content: Any, key: str) -> str | None:
 def file_of(options: argparse.Namespace, kind: str) -> Path:
     """The file of the profile: "session" or "json"."""
     name: str = options.profile
-    if not name or not all(c.isalnum() or c in "-_." for c in name) or name.startswith("."):
-        fail(options, 2, "--profile: use letters, digits, '-', '_' and '.'", "USAGE", "FIX")
+    if not is_profile_name(name):
+        message = f"--profile: use at most {_MAX_NAME} letters, digits, '-', '_' and '.'"
+        fail(options, 2, message, "INVALID_ARGUMENT", "FIX")
     return state_folder() / f"{name}.{kind}"
 
 
-def state_folder() -> Path:
-    """The folder of all profiles. It need not exist."""
-    given = os.environ.get("CMAUTH_STATE_DIR")
-    if given:
-        return Path(given).absolute()
-    import platformdirs
+def is_profile_name(name: str) -> bool:
+    return 0 < len(name) <= _MAX_NAME and all(c.isalnum() or c in "-_." for c in name) and not name.startswith(".")
 
-    return Path(platformdirs.user_state_dir("cmauth", appauthor=False)).absolute()
+
+def state_folder() -> Path:
+    """The folder of all profiles. It need not exist. Raises `ProfileError` if it is unknown."""
+    given = os.environ.get("CMAUTH_STATE_DIR")
+    try:
+        if given:
+            return Path(given).absolute()
+        import platformdirs
+
+        return Path(platformdirs.user_state_dir("cmauth", appauthor=False)).absolute()
+    except (OSError, RuntimeError) as error:
+        # The working directory was deleted, or the user has no home folder.
+        problem = f"the folder of the sessions is unknown: {error}; set CMAUTH_STATE_DIR to an absolute path"
+        raise ProfileError(problem, "STORE") from None
 
 
 def prepare_folder(options: argparse.Namespace) -> None:
@@ -111,8 +130,9 @@ def prepare_folder(options: argparse.Namespace) -> None:
     folder = state_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder) as file:
+            # The disk can be full.
+            file.write(bytes(4096))
     except OSError as error:
         message = (
             f"{folder}: the session cannot be stored there: {error.strerror}; set CMAUTH_STATE_DIR to a folder of yours"
@@ -127,12 +147,13 @@ def profile_names() -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     names = (file.rpartition(".") for file in files)
-    return sorted({name for name, _, kind in names if kind in ("session", "json")})
+    return sorted({name for name, _, kind in names if kind in ("session", "json") and is_profile_name(name)})
 
 
 def has_session(options: argparse.Namespace) -> bool:
     """Whether there is a session, which can be damaged."""
-    return file_of(options, "session").exists()
+    # A symbolic link can lead nowhere.
+    return os.path.lexists(file_of(options, "session"))
 
 
 def saved_profile(options: argparse.Namespace) -> Profile | None:
@@ -141,8 +162,10 @@ def saved_profile(options: argparse.Namespace) -> Profile | None:
         return Profile.from_json(file_of(options, "json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValueError:
-        raise DamagedError from None
+    except (ValueError, RecursionError):
+        raise DamagedError("the settings of the profile are damaged") from None
+    except OSError as error:
+        raise DamagedError(f"the settings of the profile cannot be read: {error.strerror}") from None
 
 
 def in_profile(options: argparse.Namespace) -> str:
@@ -156,13 +179,15 @@ def profile_of(options: argparse.Namespace, *, for_login: bool = False) -> Profi
     for_login: replaces damaged settings, and asks for the API key's id if it is missing.
     """
     profile = settings_of(options, for_login=for_login)
+    # A setting that is wrong is reported before the person types the id.
+    public_client(replace(profile, client_id=profile.client_id or "none"))
     if not profile.client_id and for_login and at_terminal():
         profile.client_id = ask("API key id: ")
     if not profile.client_id:
         error = unusable(session_of(options, cmauth.Client("none", None))) if has_session(options) else None
         if error is not None and not for_login:
             raise error
-        raise ProfileError(NO_KEY, "FIX")
+        raise ProfileError(NO_KEY, "INVALID_ARGUMENT")
     return profile
 
 
@@ -175,12 +200,12 @@ def settings_of(options: argparse.Namespace, *, for_login: bool = False) -> Prof
     saved = None
     try:
         saved = saved_profile(options)
-    except DamagedError:
+    except DamagedError as error:
         path = file_of(options, "json")
         if not for_login:
             remedy = f"run cmauth login{here}, which replaces it, or cmauth logout --forget{here}"
-            raise ProfileError(f"{path}: the settings of the profile are damaged ({remedy})", "STORE") from None
-        tell(f"cmauth: {path}: the settings of the profile are damaged (the new login replaces them)")
+            raise ProfileError(f"{path}: {error} ({remedy})", "STORE") from None
+        tell(f"cmauth: {path}: {error} (the new login replaces them)")
     key, server = _owner(options, saved) if has_session(options) else (None, None)
     id_source, client_id = _first(
         ("--client-id", options.client_id),
@@ -193,7 +218,7 @@ def settings_of(options: argparse.Namespace, *, for_login: bool = False) -> Prof
         ("the default", cmauth.DEFAULT_BASE_URL),
     )
     differences = [
-        (f"the {what} {of_session}", f"{source} says {given}")
+        (f"the {what} {of_session}", f"{source} says {without_password(given)}")
         for what, of_session, source, given in (
             ("API key", key, id_source, client_id),
             ("server", server, url_source, base_url.rstrip("/")),
@@ -206,6 +231,10 @@ def settings_of(options: argparse.Namespace, *, for_login: bool = False) -> Prof
     return Profile(client_id, base_url, ca_file or None, saved.user if saved else None)
 
 
+def without_password(url: str) -> str:
+    return re.sub(r"//[^/?#]*@", "//", url)
+
+
 def _first(*named: tuple[str, str | None]) -> tuple[str, str]:
     return next(((name, value) for name, value in named if value), ("", ""))
 
@@ -216,7 +245,7 @@ def _owner(options: argparse.Namespace, saved: Profile | None) -> tuple[str | No
     try:
         record = json.loads(file_of(options, "session").read_text(encoding="utf-8"))
         client_id, base_url = _text_or_none(record, "client_id"), _text_or_none(record, "base_url")
-    except (ValueError, AttributeError, OSError):
+    except (ValueError, RecursionError, AttributeError, OSError):
         pass  # The session reports it.
     if saved is not None:
         client_id, base_url = client_id or saved.client_id, base_url or saved.base_url
@@ -284,4 +313,28 @@ def clean_up(options: argparse.Namespace) -> None:
             with contextlib.suppress(OSError):
                 saved.save(options)
     except DamagedError:
-        file_of(options, "json").unlink()
+        forget_settings(options)
+
+
+def forget_settings(options: argparse.Namespace) -> None:
+    path = file_of(options, "json")
+    if path.is_dir():
+        fail(options, 5, f"{path}: this folder is in the place of a file; remove it", "STORE", "FIX")
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def profile_lock(options: argparse.Namespace) -> Iterator[None]:
+    """Keeps other commands from storing a login in this profile."""
+    path = file_of(options, "lock")
+    lock = LockFile(path)
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    while not lock.try_lock():
+        if time.monotonic() > deadline:
+            fail(options, 4, f"{path}: another cmauth login holds the lock; try again later", "STORE", "RETRY")
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.unlock()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import sys
 from typing import Any
 
 from cmauth._cli_input import ask_secret, at_terminal, confirm
@@ -21,15 +23,21 @@ def secret_of(options: argparse.Namespace, client_id: str, *, keep: bool = False
     if secret:
         return secret
     if not at_terminal():
-        message = "no secret of the API key; set CMAUTH_CLIENT_SECRET, or log in at a terminal once"
-        fail(options, 5, message, "FIX", "FIX")
+        message = (
+            "no secret of the API key; set CMAUTH_CLIENT_SECRET, or pip install 'cmauth[keyring]' "
+            "and log in at a terminal once"
+        )
+        fail(options, 5, message, "INVALID_ARGUMENT", "FIX")
     secret = ask_secret(f"Secret of the API key {client_id}: ")
     if not secret:
-        fail(options, 5, "no secret of the API key was given", "FIX", "FIX")
+        fail(options, 5, "no secret of the API key was given", "INVALID_ARGUMENT", "FIX")
     if keep and keyring is not None and confirm("Keep it in the keyring?"):
         try:
-            keyring.set_password(_KEYRING_SERVICE, client_id, secret)
-        except Exception as error:
+            with contextlib.redirect_stdout(sys.stderr):
+                keyring.set_password(_KEYRING_SERVICE, client_id, secret)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             tell(f"cmauth: the keyring did not keep it ({type(error).__name__})")
     return secret
 
@@ -39,11 +47,15 @@ def secret_at_hand(client_id: str) -> tuple[str | None, Any]:
     secret = os.environ.get("CMAUTH_CLIENT_SECRET")
     if secret:
         return secret, None
-    # The package can be missing, have no backend for this machine, or have one that is broken, which
-    # can raise anything. Its text could contain the secret.
+    # The package can be missing, have no backend for this machine, or have one that is broken, which can raise and
+    # return anything, and print. Its text could contain the secret.
     try:
-        import keyring
+        with contextlib.redirect_stdout(sys.stderr):
+            import keyring
 
-        return keyring.get_password(_KEYRING_SERVICE, client_id), keyring
-    except Exception:
+            kept = keyring.get_password(_KEYRING_SERVICE, client_id)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return None, None
+    return (kept if isinstance(kept, str) else None), keyring

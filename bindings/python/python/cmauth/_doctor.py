@@ -1,27 +1,29 @@
 """`cmauth doctor`: finds out why a login does not work, one step after the other.
 
-It sends no secret before the certificate of the server is found right.
+It sends no secret to a server whose certificate is not trusted.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import datetime
 import email.utils
 import http.client
-import json
 import os
 import socket
 import ssl
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import cmauth
+from cmauth._cli_output import say
 from cmauth._cli_profile import (
     NO_KEY,
     DamagedError,
@@ -35,6 +37,7 @@ from cmauth._cli_profile import (
     session_of,
     settings_of,
     state_folder,
+    without_password,
 )
 from cmauth._cli_secret import secret_at_hand
 from cmauth._locks import LockFile
@@ -44,6 +47,8 @@ _LOCK_TIMEOUT = 5.0
 # A clock that is further off makes tokens seem expired, or valid.
 _MAX_CLOCK_DIFFERENCE = 60
 _DAY = 86400
+# The longest name of an issuer that is shown, in characters.
+_MAX_NAME = 64
 _SOON = 14 * _DAY
 _MARKS = {"NONE": "ok", "SKIPPED": "skipped", "FIX": "fix", "RETRY": "retry", "LOG_IN": "log in"}
 _EXIT_CODES = {"LOG_IN": 3, "RETRY": 4, "FIX": 5}
@@ -57,6 +62,10 @@ class Finding:
     advice: str
     text: str
 
+    def __post_init__(self) -> None:
+        # A certificate or a proxy could forge lines and colours of the terminal.
+        self.text = "".join(c if c.isprintable() else " " for c in self.text)
+
 
 @dataclass
 class _Server:
@@ -69,13 +78,14 @@ class _Server:
 
 def examine(options: argparse.Namespace) -> int:
     """Prints the findings. Returns the exit code of the first one that is not fine."""
-    findings = list(_findings(options))
+    findings = []
+    for found in _findings(options):
+        findings.append(found)
+        if not options.json:
+            say(options, f"{_MARKS.get(found.advice, 'report'):8}{found.check}: {found.text}")
     code = next((_EXIT_CODES.get(found.advice, 1) for found in findings if _is_bad(found)), 0)
     if options.json:
-        print(json.dumps({"checks": [vars(found) for found in findings], "exit_code": code}))
-    else:
-        for found in findings:
-            print(f"{_MARKS.get(found.advice, 'report'):8}{found.check}: {found.text}")
+        say(options, "", checks=[vars(found) for found in findings], exit_code=code)
     return code
 
 
@@ -83,28 +93,32 @@ def _is_bad(found: Finding) -> bool:
     return found.advice not in ("NONE", "SKIPPED")
 
 
-def _findings(options: argparse.Namespace) -> list[Finding]:
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     try:
         profile = settings_of(options)
         client = _probe(profile)
     except ProfileError as error:
-        return [Finding("settings", "FIX", str(error)), _store(options), _lock(options)]
+        yield Finding("settings", "FIX", str(error))
+        yield from _files(options)
+        return
     except cmauth.Error as error:
-        return [Finding("settings", error.advice.name, str(error)), _store(options), _lock(options)]
-    found = [Finding("settings", "NONE", f"server {profile.base_url}, API key {profile.client_id or 'not set'}")]
+        yield Finding("settings", error.advice.name, str(error))
+        yield from _files(options)
+        return
+    yield Finding(
+        "settings", "NONE", f"server {without_password(profile.base_url)}, API key {profile.client_id or 'not set'}"
+    )
     url = urlsplit(profile.base_url)
     tls = url.scheme == "https"
     proxy = client._proxy_url()
     server = _Server(url.hostname or "", url.port or (443 if tls else 80), tls, proxy, profile.ca_file)
-    found += [_proxy(server), _name(server)]
-    right = not any(map(_is_bad, found))
-    if right:
-        for check in _connection(server):
-            found.append(check)
-            right = right and (not _is_bad(check) or check.check == "clock")
-    found.append(_key(profile, right))
-    found += [_store(options), _lock(options)]
-    return found
+    right = True
+    for check in (_proxy, _name, _connection):
+        for found in check(server) if right else ():
+            right = right and (not _is_bad(found) or found.check == "clock")
+            yield found
+    yield _key(profile, right)
+    yield from _files(options)
 
 
 def _probe(profile: Profile) -> cmauth.Client:
@@ -112,29 +126,39 @@ def _probe(profile: Profile) -> cmauth.Client:
     return public_client(replace(profile, client_id=profile.client_id or "none"), timeout=_TIMEOUT)
 
 
-def _proxy(server: _Server) -> Finding:
+def _proxy(server: _Server) -> Iterator[Finding]:
     if server.proxy is None:
-        return Finding("proxy", "NONE", "none is used")
-    proxy = urlsplit(server.proxy)
-    shown = f"{proxy.scheme}://{proxy.hostname}:{proxy.port}"
+        yield Finding("proxy", "NONE", "none is used")
+        return
+    scheme, host, port = _proxy_address(server.proxy)
+    shown = f"{scheme}://{host}:{port}"
     try:
-        socket.create_connection((proxy.hostname or "", proxy.port or 80), _TIMEOUT).close()
-    except OSError as error:
+        socket.create_connection((host, port), _TIMEOUT).close()
+    except (OSError, UnicodeError) as error:
         remedy = "check HTTPS_PROXY, ALL_PROXY and NO_PROXY"
-        return Finding("proxy", "FIX", f"{shown} cannot be reached: {_reason(error)}; {remedy}")
-    return Finding("proxy", "NONE", f"{shown} answers")
+        yield Finding("proxy", "FIX", f"{shown} cannot be reached: {_reason(error)}; {remedy}")
+    else:
+        yield Finding("proxy", "NONE", f"{shown} answers")
 
 
-def _name(server: _Server) -> Finding:
+def _proxy_address(url: str) -> tuple[str, str, int]:
+    proxy = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(proxy.scheme, 1080)
+    return proxy.scheme, proxy.hostname or "", proxy.port or default
+
+
+def _name(server: _Server) -> Iterator[Finding]:
     if server.proxy is not None:
-        return Finding("name", "SKIPPED", f"the proxy looks up {server.host}")
+        yield Finding("name", "SKIPPED", f"the proxy looks up {server.host}")
+        return
     try:
         found = socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         text = f"{server.host} has no address: {_reason(error)}; check the DNS server of this machine"
-        return Finding("name", "FIX", text)
-    addresses = sorted({str(address[4][0]) for address in found})
-    return Finding("name", "NONE", f"{server.host} is {', '.join(addresses)}")
+        yield Finding("name", "FIX", text)
+    else:
+        addresses = sorted({str(address[4][0]) for address in found})
+        yield Finding("name", "NONE", f"{server.host} is {', '.join(addresses)}")
 
 
 def _connection(server: _Server) -> list[Finding]:
@@ -142,17 +166,24 @@ def _connection(server: _Server) -> list[Finding]:
     if server.proxy is not None and not server.proxy.startswith("http://"):
         return [Finding("TLS", "SKIPPED", "a SOCKS or https proxy is in between; see the line about the API key")]
     try:
-        connection = _connect(server)
+        # `ssl` reads files and environment variables of its own here.
+        context = ssl.create_default_context(cafile=server.ca_file)
     except OSError as error:
+        return [Finding("TLS", "FIX", f"{_reason(error)}; check SSLKEYLOGFILE and the CA file")]
+    try:
+        connection = _connect(server)
+    except (OSError, http.client.HTTPException) as error:
         # `http.client` reports a proxy that refuses as an error without a number.
-        refused = server.proxy is not None and error.errno is None
+        refused = server.proxy is not None and getattr(error, "errno", None) is None
         remedy = "check the proxy" if refused else "check the network and the firewall"
         text = f"{server.host}:{server.port}: {_reason(error)}; {remedy}"
         return [Finding("connection", "FIX" if refused else "RETRY", text)]
     found = []
+    # The timeout of the socket counts for each piece that arrives.
+    end = threading.Timer(_TIMEOUT, _shut_down, [connection])
+    end.start()
     try:
         if server.tls:
-            context = ssl.create_default_context(cafile=server.ca_file)
             try:
                 connection = context.wrap_socket(connection, server_hostname=server.host)
             except ssl.SSLCertVerificationError as error:
@@ -166,15 +197,22 @@ def _connection(server: _Server) -> list[Finding]:
         text = f"{server.host}:{server.port}: {_reason(error)}; check the network, the proxy and the firewall"
         found.append(Finding(check, "RETRY", text))
     finally:
+        end.cancel()
         connection.close()
     return found
+
+
+def _shut_down(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _connect(server: _Server) -> socket.socket:
     if server.proxy is None:
         return socket.create_connection((server.host, server.port), _TIMEOUT)
     proxy = urlsplit(server.proxy)
-    tunnel = http.client.HTTPConnection(proxy.hostname or "", proxy.port or 80, timeout=_TIMEOUT)
+    _, host, port = _proxy_address(server.proxy)
+    tunnel = http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
     headers = {}
     if proxy.username:
         user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
@@ -188,7 +226,7 @@ def _trusted(server: _Server, connection: socket.socket) -> Finding:
     assert isinstance(connection, ssl.SSLSocket)
     certificate = connection.getpeercert() or {}
     text = f"the certificate is signed by {_issuer(certificate)}"
-    text += ", which CMAUTH_CA_FILE trusts" if server.ca_file else ""
+    text += f", which {server.ca_file} trusts" if server.ca_file else ""
     until = str(certificate.get("notAfter", ""))
     if until:
         end = ssl.cert_time_to_seconds(until)
@@ -236,7 +274,7 @@ def _issuer(certificate: Mapping[str, object]) -> str:
     issuer = certificate.get("issuer")
     names = dict(pair for part in issuer for pair in part) if isinstance(issuer, tuple) else {}
     name = names.get("organizationName") or names.get("commonName") or "an unknown signer"
-    return f'"{name}"' if names else str(name)
+    return '"{}"'.format(name.replace('"', "'")[:_MAX_NAME]) if names else name
 
 
 def _clock(server: _Server, connection: socket.socket) -> Finding:
@@ -249,7 +287,7 @@ def _clock(server: _Server, connection: socket.socket) -> Finding:
     here = (begun + time.time()) / 2
     try:
         there = email.utils.parsedate_to_datetime(date or "").timestamp()
-    except (TypeError, ValueError, IndexError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return Finding("clock", "SKIPPED", "the server sends no date")
     difference = here - there
     if abs(difference) <= _MAX_CLOCK_DIFFERENCE:
@@ -266,7 +304,8 @@ def _key(profile: Profile, right: bool) -> Finding:
         return Finding("API key", "SKIPPED", "its secret is not sent before the lines above are fine")
     secret, _ = secret_at_hand(profile.client_id)
     if secret is None:
-        return Finding("API key", "SKIPPED", "its secret is neither in CMAUTH_CLIENT_SECRET nor in the keyring")
+        text = "its secret is neither in CMAUTH_CLIENT_SECRET nor in a keyring, and doctor does not ask for it"
+        return Finding("API key", "SKIPPED", text)
     try:
         client = cmauth.Client(
             profile.client_id,
@@ -278,21 +317,38 @@ def _key(profile: Profile, right: bool) -> Finding:
         )
         # The server checks the key before the code. This code is none.
         client.exchange_code("cmauth-doctor", "http://127.0.0.1/")
-    except cmauth.LoginError:
-        return Finding("API key", "NONE", f"the server knows {profile.client_id} and its secret")
     except cmauth.Error as error:
-        return Finding("API key", error.advice.name, str(error))
+        if error.status is cmauth.Status.LOGIN_REQUIRED:
+            return Finding("API key", "NONE", f"the server knows {profile.client_id} and its secret")
+        # A failed exchange uses its code up, so the advice of the library is a new login. There was no login here.
+        is_temporary = error.advice is cmauth.Advice.LOG_IN
+        return Finding(
+            "API key", "RETRY" if is_temporary else error.advice.name, error.message if is_temporary else str(error)
+        )
     return Finding("API key", "REPORT", "the server accepted a code that it did not issue")
+
+
+def _files(options: argparse.Namespace) -> Iterator[Finding]:
+    try:
+        state_folder()
+    except ProfileError as error:
+        yield Finding("store", "FIX", str(error))
+    else:
+        yield _store(options)
+        yield _lock(options)
 
 
 def _store(options: argparse.Namespace) -> Finding:
     folder, path = state_folder(), file_of(options, "session")
+    if os.path.lexists(folder) and not folder.is_dir():
+        return Finding("store", "FIX", f"{folder} is no folder; set CMAUTH_STATE_DIR to another one")
     if not folder.is_dir():
         parent = next(parent for parent in folder.parents if parent.exists())
-        if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
+        if parent.is_dir() and _can_write(parent):
             return Finding("store", "NONE", f"{folder} does not exist yet; cmauth login makes it")
-        return Finding("store", "FIX", f"{folder} cannot be made, because {parent} cannot be written")
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        text = f"{folder} cannot be made, because {parent} cannot be written; set CMAUTH_STATE_DIR to another folder"
+        return Finding("store", "FIX", text)
+    if not _can_write(folder):
         return Finding("store", "FIX", f"{folder} cannot be written; set CMAUTH_STATE_DIR to another folder")
     if not has_session(options):
         return Finding("store", "NONE", f"{folder} can be written; nobody is logged in")
@@ -302,10 +358,8 @@ def _store(options: argparse.Namespace) -> Finding:
         # The session is read by the settings of its login, whatever the options and the environment say.
         saved = saved_profile(options) or Profile("none", cmauth.DEFAULT_BASE_URL, None)
         health = session_of(options, _probe(saved)).health()
-    except DamagedError:
-        return Finding(
-            "store", "FIX", f"{file_of(options, 'json')}: the settings of the profile are damaged ({remedy})"
-        )
+    except DamagedError as error:
+        return Finding("store", "FIX", f"{file_of(options, 'json')}: {error} ({remedy})")
     except cmauth.Error as error:
         return Finding("store", error.advice.name, str(error))
     if health.last_error is not None:
@@ -314,12 +368,23 @@ def _store(options: argparse.Namespace) -> Finding:
     return Finding("store", "NONE", f"{path}: {who}")
 
 
+def _can_write(folder: Path) -> bool:
+    # Trying is more reliable than the mode of the folder, which does not stop root, nor tell about the file system.
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
 def _lock(options: argparse.Namespace) -> Finding:
     path = file_of(options, "session")
     if not path.exists():
         return Finding("lock", "SKIPPED", "there is no session to lock")
     # For a symbolic link, the library locks the target.
     lock_path = Path(f"{path.resolve()}.lock")
+    if not lock_path.exists():
+        return Finding("lock", "NONE", "it is free")
     lock = LockFile(lock_path)
     deadline = time.monotonic() + _LOCK_TIMEOUT
     try:

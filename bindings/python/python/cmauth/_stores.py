@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cmauth._errors import Advice, Status, make
 from cmauth._locks import LockFile as _LockFile
 from cmauth._locks import ProcessLock as _ProcessLock
 
@@ -190,6 +191,7 @@ class KeyringStore:
     """
 
     def __init__(self, service: str, user: str, lock_file: str | os.PathLike[str] | None = None) -> None:
+        _check_keyring()
         self._service = service
         self._user = user
         self._lock: _ProcessLock | _LockFile
@@ -222,6 +224,15 @@ class KeyringStore:
 
     def __repr__(self) -> str:
         return f"KeyringStore(service={self._service!r}, user={self._user!r})"
+
+
+def _check_keyring() -> None:
+    """Raises `FixError` if the package is missing, which no later try would change."""
+    try:
+        import keyring  # noqa: F401
+    except ImportError:
+        problem = "KeyringStore needs the package keyring: pip install 'cmauth[keyring]'"
+        raise make(problem, Status.STORE, Advice.FIX) from None
 
 
 for _kind in (StaleError, Store, RedisStore, KeyringStore):
