@@ -124,6 +124,14 @@ mod tests {
             ("", "not a whole URL"),
             ("https://:443/", "not a whole URL"),
             ("https://rest.example.com:0/", "not a whole URL"),
+            ("https://rest.example.com:+443/", "not a whole URL"),
+            // Other programs find the host in the brackets.
+            ("https://rest.example.com:[2001:db8::66]:443/x", "not a whole URL"),
+            ("https://rest.example.com:443[2001:db8::66]:443/", "not a whole URL"),
+            ("https://rest.example.com:[evil.test]:443/", "not a whole URL"),
+            ("https://[2001:db8::1]evil.test:443/", "not a whole URL"),
+            ("https://[evil.test]/", "not a whole URL"),
+            ("https://[v1.evil]/", "not a whole URL"),
             ("https://rest.example.com:99999/", "not a whole URL"),
             ("https://rest.example.com:/", "not a whole URL"),
             ("file:///etc/passwd", "not a whole URL"),
@@ -142,12 +150,12 @@ mod tests {
         }
         for (bad, problem) in [
             ("http://media.example", "https:// only"),
-            ("ftp://media.example", "not a whole URL"),
+            ("ftp://media.example", "give an origin"),
             ("wss://media.example:1", "begin it with https://"),
             ("https://media.example/path", "\"https://media.example\""),
             ("https://media.example?x", "\"https://media.example\""),
-            ("media.example", "not a whole URL"),
-            ("*", "not a whole URL"),
+            ("media.example", "give an origin"),
+            ("*", "give an origin"),
         ] {
             let error = Origin::parse(bad).unwrap_err();
             assert!(error.contains(problem), "{bad}: {error}");

@@ -1,7 +1,7 @@
 //! Makes and parses URLs: base URLs, redirect URIs, and query parameters. All other modules do it through this one.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use ureq::http::Uri;
@@ -90,10 +90,8 @@ pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
     if authority.host().is_empty() {
         return Err("the host name is missing".to_owned());
     }
-    if authority.port_u16().is_none() && authority.as_str() != authority.host() {
-        return Err(BAD_PORT.to_owned());
-    }
-    if authority.port_u16() == Some(0) {
+    let (host, port) = host_and_port(authority.as_str()).ok_or("the host name is not valid")?;
+    if port.is_some_and(|port| parse_port(port).is_none()) {
         return Err(BAD_PORT.to_owned());
     }
     if uri.query().is_some() || url.contains(['?', '#']) {
@@ -101,13 +99,32 @@ pub(crate) fn parse_base_url(url: &str) -> Result<String, String> {
     }
     match scheme {
         "https" => {}
-        "http" if is_loopback(authority.host()) => {}
+        "http" if is_loopback(host) => {}
         "http" => {
             return Err("secrets are sent over https:// only; http:// is allowed for a loopback host".to_owned());
         }
         _ => return Err("begin it with https://".to_owned()),
     }
     Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// Host and port of the part of a URL before the path: `host`, `host:port`, `[IPv6]` or `[IPv6]:port`. `None` for anything
+/// else. The `http` crate accepts brackets in other places, where other programs find another host.
+fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']')?;
+        address.parse::<Ipv6Addr>().ok()?;
+        let host = &authority[..address.len() + 2];
+        return if rest.is_empty() { Some((host, None)) } else { Some((host, Some(rest.strip_prefix(':')?))) };
+    }
+    let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
+    (!host.is_empty() && !authority.contains(['[', ']', '@'])).then_some((host, port))
+}
+
+/// A port from 1 on, in digits only: without the sign that Rust's integers may have.
+fn parse_port(text: &str) -> Option<u16> {
+    let port = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+    (port != 0).then_some(port)
 }
 
 /// Whether the host of a URL is a loopback host: `localhost`, 127.0.0.0/8 or `[::1]`.
@@ -122,18 +139,14 @@ pub(crate) fn parts(url: &str) -> Option<(String, String, u16, String)> {
     let without_fragment = url.split_once('#').map_or(url, |(before, _)| before);
     let uri: Uri = without_fragment.parse().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();
-    let authority = uri.authority()?;
-    let host = authority.host().to_ascii_lowercase();
-    let has_port = authority.as_str().len() > authority.host().len();
-    if host.is_empty() || authority.as_str().contains('@') || (has_port && authority.port_u16().is_none()) {
-        return None;
-    }
-    let port = uri.port_u16().or(match scheme.as_str() {
-        "https" => Some(443),
-        "http" => Some(80),
-        _ => None,
-    })?;
-    (port != 0).then(|| (scheme, host, port, uri.path().to_owned()))
+    let (host, port) = host_and_port(uri.authority()?.as_str())?;
+    let port = match (port, scheme.as_str()) {
+        (Some(port), _) => parse_port(port)?,
+        (None, "https") => 443,
+        (None, "http") => 80,
+        (None, _) => return None,
+    };
+    Some((scheme, host.to_ascii_lowercase(), port, uri.path().to_owned()))
 }
 
 /// What of a whole URL differs from the redirect URI: scheme, host, port or path. `None`: nothing, or the URL is not whole. A slash
