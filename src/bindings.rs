@@ -10,12 +10,14 @@
 //!   [`LoggedOut::AlreadyGone`](crate::LoggedOut::AlreadyGone) as a status.
 //! - [`Origins`], [`check_url`] and [`sign_url`] allow origins for one use of a session, in addition to those of its client.
 //! - [`proxy_url`] is for a program that tells its user which proxy is used.
+//! - [`set_store_time_left`] is for a binding that calls a store's method on a thread of its own.
 //! - [`redact`] is for a binding that prints tokens in its own way.
 //! - [`with_tokens_at_hand`] reads a session's tokens without a reference count that threads share.
 //!
 //! Their signatures may change in any version.
 
 use std::fmt;
+use std::time::Duration;
 
 pub use crate::cancel::{interruptible, set_cancel_scope};
 pub use crate::panic::catch_panic;
@@ -28,6 +30,7 @@ use crate::origin::Origin;
 use crate::secret::{self, Secret};
 use crate::session::Session;
 use crate::signed_url::SignedUrl;
+use crate::store;
 use crate::tokens::Tokens;
 
 /// The error for a bad argument: the name of the argument, and what is wrong with it or how to correct it.
@@ -45,6 +48,12 @@ pub fn reject_setting(config: &mut Config, setting: &str, problem: impl fmt::Dis
 /// Records that a value for the page of a login is bad. [`Loopback::wait`](crate::Loopback::wait) reports the first recorded problem.
 pub fn reject_page(login: &Loopback, name: &str, problem: &str) {
     login.reject(name, problem);
+}
+
+/// Sets what [`store_time_left`](crate::store_time_left) returns on this thread, for a binding that calls a store's method on another
+/// thread than the session's call. `None`: no session calls a store here.
+pub fn set_store_time_left(left: Option<Duration>) {
+    store::set_store_time_left(left);
 }
 
 /// A text of the server as it can be printed: without the secrets and without control characters, and not longer than 512 bytes.

@@ -92,6 +92,11 @@ pub fn store_time_left() -> Option<Duration> {
     Some(left.max(MIN_TIME_LEFT))
 }
 
+/// For a binding that calls a store's method on another thread: what [`store_time_left`] returns on this one.
+pub(crate) fn set_store_time_left(left: Option<Duration>) {
+    DEADLINE.set(left.map(|left| Instant::now() + left));
+}
+
 /// Calls a store for a call of a session that ends at `deadline`.
 pub(crate) fn with_deadline<T>(deadline: Instant, call: impl FnOnce() -> T) -> T {
     /// Restores the outer deadline, also after a panic.

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::apart;
+
 /// Ends calls from another thread.
 #[pyclass(module = "cmauth._cmauth", name = "_Cancel", frozen)]
 pub(crate) struct Cancel(cmauth::Cancel);
@@ -17,7 +19,7 @@ impl Cancel {
     /// Runs `call`. After `cancel`, the calls of the library that it makes raise `CancelledError`.
     #[pyo3(signature = (call, *arguments))]
     fn run<'py>(&self, call: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        self.0.scope(|| call.call1(arguments))
+        apart::in_thread_of_package(|| self.0.scope(|| call.call1(arguments)))
     }
 
     /// Ends the calls within 100 ms.

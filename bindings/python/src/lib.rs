@@ -4,6 +4,7 @@
 //! Python the enumerations, the exceptions and the type of the options. `_cmauth.pyi` repeats the signatures and docs of this
 //! crate for editors and type checkers; a test compares the two.
 
+mod apart;
 mod cancel;
 mod client;
 mod errors;
@@ -26,6 +27,8 @@ static ALLOCATOR: ZeroAlloc<System> = ZeroAlloc(System);
 mod _cmauth {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::apart::Answer;
     #[pymodule_export]
     use crate::cancel::Cancel;
     #[pymodule_export]

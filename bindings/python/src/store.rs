@@ -8,9 +8,9 @@ use cmauth::{Secret, Store, StoreError};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTuple};
 
-use crate::{errors, text};
+use crate::{apart, errors, text};
 
 /// Keeps a session in memory, until the process ends.
 #[pyclass(module = "cmauth", frozen)]
@@ -75,13 +75,21 @@ impl PythonStore {
     fn call<T>(
         &self,
         name: &str,
-        arguments: impl for<'py> pyo3::call::PyCallArgs<'py>,
+        arguments: impl for<'py> IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error: Into<PyErr>>,
         returns: &str,
         read: impl FnOnce(&Bound<'_, PyAny>) -> PyResult<T>,
     ) -> Result<T, StoreError> {
         Python::attach(|py| {
             let store = self.0.bind(py);
-            let returned = store.call_method1(name, arguments).map_err(|error| failed(py, &error))?;
+            let call = || {
+                let (method, arguments) = (store.getattr(name)?, arguments.into_pyobject(py).map_err(Into::into)?);
+                if apart::is_in_thread_of_package() {
+                    apart::call(&method, &arguments)
+                } else {
+                    method.call1(arguments)
+                }
+            };
+            let returned = call().map_err(|error| failed(py, &error))?;
             read(&returned).map_err(|_| {
                 let kind = |object: &Bound<'_, PyAny>| {
                     object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())

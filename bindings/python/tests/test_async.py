@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import signal
 import subprocess
@@ -78,7 +79,8 @@ def test_many_tasks_share_one_refresh_and_one_thread(fake: Fake, gate: Gate, bac
             for _ in range(200):
                 tasks.start_soon(use)
             await until(gate.asked.is_set)
-            assert len(own_threads()) == 1
+            # The methods of a store that is written in Python have a thread of their own: see `call_apart`.
+            assert len(own_threads()) == 1 + own_store
             # The executor of the loop is free for the program.
             assert await anyio.to_thread.run_sync(lambda: "free") == "free"
             gate.opened.set()
@@ -351,3 +353,80 @@ def test_both_loops_can_run_in_one_program(fake: Fake) -> None:
         return result
 
     assert asyncio.run(outer()) == tokens_response().body["access_token"]  # type: ignore[index]
+
+
+# A store that polls a database that is down: in small steps, or in one.
+BUSY = """
+import asyncio, sys, time
+import cmauth
+
+class Store:
+    opened = False
+
+    def load(self):
+        if self.opened:
+            end = time.time() + 60
+            while time.time() < end:
+                time.sleep({step})
+        self.opened = True
+
+    def save(self, record, generation): pass
+    def clear(self, generation): pass
+    def try_lock(self, hold): return True
+    def unlock(self): pass
+
+client = cmauth.Client("key", "secret", base_url="https://own.example", proxy="")
+
+async def main():
+    sessions = [cmauth.AsyncSession(cmauth.Session(client, Store())) for _ in range(20)]
+    waiting = [asyncio.ensure_future(session.tokens()) for session in sessions]
+    await asyncio.wait(waiting, timeout=0.2)
+    print("gave up", flush=True)
+    for each in waiting:
+        each.cancel()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("step", [0.002, 1.1, 30])
+def test_the_end_of_the_program_does_not_wait_for_stores_and_is_no_crash(step: float) -> None:
+    began = time.monotonic()
+    program = BUSY.replace("{step}", str(step))
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "gave up\n", "")
+    # One second for all threads, and the start of Python.
+    assert time.monotonic() - began < 15
+
+
+@BACKENDS
+def test_all_calls_of_a_store_are_on_one_thread_with_their_time_and_their_context(fake: Fake, backend: str) -> None:
+    request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
+    seen: list[tuple[str, int, bool, str]] = []
+
+    class Watched(OwnStore):
+        def load(self) -> str | None:
+            return self.see("load", super().load())
+
+        def try_lock(self, hold: float, /) -> bool:
+            return self.see("try_lock", super().try_lock(hold))
+
+        def unlock(self) -> None:
+            self.see("unlock", super().unlock())
+
+        def see(self, name: str, result: Any) -> Any:
+            seen.append((name, threading.get_ident(), cmauth.store_time_left() is not None, request.get()))
+            return result
+
+    session = expired(fake, Watched())
+    seen.clear()
+
+    async def run() -> None:
+        request.set("7")
+        await cmauth.AsyncSession(session).tokens()
+
+    anyio.run(run, backend=backend)
+    assert {name for name, *_ in seen} == {"load", "try_lock", "unlock"}
+    assert len({thread for _, thread, *_ in seen}) == 1
+    assert threading.get_ident() not in {thread for _, thread, *_ in seen}
+    assert {(has_time, context) for *_, has_time, context in seen} == {(True, "7")}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import cmauth
 import httpx
 import pytest
@@ -173,3 +175,40 @@ def test_an_asynchronous_iterator_is_sent_once(fake: Fake) -> None:
 
     asyncio.run(run())
     assert api.received() == [DATA.decode()] * 2
+
+
+def test_a_stream_of_the_program_is_not_taken_for_one_of_httpx(fake: Fake) -> None:
+    class Encoder(httpx.SyncByteStream):
+        def __init__(self) -> None:
+            self.fields = {"a": "1"}
+            self._stream = io.BytesIO(DATA)
+            self._pieces = iter([DATA])
+
+        def __iter__(self) -> Iterator[bytes]:
+            yield from self._pieces
+
+    api = Api(fake)
+    with httpx.Client(auth=cmauth.HttpxAuth(api.session)) as http:
+        request = httpx.Request(
+            "POST", f"{fake.url}/upload", stream=Encoder(), headers={"Transfer-Encoding": "chunked"}
+        )
+        assert http.send(request).status_code == 401
+        assert api.received() == [DATA.decode()]
+        assert http.post(f"{fake.url}/upload", content=DATA).status_code == 200
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_asynchronous_file_is_sent_once_and_without_a_warning(fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    api = Api(fake)
+
+    async def run() -> int:
+        async with (
+            httpx.AsyncClient(auth=cmauth.HttpxAuth(api.session)) as http,
+            await anyio.open_file(tmp_path / "file", "rb") as file,
+        ):
+            return (await http.post(f"{fake.url}/upload", content=file)).status_code
+
+    assert anyio.run(run) == 401
+    gc.collect()
+    assert len(api.received()) == 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +28,7 @@ import httpx
 import pytest
 from cmauth.testing import CLIENT_ID, CLIENT_SECRET, Sandbox
 from conftest import WORKSPACE, Fake, RedisServer, tokens_response
+from redis import Redis
 from sessions import OwnStore, some_tokens
 
 DOCS = WORKSPACE / "docs/python"
@@ -49,7 +52,7 @@ def test_a_user_has_one_session_however_many_ask_for_it(fake: Fake) -> None:
     with ThreadPoolExecutor(16) as threads:
         got = list(threads.map(lambda i: sessions.get(f"user{i % 4}"), range(400)))
     assert len({id(session) for session in got}) == 4
-    assert sorted(stores.made) == ["user0", "user1", "user2", "user3"]
+    assert set(stores.made) == {"user0", "user1", "user2", "user3"}
 
     async def run() -> None:
         asked = [await sessions.get_async("user4") for _ in range(3)]
@@ -94,6 +97,70 @@ def test_a_store_that_does_not_answer_holds_up_few_others(fake: Fake) -> None:
         anyio.run(run)
     finally:
         answer.set()
+
+
+def test_a_factory_a_signal_handler_and_a_finalizer_can_ask_for_sessions(fake: Fake) -> None:
+    meet = threading.Barrier(2)
+
+    def store(user: str) -> cmauth.MemoryStore:
+        other = {"a": "b", "b": "a"}.get(user)
+        if other:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                meet.wait(1)
+            if not asked.get(user):
+                asked[user] = True
+                sessions.get(other)
+        return cmauth.MemoryStore()
+
+    asked: dict[str, bool] = {}
+    sessions = cmauth.Sessions(fake.client(), store, max_idle=10)
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(sessions.get, "ab", timeout=30)
+    assert one is sessions.get("a")
+    assert other is sessions.get("b")
+
+    class Finalized:
+        def __del__(self) -> None:
+            sessions.get("finalizer")
+
+    def handler(*_: object) -> None:
+        if sys._getframe(1).f_code is not handler.__code__:
+            sessions.get("handler")
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0007, 0.0007)
+    try:
+        for i in range(20_000):
+            cycle = Finalized()
+            cycle.itself = cycle  # type: ignore[attr-defined]
+            del cycle
+            sessions.get(str(i % 50))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_relative_folder_counts_from_where_the_sessions_were_made(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sessions").mkdir()
+    monkeypatch.chdir(tmp_path)
+    sessions = cmauth.Sessions.in_folder(fake.client(), "sessions", max_idle=0)
+    sessions.get("7").start(some_tokens())
+    monkeypatch.chdir("/")
+    assert sessions.get("7").health().logged_in
+
+
+@pytest.mark.parametrize("value", [2592000.0, 1.5, float("nan"), True, "60"])
+def test_an_expiry_that_is_no_whole_number_of_seconds_is_a_mistake(fake: Fake, value: Any) -> None:
+    with pytest.raises(TypeError, match="expire"):
+        cmauth.Sessions.in_redis(fake.client(), Redis(), "prefix", expire=value).get("7")
+    with pytest.raises(TypeError, match="max_idle"):
+        cmauth.Sessions(fake.client(), lambda _: cmauth.MemoryStore(), max_idle=value)
+    with pytest.raises(ValueError, match="expire"):
+        cmauth.RedisStore(Redis(), "key", expire=10**20)
+    with pytest.raises(ValueError, match="max_idle"):
+        cmauth.Sessions(fake.client(), lambda _: cmauth.MemoryStore(), max_idle=-1)
 
 
 def test_two_browsers_of_a_user_share_the_refreshes(fake: Fake) -> None:

@@ -232,6 +232,24 @@ def test_plain_http_is_not_sent_through_a_proxy(hosts: Hosts, call: Call, monkey
     assert hosts.foreign.requests == []
 
 
+def test_a_request_that_had_the_token_loses_it_for_another_url(hosts: Hosts) -> None:
+    session = hosts.session()
+    with httpx.Client(auth=cmauth.HttpxAuth(session, others="no_token")) as http:
+        request = http.build_request("GET", f"{hosts.own.url}/x")
+        http.send(request)
+        request.url = httpx.URL(f"{hosts.foreign.url}/x")
+        http.send(request)
+        own = http.get(f"{hosts.foreign.url}/x", headers={"Authorization": "Basic own"})
+        assert own.request.headers["Authorization"] == "Basic own"
+    auth = cmauth.Auth(session, others="no_token")
+    prepared = requests.Request("GET", f"{hosts.own.url}/x", auth=auth).prepare()
+    assert prepared.headers["Authorization"] == BEARER
+    prepared.prepare_url(f"{hosts.foreign.url}/x", None)
+    prepared.prepare_auth(auth)
+    assert "Authorization" not in prepared.headers
+    assert [header for _, header in hosts.seen(hosts.foreign)] == [None, "Basic own"]
+
+
 def test_a_response_with_auth_can_be_pickled(hosts: Hosts) -> None:
     session = hosts.session()
     hosts.routes["/cameras"] = lambda: Response(

@@ -7,18 +7,24 @@ import contextlib
 import contextvars
 import copy
 import os
+import queue
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, Protocol, TypeVar
+from weakref import WeakSet
 
-from cmauth._cmauth import _Cancel
+from cmauth._cmauth import _Answer, _Cancel
 
 _T = TypeVar("_T")
 
 # How long the end of the program waits for a call that was cancelled, in seconds.
 _EXIT_TIMEOUT = 1.0
+
+
+_workers: WeakSet[Worker] = WeakSet()
 
 
 class Worker:
@@ -29,17 +35,18 @@ class Worker:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._reset()
+        _workers.add(self)
+
+    def _reset(self) -> None:
+        # A garbage collection in the same thread can begin another call.
+        self._lock = threading.RLock()
         self._jobs: dict[Hashable, _Job[Any]] = {}
         self._queue: deque[Hashable] = deque()
-        self._process = os.getpid()
         self._running = False
 
     async def run(self, key: Hashable, call: Callable[[], _T]) -> _T:
         event = _new_event()
-        if self._process != os.getpid():
-            # In a forked child, the thread does not exist, and the lock can be a locked copy.
-            self.__init__()  # type: ignore[misc]
         with self._lock:
             job = self._jobs.get(key)
             if job is None:
@@ -64,7 +71,7 @@ class Worker:
             job.run(cancel)
             with self._lock:
                 # From here on, nobody can join the call.
-                del self._jobs[key]
+                self._jobs.pop(key, None)
                 events = list(job.events.values())
             for event in events:
                 event.set_from_thread()
@@ -122,6 +129,8 @@ def _copy(error: BaseException) -> BaseException:
     try:
         made = copy.copy(error)
     except Exception:  # noqa: BLE001: an exception of a store need not be one that can be copied
+        return error
+    if type(made) is not type(error):
         return error
     made.__cause__ = error.__cause__
     return made.with_traceback(error.__traceback__)
@@ -190,6 +199,9 @@ def start_thread(work: Callable[[_Cancel], object], name: str) -> None:
             work(cancel)
         finally:
             _threads.pop(threading.current_thread(), None)
+            calls: _Calls | None = getattr(_store_threads, "calls", None)
+            if calls is not None:
+                calls.put(None)
 
     thread = threading.Thread(target=run, name=name, daemon=True)
     _threads[thread] = cancel
@@ -200,15 +212,60 @@ def start_thread(work: Callable[[_Cancel], object], name: str) -> None:
         raise
 
 
+# For each thread of this module that has called a method of a store: the calls for its store thread.
+_store_threads = threading.local()
+_Calls = Any  # queue.SimpleQueue[tuple[contextvars.Context, Callable, tuple, _Answer] | None]
+_has_ended = False
+
+
+def call_apart(method: Callable[..., object], arguments: tuple[Any, ...], answer: _Answer) -> None:
+    """Calls a method of a store on the store thread of this thread. The module `_cmauth` calls it, and says why.
+
+    All calls of a thread are on the same store thread, because a lock can belong to a thread.
+    """
+    calls: _Calls | None = getattr(_store_threads, "calls", None)
+    if calls is None:
+        calls = _store_threads.calls = queue.SimpleQueue()
+        threading.Thread(target=_serve, args=(calls,), name="cmauth-store", daemon=True).start()
+    calls.put((contextvars.copy_context(), method, arguments, answer))
+
+
+def _serve(calls: _Calls) -> None:
+    while (call := calls.get()) is not None:
+        context, method, arguments, answer = call
+        del call
+        result, error = None, None
+        answer.begin()
+        try:
+            result = context.run(method, *arguments)
+        except BaseException as raised:  # noqa: BLE001: the call of the session raises it
+            error = raised
+        # The thread that waits must not go on while the interpreter ends.
+        if not _has_ended:
+            answer.end(result, error)
+        del context, method, arguments, answer, result, error
+
+
 def _end_threads() -> None:
+    global _has_ended
     threads = dict(_threads)
     for cancel in threads.values():
         cancel.cancel()
+    deadline = time.monotonic() + _EXIT_TIMEOUT
     for thread in threads:
         if thread.is_alive():
-            thread.join(_EXIT_TIMEOUT)
+            thread.join(max(0, deadline - time.monotonic()))
+    _has_ended = True
+
+
+def _after_fork() -> None:
+    """In a forked child, there are no threads, and a lock can be a locked copy."""
+    _threads.clear()
+    _store_threads.__dict__.clear()
+    for worker in list(_workers):
+        worker._reset()
 
 
 atexit.register(_end_threads)
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_threads.clear)
+    os.register_at_fork(after_in_child=_after_fork)

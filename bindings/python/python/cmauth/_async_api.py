@@ -94,8 +94,8 @@ class AsyncLogin:
 class AsyncSession:
     """A session for asyncio and trio. If no refresh is due, `tokens` needs no thread.
 
-    Calls that can block run in one thread for all `AsyncSession` and `HttpxAuth` of the session. The
-    tasks that wait for tokens share one call. A cancelled task ends at once; the call goes on, so
+    Calls that can block run in one thread for all `AsyncSession` and `HttpxAuth` of the session, and
+    those of a store that is written in Python in another one. The tasks that wait for tokens share one call. A cancelled task ends at once; the call goes on, so
     that new tokens are saved.
     """
 
@@ -117,7 +117,8 @@ class AsyncSession:
     async def rejected(self, tokens: Tokens | str) -> Tokens:
         """As `Session.rejected`."""
         access_token = tokens if isinstance(tokens, str) else tokens.access_token
-        return await self._run(("rejected", access_token), lambda: self._session.rejected(tokens))
+        # The key could be in a traceback, so it is not the token.
+        return await self._run(("rejected", hash(access_token)), lambda: self._session.rejected(tokens))
 
     async def hold(self, until: float) -> Tokens:
         """As `Session.hold`."""

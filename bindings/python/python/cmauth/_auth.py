@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from cmauth._cmauth import Session, Tokens, _Origins
@@ -22,6 +23,8 @@ class Urls:
         self._session = session
         self._allow = _Origins(allow)
         self._others = others
+        # What was added to requests, which a program can send again, to another URL.
+        self._added: deque[str] = deque(maxlen=100)
 
     def get_token(self, url: str) -> bool:
         """Whether a request to `url` gets the token. If not, raises unless `others` allows that."""
@@ -32,6 +35,16 @@ class Urls:
                 raise
             return False
         return True
+
+    def add_token(self, headers: MutableMapping[str, str], tokens: Tokens) -> None:
+        headers["Authorization"] = authorization = tokens.authorization
+        if authorization not in self._added:
+            self._added.append(authorization)
+
+    def take_token_away(self, headers: MutableMapping[str, str]) -> None:
+        """A request without the token can be one that had it, and was given another URL."""
+        if headers.get("Authorization") in self._added:
+            del headers["Authorization"]
 
     def belong(self, url: str | None) -> bool:
         """Whether the token belongs to `url`, so that a 401 from there says something about it."""
@@ -73,9 +86,11 @@ class Auth:
             raise TypeError("cmauth.Auth is for requests; give httpx a cmauth.HttpxAuth")
         if self._urls.get_token(request.url or ""):
             tokens = self._session.tokens()
-            request.headers["Authorization"] = tokens.authorization
+            self._urls.add_token(request.headers, tokens)
             hook = _Repair(self._session, self._urls, tokens, rewinder(request.body))
             request.register_hook("response", hook)  # type: ignore[no-untyped-call,unused-ignore]
+        else:
+            self._urls.take_token_away(request.headers)
         return request
 
     def __repr__(self) -> str:
@@ -103,7 +118,7 @@ class _Repair:
         if other is None or not (sent.body is None or self._rewind()):
             return response
         request = sent.copy()
-        request.headers["Authorization"] = other.authorization
+        self._urls.add_token(request.headers, other)
         # Reading the response frees the connection for the next request.
         _ = response.content
         response.close()
@@ -135,6 +150,8 @@ def rewinder(body: Any) -> Callable[[], bool]:
     except (AttributeError, OSError, ValueError):
         return lambda: False
     if not isinstance(position, int):
+        if isinstance(position, Coroutine):
+            position.close()  # It is of an asynchronous file.
         return lambda: False
 
     def rewind() -> bool:

@@ -27,6 +27,7 @@ __all__ = [
     "SignedUrl",
     "Tokens",
     "User",
+    "_Answer",
     "_Cancel",
     "_Origins",
     "__version__",
@@ -414,6 +415,15 @@ class _Origins:
     """Further origins that may get the access token, for `Auth` and `HttpxAuth`."""
 
     def __new__(cls, allow: Iterable[str] | None = None) -> Self: ...
+
+@final
+class _Answer:
+    """What a store thread returns."""
+
+    def begin(self) -> None:
+        """The method begins on this thread."""
+    def end(self, result: object, error: BaseException | None) -> None:
+        """The method has returned `result`, or raised `error`."""
 
 @final
 class _Cancel:

@@ -33,28 +33,32 @@ class HttpxAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         if not self._urls.get_token(str(request.url)):
+            self._urls.take_token_away(request.headers)
             yield request
             return
         tokens = self._session.tokens()
-        rewind = _authorize(request, tokens)
+        rewind = self._authorize(request, tokens)
         response = yield request
         if self._rejects(response, tokens):
             other = other_tokens(self._session, tokens)
             if other is not None and rewind(response.request):
-                yield _with(response.request, other)
+                yield self._with(response.request, other)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         if not self._urls.get_token(str(request.url)):
+            self._urls.take_token_away(request.headers)
             yield request
             return
         session = self._async_session
         tokens = await session.tokens()
-        rewind = _authorize(request, tokens)
+        rewind = self._authorize(request, tokens)
         response = yield request
         if self._rejects(response, tokens):
-            other = await session._run(("other", tokens.access_token), lambda: other_tokens(self._session, tokens))
+            other = await session._run(
+                ("other", hash(tokens.access_token)), lambda: other_tokens(self._session, tokens)
+            )
             if other is not None and rewind(response.request):
-                yield _with(response.request, other)
+                yield self._with(response.request, other)
 
     def _rejects(self, response: httpx.Response, tokens: Tokens) -> bool:
         """Whether the response rejects the tokens. After redirects, its request is the last one."""
@@ -65,34 +69,35 @@ class HttpxAuth(httpx.Auth):
             and self._urls.belong(str(sent.url))
         )
 
+    def _with(self, request: httpx.Request, tokens: Tokens) -> httpx.Request:
+        self._urls.add_token(request.headers, tokens)
+        return request
+
+    def _authorize(self, request: httpx.Request, tokens: Tokens) -> Callable[[httpx.Request], bool]:
+        """Adds the token. Returns what prepares the request to be sent again, and says whether it can."""
+        self._urls.add_token(request.headers, tokens)
+        stream: Any = request.stream
+        rewind = _rewinder(stream)
+        # A redirect can have another body, or none.
+        return lambda sent: rewind() if sent.stream is stream else isinstance(sent.stream, httpx.ByteStream)
+
     def __repr__(self) -> str:
         return f"HttpxAuth({self._session!r})"
-
-
-def _authorize(request: httpx.Request, tokens: Tokens) -> Callable[[httpx.Request], bool]:
-    """Adds the token. Returns what prepares the request to be sent again, and says whether it can."""
-    request.headers["Authorization"] = tokens.authorization
-    stream: Any = request.stream
-    rewind = _rewinder(stream)
-    # A redirect can have another body, or none.
-    return lambda sent: rewind() if sent.stream is stream else isinstance(sent.stream, httpx.ByteStream)
 
 
 def _rewinder(stream: Any) -> Callable[[], bool]:
     if isinstance(stream, httpx.ByteStream):
         return lambda: True
+    # The streams of httpx have no public names. A stream of the program can have the same attributes.
+    if type(stream).__module__ not in ("httpx._multipart", "httpx._content"):
+        return lambda: False
     fields = getattr(stream, "fields", None)
     if fields is not None:
         # A form with files. httpx itself rewinds each file, if that can seek.
         rewinders = [rewinder(getattr(field, "file", b"")) for field in fields]
         return lambda: all(rewind() for rewind in rewinders)
-    # httpx has no public name for the file that it sends. Without it, the body is not sent again.
+    # The file that it sends.
     return rewinder(getattr(stream, "_stream", NotImplemented))
-
-
-def _with(request: httpx.Request, tokens: Tokens) -> httpx.Request:
-    request.headers["Authorization"] = tokens.authorization
-    return request
 
 
 HttpxAuth.__module__ = "cmauth"

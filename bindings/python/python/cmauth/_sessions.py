@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Union
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from cmauth._async import Worker
 from cmauth._async_api import AsyncSession
@@ -49,13 +50,19 @@ class Sessions:
             raise TypeError("store_factory: give a function that returns the store of a user")
         self._client = client
         self._store_factory = store_factory
+        if isinstance(max_idle, bool) or not isinstance(max_idle, int):
+            raise TypeError(f"max_idle: give an int, not a {type(max_idle).__name__}")
+        if max_idle < 0:
+            raise ValueError("max_idle: give 0 or more")
         self._max_idle = max_idle
         self._reset()
+        _all.add(self)
 
     @classmethod
     def in_folder(cls, client: Client, folder: str | os.PathLike[str], *, max_idle: int = 1000) -> Sessions:
         """Sessions in files of a folder, for all processes of a machine: see `FileStore`."""
-        path = os.path.expanduser(folder)  # noqa: PTH111 - importing pathlib takes long
+        # Not by pathlib, whose import takes long.
+        path = os.path.abspath(os.path.expanduser(folder))  # noqa: PTH100, PTH111
 
         def store(user: str) -> FileStore:
             return FileStore(os.path.join(path, f"{_name(user)}.session"))  # noqa: PTH118
@@ -89,24 +96,12 @@ class Sessions:
         """
         session = self._opened(user)
         if session is None:
+            # Without a lock: the factory and the store are code of the program, which can ask for sessions, too. If
+            # two threads open the same one, the first is kept.
+            opened = Session(self._client, self._store_factory(user))
             with self._lock:
-                opening = self._opening.setdefault(user, threading.Lock())
-            # Other threads that need this session wait for it. Those of other users do not.
-            with opening:
-                session = self._opened(user)
-                if session is None:
-                    session = self._open(user)
-        return session
-
-    def _open(self, user: str) -> Session:
-        try:
-            session = Session(self._client, self._store_factory(user))
-            with self._lock:
-                session = self._sessions.setdefault(user, session)
-        finally:
-            with self._lock:
-                self._opening.pop(user, None)
-        self._opened(user)
+                session = self._sessions.setdefault(user, opened)
+            self._opened(user)
         return session
 
     async def get_async(self, user: str) -> AsyncSession:
@@ -123,9 +118,6 @@ class Sessions:
             raise TypeError(f"user: give a str, such as User.id, not a {type(user).__name__}")
         if not user:
             raise ValueError("user: it is empty")
-        if self._process != os.getpid():
-            # In a forked child, the locks can be locked copies.
-            self._reset()
         closed = []
         with self._lock:
             session = self._sessions.get(user)
@@ -139,18 +131,30 @@ class Sessions:
         return session
 
     def _reset(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
+        # A signal handler or a finalizer can ask for a session while its thread has the lock.
+        self._lock = threading.RLock()
         # All open sessions, so that whoever still uses one shares it.
         self._sessions: WeakValueDictionary[str, Session] = WeakValueDictionary()
         # Those that stay open, the one that was used last at the end.
         self._used: OrderedDict[str, Session] = OrderedDict()
-        self._opening: dict[str, threading.Lock] = {}
         # They have a thread only while they open a session. A store that does not answer holds up one of them.
         self._workers = [Worker() for _ in range(_MAX_OPENING)]
 
     def __repr__(self) -> str:
         return f"Sessions({self._client!r}, open={len(self._sessions)})"
+
+
+# In a forked child, the locks can be locked copies.
+_all: WeakSet[Sessions] = WeakSet()
+
+
+def _reset_all() -> None:
+    for sessions in list(_all):
+        sessions._reset()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_reset_all)
 
 
 def _name(user: str) -> str:

@@ -104,6 +104,10 @@ return 1
 _CLEARED_EXPIRE = 60
 
 
+# A hundred years, in seconds.
+_MAX_EXPIRE = 100 * 365 * 86400
+
+
 class RedisStore:
     """Keeps a session in Redis, for several machines that share a user.
 
@@ -121,8 +125,10 @@ class RedisStore:
     """
 
     def __init__(self, client: redis.Redis, key: str, *, expire: int | None = None) -> None:
-        if expire is not None and expire < 1:
-            raise ValueError("expire: give seconds, at least 1")
+        if isinstance(expire, bool) or not isinstance(expire, (int, type(None))):
+            raise TypeError(f"expire: give whole seconds, as an int, not a {type(expire).__name__}")
+        if expire is not None and not 1 <= expire <= _MAX_EXPIRE:
+            raise ValueError(f"expire: give seconds, at least 1 and at most {_MAX_EXPIRE}")
         if type(client).__module__.startswith("redis.asyncio"):
             raise TypeError(
                 "client: give a redis.Redis, not one of redis.asyncio; cmauth.AsyncSession uses it in a thread"
