@@ -189,9 +189,8 @@ def test_a_stream_of_the_program_is_not_taken_for_one_of_httpx(fake: Fake) -> No
 
     api = Api(fake)
     with httpx.Client(auth=cmauth.HttpxAuth(api.session)) as http:
-        request = httpx.Request(
-            "POST", f"{fake.url}/upload", stream=Encoder(), headers={"Transfer-Encoding": "chunked"}
-        )
+        request = http.build_request("POST", f"{fake.url}/upload", headers={"Transfer-Encoding": "chunked"})
+        request.stream = Encoder()
         assert http.send(request).status_code == 401
         assert api.received() == [DATA.decode()]
         assert http.post(f"{fake.url}/upload", content=DATA).status_code == 200

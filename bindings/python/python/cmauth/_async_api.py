@@ -95,8 +95,8 @@ class AsyncSession:
     """A session for asyncio and trio. If no refresh is due, `tokens` needs no thread.
 
     Calls that can block run in one thread for all `AsyncSession` and `HttpxAuth` of the session, and
-    those of a store that is written in Python in another one. The tasks that wait for tokens share one call. A cancelled task ends at once; the call goes on, so
-    that new tokens are saved.
+    those of a store that is written in Python in another one. The tasks that wait for tokens share one
+    call. A cancelled task ends at once; the call goes on, so that new tokens are saved.
     """
 
     def __init__(self, session: Session) -> None:
