@@ -18,6 +18,11 @@ pub(crate) fn code() -> String {
     code
 }
 
+/// Six characters of base64url, like the codes of version 2.5.
+pub(crate) fn base64url_code() -> String {
+    base64url()[..6].to_owned()
+}
+
 /// A version 4 UUID in lower case.
 pub(crate) fn uuid() -> String {
     let mut uuid: [u8; 16] = bytes();

@@ -160,7 +160,8 @@ impl State {
     /// A new code for an approved request. It never expires.
     pub(crate) fn make_code(&mut self, user: &str, request: AuthorizationRequest) -> String {
         let grant = Grant { user: user.to_owned(), client: request.client, scope: request.scope };
-        let code = random::code();
+        let is_v25 = self.flavours.contains(&Flavour::V25);
+        let code = if is_v25 { random::base64url_code() } else { random::code() };
         self.codes.insert(
             code.clone(),
             Code { grant, redirect_uri: request.redirect_uri, redirect_uri_was_sent: request.redirect_uri_was_sent },
