@@ -1,16 +1,29 @@
 //! Each call with each fault.
 
 use cmauth::{Advice, Error};
+use cmauth_sandbox::Flavour;
 
 use crate::fixture::{
     Call::{Exchange, Logout, Refresh},
-    MAX_TIME, Outcome, REDIRECT_URI, call, for_each_fault, leak,
+    MAX_TIME, Outcome, REDIRECT_URI, call, for_each_fault, for_each_fault_of, leak,
 };
 use crate::table::expected;
 
 #[test]
 fn each_call_with_each_fault_has_the_status_and_advice_of_the_table_in_time_and_shows_no_secret() {
-    for_each_fault(|fixture, fault, one| {
+    check_the_table(&[]);
+}
+
+#[test]
+fn the_table_holds_for_other_versions_and_set_ups_of_the_server() {
+    for (_, flavour) in Flavour::NAMES {
+        check_the_table(&[flavour]);
+    }
+    check_the_table(&Flavour::NAMES.map(|(_, flavour)| flavour));
+}
+
+fn check_the_table(flavours: &[Flavour]) {
+    for_each_fault_of(flavours, |fixture, fault, one| {
         let outcome = call(fixture, fault, one, 0);
         let expected = expected(fault, fixture.tls())[one as usize];
         if outcome.failure() != expected {

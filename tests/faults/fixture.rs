@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cmauth::{Client, Config, Error, Tokens};
-use cmauth_sandbox::{Fault, Kind, Options, Sandbox};
+use cmauth_sandbox::{Fault, Flavour, Kind, Options, Sandbox};
 
 use crate::table::Expected;
 use crate::thread_log::ThreadLog;
@@ -44,8 +44,15 @@ pub struct Fixture {
 
 impl Fixture {
     pub fn new(tls: bool) -> Fixture {
+        Fixture::with_flavours(tls, &[])
+    }
+
+    /// A sandbox that responds like another version or set-up of the server's framework.
+    pub fn with_flavours(tls: bool, flavours: &[Flavour]) -> Fixture {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let sandbox = Sandbox::start(Options { tls, control_port: Some(0), ..Options::default() }).unwrap();
+        let sandbox =
+            Sandbox::start(Options { tls, control_port: Some(0), flavours: flavours.to_vec(), ..Options::default() })
+                .unwrap();
         let ca_file = sandbox.ca_pem().map(|pem| {
             let name = format!("faults-{}-{}.pem", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
             let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -167,7 +174,7 @@ pub fn call(fixture: &Fixture, fault: Fault, call: Call, retries: u32) -> Outcom
     // The sandbox records a request before it responds. A request without a response may need a moment.
     thread::sleep(Duration::from_millis(2));
     let valid_tokens = fixture.valid_tokens();
-    let valid_tokens = valid_tokens.split('"').filter(|word| word.len() == 42 && word.contains('-')).map(str::to_owned);
+    let valid_tokens = valid_tokens.split('"').filter(|word| word.ends_with(":10003")).map(str::to_owned);
     let mut secrets: Vec<String> = [SECRET, BASIC, &code, access, refresh].map(str::to_owned).into();
     secrets.extend(valid_tokens);
     let requests = fixture.sandbox.requests().len() - requests;
@@ -200,13 +207,18 @@ pub fn leak(outcome: &Outcome) -> Option<String> {
 /// Runs `check` for each fault and call, with and without TLS, on several threads. `check` returns what is wrong, or
 /// `None`.
 pub fn for_each_fault(check: impl Fn(&Fixture, Fault, Call) -> Option<String> + Sync) {
+    for_each_fault_of(&[], check);
+}
+
+/// As [`for_each_fault`], with sandboxes of these flavours.
+pub fn for_each_fault_of(flavours: &[Flavour], check: impl Fn(&Fixture, Fault, Call) -> Option<String> + Sync) {
     let work: Vec<(Fault, Call)> = Fault::ALL.iter().flat_map(|&fault| CALLS.map(|call| (fault, call))).collect();
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
-                let fixtures = Fixture::both();
+                let fixtures = [false, true].map(|tls| Fixture::with_flavours(tls, flavours));
                 while let Some(&(fault, call)) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
                     for fixture in fixtures.iter().filter(|fixture| fixture.has(fault)) {
                         if let Some(failure) = check(fixture, fault, call) {
