@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-spring test-wheels test-fuzz soak lint bench deny msrv docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-spring test-clients test-wheels test-fuzz soak lint bench deny msrv docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # lists the targets
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -27,7 +27,7 @@ build:           # builds libcmauth.so, libcmauth.a and the sandbox
 	cargo build --package cmauth-sandbox
 
 test:            # runs all tests and prints a summary: what ran, what was skipped and why
-	@MAKE='$(MAKE)' scripts/test lint deny msrv test-rust test-simulation test-c test-python test-browser test-spring test-wheels test-fuzz
+	@MAKE='$(MAKE)' scripts/test lint deny msrv test-rust test-simulation test-c test-python test-browser test-spring test-clients test-wheels test-fuzz
 
 test-rust:       # tests the core and the sandbox
 	cargo test --package cmauth --package cmauth-sandbox
@@ -49,6 +49,10 @@ test-browser: $(VENV)/installed  # tests the pages in Chromium; screenshots are 
 test-spring: build $(VENV)/installed  # runs the library and the sandbox against Spring Security OAuth; needs Maven and a JDK
 	$(VENV)/bin/pip show --quiet cmauth 2>/dev/null || $(VENV)/bin/pip install --quiet ./bindings/python
 	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest -rs tests/spring
+
+test-clients: build $(VENV)/installed  # other OAuth clients log in at the sandbox: two for Python, one for Go, one for Node
+	$(VENV)/bin/pip show --quiet cmauth 2>/dev/null || $(VENV)/bin/pip install --quiet ./bindings/python
+	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest -rs tests/clients
 
 test-wheels: $(VENV)/installed-dist  # installs the wheel, the source distribution and the sandbox in new venvs and uses them
 	scripts/wheels
