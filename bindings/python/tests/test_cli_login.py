@@ -326,3 +326,11 @@ def test_what_is_wrong_is_said_before_the_secret_is_asked_for(shell: Shell) -> N
     with shell.at_terminal("login") as terminal:
         assert terminal.end() == 5
         assert "API key id" not in terminal.output
+
+
+def test_a_login_with_a_fixed_port(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for _ in range(3):
+        shell.log_in("--port", str(port))
+        shell.run("logout")
