@@ -61,9 +61,9 @@ test-go:         # installs the library in target/go-prefix and tests the Go pac
 	cargo build --package cmauth-sandbox; \
 	export PKG_CONFIG_PATH=$(TARGET)/go-prefix/lib/pkgconfig LD_LIBRARY_PATH=$(TARGET)/go-prefix/lib; \
 	export CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox; \
-	cd bindings/go; badly=$$(gofmt -l .); \
+	badly=$$(gofmt -l bindings/go examples/go); \
 	test -z "$$badly" || { echo "test-go: gofmt -w $$badly" >&2; exit 1; }; \
-	go vet ./...; go test -race -count=1 ./...
+	(cd examples/go && go vet ./...); cd bindings/go; go vet ./...; go test -race -count=1 ./...
 
 test-wheels: $(VENV)/installed-dist  # installs the wheel, the source distribution and the sandbox in new venvs and uses them
 	scripts/wheels

@@ -467,6 +467,38 @@ func TestOnChangeReportsEachChangeEvenIfTheCallbackPanics(t *testing.T) {
 	}
 }
 
+func TestKeepFreshRefreshesWithoutACallAndReportsIt(t *testing.T) {
+	session := startSandbox(t, "--access-token-lifetime", "4").session()
+	old, _ := session.Tokens(background) // Reports the login.
+	changes := make(chan cmauth.Change, 10)
+	check(t, session.OnChange(func(change cmauth.Change, _ int64) { changes <- change }))
+	check(t, session.KeepFresh(true))
+	select {
+	case change := <-changes: // From a thread of the library.
+		fresh, err := session.Tokens(background)
+		if err != nil || change != cmauth.ChangeTokens || fresh.AccessToken == old.AccessToken {
+			t.Errorf("%v, %v", change, err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no change")
+	}
+}
+
+func TestTheCallbackCanCloseItsSession(t *testing.T) {
+	session := startSandbox(t).session()
+	check(t, session.OnChange(func(cmauth.Change, int64) { session.Close() }))
+	check(t, session.Forget(background))
+	if _, err := session.Health(); !errors.Is(err, cmauth.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOpenBrowserRefusesWhatIsNoWebPage(t *testing.T) {
+	if err := cmauth.OpenBrowser("file:///etc/passwd"); !errors.Is(err, cmauth.ErrFix) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestASessionLetsGoOfACallbackThatWasReplacedOrClosed(t *testing.T) {
 	session := startSandbox(t).session()
 	gone := make(chan bool, 2)

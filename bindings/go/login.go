@@ -141,3 +141,15 @@ func (l *Login) Close() error {
 	l.handle.close()
 	return nil
 }
+
+// OpenBrowser opens a web page, such as Login.URL, in the user's browser. It can take some seconds. The browser may still not
+// show the page, for example because it runs on another screen, so show the URL to the user as well.
+func OpenBrowser(url string) error {
+	var texts texts
+	defer texts.free()
+	text := texts.add("url", url)
+	if texts.err != nil {
+		return texts.err
+	}
+	return call(context.Background(), func(e **C.cm_error) C.cm_status { return C.cm_open_browser(text, e) })
+}
