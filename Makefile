@@ -63,7 +63,9 @@ test-go:         # installs the library in target/go-prefix and tests the Go pac
 	export CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox; \
 	badly=$$(gofmt -l bindings/go examples/go); \
 	test -z "$$badly" || { echo "test-go: gofmt -w $$badly" >&2; exit 1; }; \
-	(cd examples/go && go vet ./...); cd bindings/go; go vet ./...; go test -race -count=1 ./...
+	for module in bindings/go bindings/go/cmoauth2 examples/go; do \
+	  (cd $$module && go vet ./... && go test -race -count=1 ./...) || exit 1; \
+	done
 
 test-wheels: $(VENV)/installed-dist  # installs the wheel, the source distribution and the sandbox in new venvs and uses them
 	scripts/wheels

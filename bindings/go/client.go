@@ -14,6 +14,7 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,6 +54,11 @@ func (c Config) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
 
 // LogValue does not show the secret.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON fails, so that a log in JSON does not show the secret.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("cmauth: the settings contain a secret")
+}
 
 // Client sends requests to the server for one API key. It stores no user and no token.
 type Client struct {

@@ -384,6 +384,7 @@ func TestNoFormatShowsASecret(t *testing.T) {
 	}
 
 	values := []any{tokens, &tokens, config, &config, signed, *signed, []cmauth.Tokens{tokens}, struct{ T cmauth.Tokens }{tokens},
+		struct{ C cmauth.Config }{config},
 		session, map[string]cmauth.Tokens{"a": tokens}}
 	var log bytes.Buffer
 	for _, value := range values {
@@ -398,13 +399,16 @@ func TestNoFormatShowsASecret(t *testing.T) {
 		slog.New(slog.NewTextHandler(&log, nil)).Info("text", "value", value)
 		slog.New(slog.NewJSONHandler(&log, nil)).Info("json", "value", value)
 	}
-	for _, secret := range []string{"-secret", fmt.Sprintf("%x", "-secret"), fmt.Sprintf("%X", "-secret"), current.AccessToken, "access_token="} {
+	secrets := []string{"-secret", fmt.Sprintf("%x", "-secret"), fmt.Sprintf("%X", "-secret"), current.AccessToken, "access_token="}
+	for _, secret := range secrets {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("%q is in\n%s", secret, log.String())
 		}
 	}
-	if _, err := json.Marshal(tokens); err == nil {
-		t.Error("json.Marshal shows tokens")
+	for _, value := range []any{tokens, &tokens, config, &config} {
+		if _, err := json.Marshal(value); err == nil {
+			t.Errorf("json.Marshal shows %T", value)
+		}
 	}
 }
 
@@ -501,11 +505,11 @@ func TestOpenBrowserRefusesWhatIsNoWebPage(t *testing.T) {
 
 func TestASessionLetsGoOfACallbackThatWasReplacedOrClosed(t *testing.T) {
 	session := startSandbox(t).session()
-	gone := make(chan bool, 2)
-	set := func() {
+	gone := make(chan bool, 3)
+	set := func() error {
 		big := new([1 << 10]int64)
 		runtime.SetFinalizer(big, func(*[1 << 10]int64) { gone <- true })
-		check(t, session.OnChange(func(_ cmauth.Change, generation int64) { big[0] = generation }))
+		return session.OnChange(func(_ cmauth.Change, generation int64) { big[0] = generation })
 	}
 	wait := func(when string) {
 		for range [200]int{} {
@@ -518,12 +522,16 @@ func TestASessionLetsGoOfACallbackThatWasReplacedOrClosed(t *testing.T) {
 		}
 		t.Errorf("%s: the callback is still there", when)
 	}
-	set()
+	check(t, set())
 	check(t, session.OnChange(nil))
 	wait("replaced")
-	set()
+	check(t, set())
 	check(t, session.Close())
 	wait("closed")
+	if err := set(); !errors.Is(err, cmauth.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+	wait("after the end")
 }
 
 func TestGoroutinesShareOneRefresh(t *testing.T) {

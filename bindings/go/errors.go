@@ -102,7 +102,7 @@ func (e *Error) Error() string { return "cmauth: " + e.Message }
 // Unwrap returns context.Canceled or context.DeadlineExceeded if the context ended the call, ErrClosed after Close, else nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// Timeout makes Error the kind of error that net.Error and url.Error ask about.
+// Timeout reports whether a timeout ended the call: that of the client or that of the context. url.Error asks for it.
 func (e *Error) Timeout() bool {
 	return e.Status == StatusTimeout || errors.Is(e.cause, context.DeadlineExceeded)
 }

@@ -78,7 +78,8 @@ func (c *Client) OpenSession(ctx context.Context, store *Store) (*Session, error
 	return &Session{handle: newHandle("session", session, free), client: c.handle}, nil
 }
 
-// Close frees the session. The tokens remain in the store, and calls in progress go on. Closing again does nothing. It returns nil.
+// Close frees the session. The tokens remain in the store, and calls in progress go on. Closing again does nothing. It
+// returns nil.
 func (s *Session) Close() error {
 	s.handle.close()
 	return nil
@@ -215,7 +216,8 @@ func (s *Session) NextAction() (time.Duration, bool) {
 	return time.Duration(ms) * time.Millisecond, true
 }
 
-// KeepFresh turns on that a thread of the library refreshes the tokens in time without a call of your program. It is off at first.
+// KeepFresh turns on or off that a thread of the library refreshes the tokens in time, without a call of your program. It is
+// off at first.
 func (s *Session) KeepFresh(on bool) error {
 	var yes C.int32_t
 	if on {
@@ -291,7 +293,8 @@ func (c Change) String() string {
 
 // OnChange sets the function that is called after each change of the tokens, in place of the previous one. nil: none.
 //
-// The function is called within a call of the session, which waits for it, or by the thread of KeepFresh. It can call the session.
+// The function is called within a call of the session, which waits for it, or by the thread of KeepFresh. It can call the
+// session.
 // If it panics, slog gets an error with the stack, and the call of the session goes on.
 func (s *Session) OnChange(callback func(change Change, generation int64)) error {
 	var handle cgo.Handle

@@ -10,11 +10,12 @@ import (
 // Transport returns an http.RoundTripper that adds the access token of the session to each request and sends it with base.
 // nil is http.DefaultTransport. The CA files and the proxy of Config are not those of base.
 //
-// A URL that may not get the token fails, before anything is sent: see Client.CheckURL. This also holds for the target of a redirect
-// that an http.Client follows.
+// A request to a URL that may not get the token fails before anything is sent: see Client.CheckURL. This also holds for the
+// target of a redirect that an http.Client follows.
 //
-// After a 401 the session gets another token, and the request is sent once more with it. The response is the 401 if the request has
-// a body without GetBody, or if the session does not refresh again (StatusTokenRejected). The next request has the other token.
+// After a 401 the session gets another token, and the request is sent once more with it. The response is the 401 if the
+// request has a body without GetBody, or if the session does not refresh again (StatusTokenRejected). If the refresh fails
+// for another reason, so does the request. The next request has the other token.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport

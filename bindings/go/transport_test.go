@@ -43,7 +43,7 @@ func TestAnotherOriginGetsNothing(t *testing.T) {
 	transport := session.Transport(nil)
 	targets := map[string]*url.URL{
 		"host":    {Scheme: "http", Host: host, Path: "/"},
-		"opaque":  {Scheme: "http", Host: host, Opaque: "//" + server.Host + "/"},
+		"opaque":  {Scheme: "https", Host: host, Opaque: "//" + server.Host + "/"},
 		"user":    {Scheme: "http", Host: server.Host + "@" + host, Path: "/"},
 		"slash":   {Scheme: "https", Host: server.Host + "/@" + host, Path: "/"},
 		"http":    {Scheme: "http", Host: server.Host, Path: "/"},
@@ -62,7 +62,8 @@ func TestAnotherOriginGetsNothing(t *testing.T) {
 
 	// An http.Client follows the redirect, and the transport refuses its target.
 	redirecting := roundTripper(func(request *http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 302, Header: http.Header{"Location": {stranger.URL}}, Body: http.NoBody, Request: request}, nil
+		header := http.Header{"Location": {stranger.URL}}
+		return &http.Response{StatusCode: 302, Header: header, Body: http.NoBody, Request: request}, nil
 	})
 	_, err = (&http.Client{Transport: session.Transport(redirecting)}).Get(s.URL)
 	if !errors.Is(err, cmauth.ErrFix) {
@@ -75,7 +76,9 @@ func TestAnotherOriginGetsNothing(t *testing.T) {
 
 func TestAnAllowedOriginGetsTheToken(t *testing.T) {
 	var header string
-	media := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { header = r.Header.Get("Authorization") }))
+	media := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		header = r.Header.Get("Authorization")
+	}))
 	defer media.Close()
 	s := startSandbox(t)
 	config := s.config()
