@@ -255,6 +255,42 @@ func TestAContextEndsACallThatHangs(t *testing.T) {
 	}
 }
 
+func TestAContextEndsOnlyItsOwnCall(t *testing.T) {
+	session := startSandbox(t).session()
+	var calls sync.WaitGroup
+	repeat := func(f func()) {
+		calls.Add(1)
+		go func() {
+			defer calls.Done()
+			for end := time.Now().Add(time.Second); time.Now().Before(end); {
+				f()
+			}
+		}()
+	}
+	live, cancel := context.WithCancel(background)
+	defer cancel()
+	for range [4]int{} {
+		repeat(func() {
+			ended, cancel := context.WithCancel(background)
+			go cancel()
+			if _, err := session.Tokens(ended); err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("the context that ends: %v", err)
+			}
+		})
+		repeat(func() {
+			if _, err := session.Tokens(live); err != nil {
+				t.Errorf("the context that lives: %v", err)
+			}
+		})
+		repeat(func() {
+			if _, err := session.Tokens(background); err != nil {
+				t.Errorf("the context that cannot end: %v", err)
+			}
+		})
+	}
+	calls.Wait()
+}
+
 func TestCancelEndsAllCallsOfTheClient(t *testing.T) {
 	client := startSandbox(t).client()
 	login, err := client.Listen(0)
