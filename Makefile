@@ -10,7 +10,7 @@ VENV := $(TARGET)/venv
 CFLAGS_STRICT := -std=c99 -pedantic -Wall -Wextra -Werror
 
 .DEFAULT_GOAL := help
-.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-spring test-clients test-wheels test-fuzz soak lint bench deny msrv docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
+.PHONY: help demo login build test test-rust test-simulation test-c test-python test-browser test-spring test-clients test-go test-wheels test-fuzz soak lint bench deny msrv docs header abi instructions clean setup-ci install uninstall dist dist-aarch64 dist-windows deb
 
 help:            # lists the targets
 	@grep -E '^[a-z0-9-]+: .*# ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):[^#]*# /\1#/' | \
@@ -53,6 +53,19 @@ test-spring: build $(VENV)/installed  # runs the library and the sandbox against
 test-clients: build $(VENV)/installed  # other OAuth clients log in at the sandbox: two for Python, one for Go, one for Node
 	$(VENV)/bin/pip show --quiet cmauth 2>/dev/null || $(VENV)/bin/pip install --quiet ./bindings/python
 	CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox $(VENV)/bin/python -m pytest -rs tests/clients
+
+test-go:         # installs the library in target/go-prefix and tests the Go package: gofmt, go vet, go test -race
+	@command -v go >/dev/null || { echo "SKIPPED test-go: go is missing; apt install golang-go, or https://go.dev/dl (1.21 or later)"; \
+	  test -z "$$CI"; exit; }; \
+	set -e; $(MAKE) --no-print-directory install PREFIX=$(TARGET)/go-prefix >/dev/null; \
+	cargo build --package cmauth-sandbox; \
+	export PKG_CONFIG_PATH=$(TARGET)/go-prefix/lib/pkgconfig LD_LIBRARY_PATH=$(TARGET)/go-prefix/lib; \
+	export CMAUTH_SANDBOX=$(TARGET)/debug/cmauth-sandbox; \
+	badly=$$(gofmt -l bindings/go examples/go); \
+	test -z "$$badly" || { echo "test-go: gofmt -w $$badly" >&2; exit 1; }; \
+	for module in bindings/go bindings/go/cmoauth2 examples/go; do \
+	  (cd $$module && go vet ./... && go test -race -count=1 ./...) || exit 1; \
+	done
 
 test-wheels: $(VENV)/installed-dist  # installs the wheel, the source distribution and the sandbox in new venvs and uses them
 	scripts/wheels

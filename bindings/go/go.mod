@@ -1,0 +1,3 @@
+module libcmauth/bindings/go
+
+go 1.21
