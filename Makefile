@@ -27,7 +27,7 @@ build:           # builds libcmauth.so, libcmauth.a and the sandbox
 	cargo build --package cmauth-sandbox
 
 test:            # runs all tests and prints a summary: what ran, what was skipped and why
-	@MAKE='$(MAKE)' scripts/test lint deny msrv test-rust test-simulation test-c test-python test-browser test-spring test-clients test-wheels test-fuzz
+	@MAKE='$(MAKE)' scripts/test lint deny msrv test-rust test-simulation test-c test-python test-browser test-spring test-clients test-go test-wheels test-fuzz
 
 test-rust:       # tests the core and the sandbox
 	cargo test --package cmauth --package cmauth-sandbox

@@ -2,6 +2,7 @@ package cmauth
 
 // #include <cmauth.h>
 // #include <stdlib.h>
+// #include <string.h>
 import "C"
 
 import (
@@ -184,8 +185,10 @@ func (t *texts) add(name, text string) *C.char {
 	return copied
 }
 
+// free wipes the copies, because some are secret, and frees them.
 func (t *texts) free() {
 	for _, text := range t.all {
+		clear(unsafe.Slice((*byte)(unsafe.Pointer(text)), C.strlen(text)))
 		C.free(unsafe.Pointer(text))
 	}
 }
