@@ -119,6 +119,36 @@ fn an_api_key_in_parameters() {
 }
 
 #[test]
+fn a_key_in_parameters_beside_one_in_the_header() {
+    let query = format!("grant_type=refresh_token&refresh_token=x&client_id={ID}&client_secret={SECRET}");
+    let sandbox = with_other(|_| {});
+    for (authorization, status, error, words) in [
+        (basic(ID, "wrong"), 400, "invalid_grant", "Invalid refresh token: x"),
+        (basic("nobody", "x"), 401, "unauthorized", "Bad credentials"),
+        ("Basic !".to_owned(), 401, "unauthorized", "Failed to decode basic authentication token"),
+        (basic("other", "other"), 401, "invalid_client", "Given client ID does not match authenticated client"),
+    ] {
+        token(&sandbox, Some(&authorization), &query).assert_error(status, error, words);
+    }
+}
+
+#[test]
+fn a_client_that_accepts_json_in_second_place_gets_it() {
+    let authorization = basic(ID, SECRET);
+    let headers = [("Authorization", authorization.as_str()), ("Accept", "application/xml, application/json;q=0.5")];
+    let response = send(&start(), "POST", "/oauth/token?grant_type=refresh_token&refresh_token=x", &headers, "");
+    response.assert_error(400, "invalid_grant", "Invalid refresh token: x");
+}
+
+#[test]
+fn the_body_of_a_get_is_ignored() {
+    let sandbox = start();
+    let body = format!("access_token={}", encode(&log_in(&sandbox, "write").text("access_token")));
+    let response = send(&sandbox, "GET", "/rest/v2.4/cameras", &[("Accept", "application/json"), FORM], &body);
+    assert_eq!(response.status, 401);
+}
+
+#[test]
 fn basic_as_the_framework_reads_it() {
     let unpadded = basic(ID, SECRET).trim_end_matches('=').to_owned();
     for authorization in [unpadded.clone(), unpadded.replace("Basic", "bASIC"), format!("{unpadded} ")] {

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 from person import Person, Response, send
 from servers import ID, SECRET
@@ -180,7 +180,7 @@ class Run:
             return text
         body = json.loads(text)
         if isinstance(body, list):
-            return "<list>"
+            return "<list>" if body else "<empty list>"
         if "timestamp" in body or "title" in body:
             return "<error>"
         if "cameraId" in body:
@@ -188,7 +188,8 @@ class Run:
         if "username" in body:
             return {"username": body["username"]}
         if isinstance(body.get("expires_in"), int):
-            body["expires_in"] = "<time>"
+            # Some time passes between the two servers.
+            body["expires_in"] = "<twelve hours>" if body["expires_in"] > 43_100 else "<less>"
         return body
 
 
@@ -214,8 +215,12 @@ def _without_what_does_not_matter(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_shown(url: str) -> str:
-    """A URL as a browser shows it: with a slash after the host, and in any escaping."""
-    return unquote(re.sub(r"^(\w+://[^/?#]+)(?=[?#])", r"\1/", url))
+    """A URL as a program reads it: with a slash after the host, and parameters in any escaping."""
+    parts = urlsplit(re.sub(r"^(\w+://[^/?#]+)(?=[?#])", r"\1/", url))
+    # A plus stays a plus: the framework echoes it so.
+    texts = [part.replace("+", "%2B") for part in (parts.query, parts.fragment)]
+    parameters = [parse_qsl(text, keep_blank_values=True) for text in texts]
+    return str((parts.scheme, parts.netloc, parts.path, *parameters))
 
 
 def differences(one: str, other: str, lifetime: float | None = None) -> dict[str, list[str]]:

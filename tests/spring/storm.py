@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import zlib
 from pathlib import Path
 
 import cmauth
@@ -32,6 +33,8 @@ class Storm:
         self.end = time.monotonic() + seconds
         self.ok = self.repaired = 0
         self.errors: list[str] = []
+        # Which tokens it used: a number for each, because the test prints them.
+        self.tokens: set[int] = set()
 
     def accepts(self, tokens: cmauth.Tokens) -> bool:
         headers = {"Authorization": tokens.authorization, "Accept": "application/json"}
@@ -47,6 +50,7 @@ class Storm:
         while time.monotonic() < self.end:
             try:
                 tokens = self.session.tokens()
+                self.tokens.add(zlib.crc32(tokens.access_token.encode()))
                 if self.accepts(tokens):
                     self.ok += 1
                 elif self.accepts(self.session.rejected(tokens)):
@@ -63,7 +67,9 @@ class Storm:
             thread.start()
         for thread in threads:
             thread.join()
-        print(json.dumps({"ok": self.ok, "repaired": self.repaired, "errors": self.errors}))
+        print(
+            json.dumps({"ok": self.ok, "repaired": self.repaired, "errors": self.errors, "tokens": list(self.tokens)})
+        )
 
 
 if __name__ == "__main__":

@@ -100,8 +100,9 @@ def test_a_denial(server: Server) -> None:
     assert caught.value.status is cmauth.Status.ACCESS_DENIED
 
 
-# What goes wrong, and the status and the kind of the error, on every server.
-Failure = Callable[[Server, cmauth.Client], object]
+# What goes wrong, and the status and the kind of the error, on every server. The preparation must succeed: it returns
+# the call that fails.
+Failure = Callable[[Server, cmauth.Client], Callable[[], object]]
 FAILURES: dict[str, tuple[Failure, str, type[cmauth.Error]]] = {}
 
 
@@ -114,89 +115,93 @@ def failure(status: str, kind: type[cmauth.Error]) -> Callable[[Failure], Failur
 
 
 @failure("CLIENT_REJECTED", cmauth.FixError)
-def a_wrong_secret(server: Server, _client: cmauth.Client) -> None:
-    client_of(server, (ID, "wrong")).refresh("x")
+def a_wrong_secret(server: Server, _client: cmauth.Client) -> Callable[[], object]:
+    return lambda: client_of(server, (ID, "wrong")).refresh("x")
 
 
 @failure("CLIENT_REJECTED", cmauth.FixError)
-def an_unknown_key(server: Server, _client: cmauth.Client) -> None:
-    client_of(server, ("nobody", "wrong")).exchange_code("AbCdEf", URI)
+def an_unknown_key(server: Server, _client: cmauth.Client) -> Callable[[], object]:
+    return lambda: client_of(server, ("nobody", "wrong")).exchange_code("AbCdEf", URI)
 
 
 @failure("LOGIN_REQUIRED", cmauth.LoginError)
-def an_unknown_code(_server: Server, client: cmauth.Client) -> None:
-    client.exchange_code("AbCdEf", URI)
+def an_unknown_code(_server: Server, client: cmauth.Client) -> Callable[[], object]:
+    return lambda: client.exchange_code("AbCdEf", URI)
 
 
 @failure("LOGIN_REQUIRED", cmauth.LoginError)
-def a_code_that_was_used(server: Server, client: cmauth.Client) -> None:
+def a_code_that_was_used(server: Server, client: cmauth.Client) -> Callable[[], object]:
     code = code_of(server, client)
     client.exchange_code(code, URI)
-    client.exchange_code(code, URI)
+    return lambda: client.exchange_code(code, URI)
 
 
 @failure("LOGIN_REQUIRED", cmauth.LoginError)
-def another_redirect_uri(server: Server, client: cmauth.Client) -> None:
-    client.exchange_code(code_of(server, client), "http://127.0.0.1/")
+def another_redirect_uri(server: Server, client: cmauth.Client) -> Callable[[], object]:
+    code = code_of(server, client)
+    return lambda: client.exchange_code(code, "http://127.0.0.1/")
 
 
 @failure("CLIENT_REJECTED", cmauth.FixError)
-def a_code_of_another_key(server: Server, client: cmauth.Client) -> None:
-    client_of(server, ("other", "other")).exchange_code(code_of(server, client), URI)
+def a_code_of_another_key(server: Server, client: cmauth.Client) -> Callable[[], object]:
+    code = code_of(server, client)
+    return lambda: client_of(server, ("other", "other")).exchange_code(code, URI)
 
 
 @failure("LOGIN_REQUIRED", cmauth.LoginError)
-def an_unknown_refresh_token(_server: Server, client: cmauth.Client) -> None:
-    client.refresh("nosuch:10003")
+def an_unknown_refresh_token(_server: Server, client: cmauth.Client) -> Callable[[], object]:
+    return lambda: client.refresh("nosuch:10003")
 
 
 @failure("LOGIN_REQUIRED", cmauth.LoginError)
-def a_refresh_token_of_another_key(server: Server, client: cmauth.Client) -> None:
+def a_refresh_token_of_another_key(server: Server, client: cmauth.Client) -> Callable[[], object]:
     tokens = log_in(server, client)
-    client_of(server, ("other", "other")).refresh(tokens.refresh_token or "")
+    return lambda: client_of(server, ("other", "other")).refresh(tokens.refresh_token or "")
 
 
 @failure("REQUEST_REJECTED", cmauth.FixError)
-def a_scope_that_the_key_does_not_have(server: Server, client: cmauth.Client) -> None:
+def a_scope_that_the_key_does_not_have(server: Server, client: cmauth.Client) -> Callable[[], object]:
     tokens = log_in(server, client)
-    client_of(server, scope="nosuch").refresh(tokens.refresh_token or "")
+    return lambda: client_of(server, scope="nosuch").refresh(tokens.refresh_token or "")
 
 
 @failure("REQUEST_REJECTED", cmauth.FixError)
-def a_wider_scope_at_a_refresh(server: Server, client: cmauth.Client) -> None:
-    reader = client_of(server, scope="read")
-    tokens = log_in(server, reader)
-    client.refresh(tokens.refresh_token or "")
+def a_wider_scope_at_a_refresh(server: Server, client: cmauth.Client) -> Callable[[], object]:
+    tokens = log_in(server, client_of(server, scope="read"))
+    return lambda: client.refresh(tokens.refresh_token or "")
 
 
 @failure("TOKEN_REJECTED", cmauth.RefreshError)
-def a_logout_with_an_unknown_token(_server: Server, client: cmauth.Client) -> None:
-    client.logout("nosuch:10003")
+def a_logout_with_an_unknown_token(_server: Server, client: cmauth.Client) -> Callable[[], object]:
+    return lambda: client.logout("nosuch:10003")
 
 
 @failure("TOKEN_REJECTED", cmauth.RefreshError)
-def a_second_logout(server: Server, client: cmauth.Client) -> None:
+def a_second_logout(server: Server, client: cmauth.Client) -> Callable[[], object]:
     tokens = log_in(server, client)
     client.logout(tokens.access_token)
-    client.logout(tokens.access_token)
+    return lambda: client.logout(tokens.access_token)
 
 
 @failure("TOKEN_REJECTED", cmauth.RefreshError)
-def a_logout_with_a_token_that_a_refresh_ended(server: Server, client: cmauth.Client) -> None:
+def a_logout_with_a_token_that_a_refresh_ended(server: Server, client: cmauth.Client) -> Callable[[], object]:
     tokens = log_in(server, client)
     client.refresh(tokens.refresh_token or "")
-    client.logout(tokens.access_token)
+    return lambda: client.logout(tokens.access_token)
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_each_error_has_its_advice_and_shows_no_secret(server: Server, client: cmauth.Client, name: str) -> None:
-    call, status, kind = FAILURES[name]
+    prepare, status, kind = FAILURES[name]
+    call = prepare(server, client)
     with pytest.raises(cmauth.Error) as caught:
-        call(server, client)
+        call()
     error = caught.value
     assert (error.status.name, type(error)) == (status, kind), error
     assert SECRET not in str(error)
     assert ":10003" not in str(error)
+    assert "AbCdEf" not in str(error)
+    assert "nosuch" not in str(error) or name == "a_scope_that_the_key_does_not_have"
 
 
 SHORT_LIVED = ["--lifetime=2", "--refresh-lifetime=5", "--form=true"]
@@ -219,6 +224,7 @@ def short_lived(request: pytest.FixtureRequest) -> Iterator[Server]:
 def test_tokens_that_expire(short_lived: Server) -> None:
     client = client_of(short_lived)
     tokens = log_in(short_lived, client)
+    assert accepts(client, tokens)
     until(lambda: not accepts(client, tokens))
     # A logout with an expired access token is refused, and the refresh token survives.
     with pytest.raises(cmauth.RefreshError):
@@ -300,5 +306,8 @@ def test_sessions_of_four_processes_with_eight_threads_each(store: list[str], se
     # No login is lost, and nobody has to log in again.
     assert not [error for error in errors if not error.startswith("retry: ")], errors[:5]
     assert done > 100 * 4
+    # A token is refreshed at 75 to 95 % of its lifetime.
+    used = {token for result in results for token in result["tokens"]}
+    assert len(used) >= seconds / 3, "they have refreshed in time"
     # The session refuses to refresh tokens that are a moment old, and says so.
     assert len(errors) <= done / 100, errors[:5]

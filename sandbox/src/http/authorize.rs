@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::params::Params;
@@ -31,7 +31,7 @@ enum Rejection {
 
 /// `GET`: the link of a program.
 pub(super) async fn get(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap) -> Response<Body> {
-    start(&shared, &headers, &Params::read(&uri, &headers, b""))
+    start(&shared, &headers, &Params::read(&Method::GET, &uri, &headers, b""))
 }
 
 /// `POST`: the form of a program, or the decision on the approval page.
@@ -41,7 +41,7 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let params = Params::read(&uri, &headers, &body);
+    let params = Params::read(&Method::POST, &uri, &headers, &body);
     match params.get("user_oauth_approval") {
         Some(word) => decide(&shared, &headers, &params, word == "true"),
         None => start(&shared, &headers, &params),
@@ -108,6 +108,7 @@ fn check(shared: &Shared, state: &state::State, params: &Params) -> Result<Autho
     let response_type = params.get("response_type").unwrap_or_default();
     if response_type.split_whitespace().any(|name| name == "token") {
         let error = OAuthError::about(Kind::InvalidClient, "Unauthorized grant type", "implicit");
+        let error = state.scope(client, params.get("scope")).err().unwrap_or(error);
         return Err(Rejection::Redirect(in_fragment(&redirect_uri, &error.of(&shared.flavours), echo)));
     }
     if !response_type.split_whitespace().any(|name| name == "code") {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
 
 use super::Shared;
 use super::pages;
@@ -29,7 +29,7 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let params = Params::read(&uri, &headers, &body);
+    let params = Params::read(&Method::POST, &uri, &headers, &body);
     let name = params.get("username").unwrap_or_default();
     let password = params.get("password").unwrap_or_default();
     let known = shared.state().is_user(name, password);

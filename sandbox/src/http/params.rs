@@ -1,18 +1,18 @@
 //! The parameters of a request: those of its query, then those of its form body, as in a servlet.
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Method, Uri, header};
 
 /// Decoded names and values. The first value of a name counts.
 pub(crate) struct Params(Vec<(String, String)>);
 
 impl Params {
-    /// Reads the query, and the body if its type is that of a form.
-    pub(crate) fn read(uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Params {
+    /// Reads the query, and the body if its type is that of a form. A GET has no body.
+    pub(crate) fn read(method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Params {
         let mut all = decode(uri.query().unwrap_or_default().as_bytes());
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         // Tomcat compares the case, too.
-        if media_type == "application/x-www-form-urlencoded" {
+        if media_type == "application/x-www-form-urlencoded" && !matches!(*method, Method::GET | Method::HEAD) {
             all.extend(decode(body));
         }
         Params(all)
@@ -46,7 +46,7 @@ mod tests {
     fn read(query: &str, content_type: &'static str, body: &str) -> Params {
         let uri = format!("/oauth/token?{query}").parse().unwrap();
         let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
-        Params::read(&uri, &headers, body.as_bytes())
+        Params::read(&Method::POST, &uri, &headers, body.as_bytes())
     }
 
     #[test]

@@ -53,11 +53,11 @@ pub(super) async fn resource(
     body: Bytes,
 ) -> Response<Body> {
     let format = Format::of(&headers);
-    let params = Params::read(&uri, &headers, &body);
+    let params = Params::read(&method, &uri, &headers, &body);
     let served = authenticate(&shared, &params, &headers).and_then(|(token, grant)| {
         let response = serve(&shared, &method, uri.path(), &token, &grant)?;
         // The resources are JSON only. The errors of the token and of its scope can be XML.
-        if format != Format::Json && response.status() == StatusCode::OK && method != Method::DELETE {
+        if !response::accepts_json(&headers) && response.status() == StatusCode::OK && method != Method::DELETE {
             let detail = "Could not find acceptable representation";
             return Ok(response::rest_error(StatusCode::NOT_ACCEPTABLE, Some(detail)));
         }

@@ -42,6 +42,13 @@ impl Format {
     }
 }
 
+/// Whether the client accepts JSON at all. An endpoint then writes JSON, whatever the client prefers.
+pub(crate) fn accepts_json(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let mut wanted = lines.flat_map(|line| line.split(',')).filter_map(media_range).peekable();
+    wanted.peek().is_none() || wanted.any(|(range, _)| format_of(&range) == Some(Format::Json))
+}
+
 fn media_range(text: &str) -> Option<(String, f32)> {
     let mut parts = text.split(';').map(str::trim);
     let range = parts.next().filter(|range| !range.is_empty())?.to_ascii_lowercase();
@@ -239,6 +246,16 @@ mod tests {
         assert_eq!(format("application/json;q=0.5, application/xml"), Format::Xml);
         assert_eq!(format("text/html"), Format::None);
         assert_eq!(format("application/json;q=0, text/html"), Format::None);
+        let accepts = |accept: &'static str| {
+            accepts_json(&HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static(accept))]))
+        };
+        assert!(accepts_json(&HeaderMap::new()));
+        assert!(
+            accepts("application/xml, application/json")
+                && accepts("text/*, application/json;q=0.5")
+                && accepts("a/b, */*")
+        );
+        assert!(!accepts("application/xml") && !accepts("text/html, application/json;q=0"));
     }
 
     #[test]

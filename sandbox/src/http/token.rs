@@ -55,7 +55,13 @@ pub(super) async fn token(
         Err(error) => error.of(&shared.flavours),
     };
     let is_boot = shared.flavours.contains(&Flavour::Boot);
-    match (error.kind, Format::of(&headers)) {
+    // The filter that checks the key takes the format that the client prefers, the endpoint JSON if the client accepts it.
+    let format = match error.kind {
+        Kind::Unauthorized | Kind::BadFormCredentials => Format::of(&headers),
+        _ if response::accepts_json(&headers) => Format::Json,
+        _ => Format::of(&headers),
+    };
+    match (error.kind, format) {
         (Kind::MethodNotAllowed, _) if method == Method::OPTIONS => response::options("GET,HEAD,POST"),
         // The endpoint itself refuses a GET. The container refuses the others.
         (Kind::MethodNotAllowed, format) if !matches!(method, Method::GET | Method::HEAD) || format != Format::Json => {
@@ -77,7 +83,7 @@ pub(super) async fn token(
 const BASIC: &str = r#"Basic realm="oauth2/client""#;
 
 fn issue(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Result<Issued, OAuthError> {
-    let params = Params::read(uri, headers, body);
+    let params = Params::read(method, uri, headers, body);
     let now = shared.clock.now();
     let mut state = shared.state();
     let id = if !shared.flavours.contains(&Flavour::BasicOnly)
@@ -86,7 +92,14 @@ fn issue(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body:
         if !state.is_client(id, params.get("client_secret").unwrap_or_default()) {
             return Err(OAuthError::new(Kind::BadFormCredentials, "Bad client credentials"));
         }
-        id.to_owned()
+        // A header beside it is checked, too, unless it is of the same key. Then its key counts.
+        match basic(headers) {
+            Err(error) if error == OAuthError::no_credentials() => id.to_owned(),
+            Ok((same, _)) if same == id => same,
+            Ok((other, secret)) if state.is_client(&other, &secret) => other,
+            Ok(_) => return Err(OAuthError::new(Kind::Unauthorized, "Bad credentials")),
+            Err(error) => return Err(error),
+        }
     } else {
         let (id, secret) = basic(headers)?;
         if !state.is_client(&id, &secret) {
