@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::apart;
+use crate::store_thread;
 
 /// Ends calls from another thread.
 #[pyclass(module = "cmauth._cmauth", name = "_Cancel", frozen)]
@@ -19,7 +19,7 @@ impl Cancel {
     /// Runs `call`. After `cancel`, the calls of the library that it makes raise `CancelledError`.
     #[pyo3(signature = (call, *arguments))]
     fn run<'py>(&self, call: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
-        apart::in_thread_of_package(|| self.0.scope(|| call.call1(arguments)))
+        store_thread::in_thread_of_package(|| self.0.scope(|| call.call1(arguments)))
     }
 
     /// Ends the calls within 100 ms.

@@ -4,7 +4,6 @@
 //! Python the enumerations, the exceptions and the type of the options. `_cmauth.pyi` repeats the signatures and docs of this
 //! crate for editors and type checkers; a test compares the two.
 
-mod apart;
 mod cancel;
 mod client;
 mod errors;
@@ -12,6 +11,7 @@ mod logging;
 mod login;
 mod session;
 mod store;
+mod store_thread;
 mod tokens;
 
 use std::alloc::System;
@@ -28,8 +28,6 @@ mod _cmauth {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use crate::apart::Answer;
-    #[pymodule_export]
     use crate::cancel::Cancel;
     #[pymodule_export]
     use crate::client::{Client, User, exchange_code, logout, refresh};
@@ -39,6 +37,8 @@ mod _cmauth {
     use crate::session::{Health, Origins, Session, SignedUrl};
     #[pymodule_export]
     use crate::store::{FileStore, MemoryStore, store_time_left};
+    #[pymodule_export]
+    use crate::store_thread::Answer;
     #[pymodule_export]
     use crate::tokens::Tokens;
 

@@ -10,7 +10,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
-use crate::{apart, errors, text};
+use crate::{errors, store_thread, text};
 
 /// Keeps a session in memory, until the process ends.
 #[pyclass(module = "cmauth", frozen)]
@@ -83,8 +83,8 @@ impl PythonStore {
             let store = self.0.bind(py);
             let call = || {
                 let (method, arguments) = (store.getattr(name)?, arguments.into_pyobject(py).map_err(Into::into)?);
-                if apart::is_in_thread_of_package() {
-                    apart::call(&method, &arguments)
+                if store_thread::is_in_thread_of_package() {
+                    store_thread::call(&method, &arguments)
                 } else {
                     method.call1(arguments)
                 }

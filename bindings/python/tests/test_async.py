@@ -79,7 +79,7 @@ def test_many_tasks_share_one_refresh_and_one_thread(fake: Fake, gate: Gate, bac
             for _ in range(200):
                 tasks.start_soon(use)
             await until(gate.asked.is_set)
-            # The methods of a store that is written in Python have a thread of their own: see `call_apart`.
+            # The methods of a store that is written in Python have a thread of their own: see `call_on_store_thread`.
             assert len(own_threads()) == 1 + own_store
             # The executor of the loop is free for the program.
             assert await anyio.to_thread.run_sync(lambda: "free") == "free"

@@ -218,7 +218,7 @@ _Calls = Any  # queue.SimpleQueue[tuple[contextvars.Context, Callable, tuple, _A
 _has_ended = False
 
 
-def call_apart(method: Callable[..., object], arguments: tuple[Any, ...], answer: _Answer) -> None:
+def call_on_store_thread(method: Callable[..., object], arguments: tuple[Any, ...], answer: _Answer) -> None:
     """Calls a method of a store on the store thread of this thread. The module `_cmauth` calls it, and says why.
 
     All calls of a thread are on the same store thread, because a lock can belong to a thread.

@@ -175,8 +175,6 @@ def _parser() -> argparse.ArgumentParser:
     add_command("token", help="print an access token, refreshed if necessary")
     add_command(
         "refresh",
-        parents=[shared],
-        allow_abbrev=False,
         help="get a new access token, for example after a 401; end the old one",
     )
     logout = add_command("logout", help="log out at the server and here")
@@ -324,18 +322,18 @@ def _profiles(options: argparse.Namespace) -> int:
 
 
 def _describe(options: argparse.Namespace) -> dict[str, Any]:
-    unusable = logged_in = False
+    is_readable, logged_in = True, False
     saved = None
     try:
         saved = saved_profile(options)
         if saved is not None and has_session(options):
             logged_in = _open_public(options, saved).health().logged_in
     except (DamagedError, cmauth.Error, OSError):
-        unusable = True
+        is_readable = False
     return {
         "profile": options.profile,
         "logged_in": logged_in,
-        "unusable": unusable,
+        "unusable": not is_readable,
         "user": (saved and saved.user and logged_in and vars(saved.user)) or None,
         "client_id": saved and saved.client_id,
         "base_url": saved and saved.base_url,

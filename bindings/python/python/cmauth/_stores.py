@@ -188,7 +188,7 @@ class RedisStore:
 class KeyringStore:
     """Keeps a session in the keyring of the desktop or of the service's account.
 
-    It needs the package keyring.
+    It needs the package keyring: without it, making a store raises `FixError`.
 
     service, user: the item of the keyring.
     lock_file: a file whose lock excludes other processes. Without it, the store excludes only

@@ -33,7 +33,8 @@ pub(crate) fn call<'py>(method: &Bound<'py, PyAny>, arguments: &Bound<'py, PyTup
     let py = method.py();
     let (sender, receiver) = mpsc::channel();
     let answer = Answer { sender, time_left: cmauth::store_time_left() };
-    py.import(intern!(py, "cmauth._async"))?.call_method1(intern!(py, "call_apart"), (method, arguments, answer))?;
+    py.import(intern!(py, "cmauth._async"))?
+        .call_method1(intern!(py, "call_on_store_thread"), (method, arguments, answer))?;
     let returned = py.detach(move || match receiver.recv() {
         Ok(returned) => returned,
         // The interpreter ends.
