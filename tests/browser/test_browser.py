@@ -223,25 +223,25 @@ def test_the_page_speaks_the_language_and_names_the_product_of_the_program(
     assert waiting.end().refresh_token
 
 
-def test_denies(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
-    waiting = begin()
+def deny(browser: Browser, waiting: WaitingLogin) -> None:
+    """Logs in as demo, and refuses the access."""
     browser.open(waiting.login.url)
     browser.fill("demo", "demo")
     browser.press("Log in")
     browser.wait_for("Deny")
     browser.press("Deny")
     browser.wait_for("You did not allow the access.")
+
+
+def test_denies(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
+    waiting = begin()
+    deny(browser, waiting)
     assert waiting.end().status is cmauth.Status.ACCESS_DENIED
 
 
 def test_success_and_refusal_differ_in_colour_and_sign(browser: Browser, begin: Callable[..., WaitingLogin]) -> None:
     refused = begin()
-    browser.open(refused.login.url)
-    browser.fill("demo", "demo")
-    browser.press("Log in")
-    browser.wait_for("Deny")
-    browser.press("Deny")
-    browser.wait_for("You did not allow the access.")
+    deny(browser, refused)
     bad_sign, (bad_red, bad_green, _) = browser.mark()
     succeeded = begin()
     browser.open(succeeded.login.url)
