@@ -115,7 +115,7 @@ class _Job(Generic[_T]):
         run, call = self._call
         try:
             self._result: _T = cancel.run(run, call)
-        except BaseException as error:  # noqa: BLE001: it is raised in the tasks
+        except BaseException as error:  # it is raised in the tasks
             self._error = error
 
     def result(self) -> _T:
@@ -128,7 +128,7 @@ def _copy(error: BaseException) -> BaseException:
     """A copy for one of several tasks, because raising an exception changes its traceback."""
     try:
         made = copy.copy(error)
-    except Exception:  # noqa: BLE001: an exception of a store need not be one that can be copied
+    except Exception:  # an exception of a store need not be one that can be copied
         return error
     if type(made) is not type(error):
         return error
@@ -238,7 +238,7 @@ def _serve(calls: _Calls) -> None:
         answer.begin()
         try:
             result = context.run(method, *arguments)
-        except BaseException as raised:  # noqa: BLE001: the call of the session raises it
+        except BaseException as raised:  # the call of the session raises it
             error = raised
         # The thread that waits must not go on while the interpreter ends.
         if not _has_ended:

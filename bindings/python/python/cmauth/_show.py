@@ -20,7 +20,7 @@ def wait_and_show(login: Login, show: Callable[[str], object] | None, timeout: f
     def run(_at_exit: _Cancel) -> None:
         try:
             (show or _browse)(login.url)
-        except BaseException as error:  # noqa: BLE001: the caller raises it
+        except BaseException as error:  # the caller raises it
             failures.put(error)
             login.cancel()
 
